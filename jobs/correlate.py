@@ -1,0 +1,7 @@
+"""spark-submit entry point of the stage 'correlate': --out DIR [--config FILE] [--set KEY=VALUE]."""
+
+from noisescope_core.cli import stage_command
+from noisescope_core.spark.correlate import correlate
+
+if __name__ == "__main__":
+    stage_command(correlate)()

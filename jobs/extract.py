@@ -1,0 +1,7 @@
+"""spark-submit entry point of 'extract': --images PATH --reference PATH --out DIR [...]."""
+
+from noisescope_core.cli import stage_command
+from noisescope_core.spark.extract import extract
+
+if __name__ == "__main__":
+    stage_command(extract, reads_images=True)()

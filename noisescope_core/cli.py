@@ -1,0 +1,197 @@
+"""The command line: arguments in, exit code out. 0 it ran, 1 it failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from noisescope_core import __version__
+from noisescope_core.config import Config, load_config
+from noisescope_core.errors import NoiseScopeError, UsageError
+
+Command = Callable[..., Any]
+
+_config = [
+    click.option("--config", "config_file", metavar="FILE", help="YAML file, see conf/."),
+    click.option(
+        "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Override one key."
+    ),
+]
+_out = click.option("--out", required=True, metavar="DIR", help="Run directory.")
+_folders = [
+    click.option("--images", required=True, metavar="PATH", help="Folder or URI to test."),
+    click.option("--reference", required=True, metavar="PATH", help="Photographs known real."),
+]
+
+
+class _Main(click.Group):
+    """Turn what a person can mend into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return told_in_one_line(lambda: super(_Main, self).invoke(ctx))
+
+
+def told_in_one_line(run: Callable[[], Any]) -> Any:
+    """Run a command; an error becomes one line on standard error and exit code 1 or 2."""
+    try:
+        return run()
+    except (click.exceptions.Exit, click.Abort, click.ClickException):
+        raise
+    except NoiseScopeError as error:
+        _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except Exception as error:
+        if os.environ.get("NOISESCOPE_DEBUG"):
+            raise
+        line = (str(error).strip() or "no message").splitlines()[0]
+        _fail(f"{type(error).__name__}: {line} (NOISESCOPE_DEBUG=1 shows where)", 1)
+
+
+@click.group(cls=_Main)
+@click.version_option(__version__)
+def main() -> None:
+    """Find generated images in a pile, blind: no example of a fake is needed."""
+
+
+def _with(*options: Command) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@main.command()
+@_with(*_folders, _out, *_config)
+def detect(
+    images: str, reference: str, out: str, config_file: str | None, settings: tuple[str, ...]
+) -> None:
+    """Test every image of a folder and write verdicts, fingerprints and a report."""
+    run_detect(images, reference, out, load_config(config_file, settings))
+
+
+def run_detect(images: str, reference: str, out: str, config: Config) -> None:
+    """Check the folders, start Spark, run all stages, say what was found."""
+    for option, location in (("--images", images), ("--reference", reference)):
+        if "://" not in location and not os.path.exists(location):
+            raise UsageError(f"{option}: {location} does not exist")
+    spark, run, progress = open_run(out, config)
+    from noisescope_core.report.render import answer
+    from noisescope_core.spark.detect import detect as detect_all
+
+    run.clear()
+    summary = detect_all(run, config, progress, images, reference)
+    spark.stop()
+    counts = summary["counts"]
+    if not counts["scored"]:
+        most = summary["reasons"][0]
+        raise NoiseScopeError(
+            f"nothing could be scored, all {counts['files']:,} files are set aside "
+            f"({most['files']:,}: {most['reason']}); see {run.path('verdicts')}"
+        )
+    click.echo("\n".join(answer(summary)))
+    for warning in summary["warnings"]:
+        click.echo(f"Warning: {warning}", err=True)
+    click.echo(f"Report: {run.path('report.html')}")
+
+
+def open_run(out: str, config: Config) -> tuple[Any, Any, Any]:
+    """Start Spark for a run directory: the session, the run and its progress."""
+    log = None
+    if "://" not in out:
+        out = os.path.abspath(out)
+        try:
+            os.makedirs(out, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--out: {out} cannot be written to ({error.strerror})") from error
+        log = Path(out) / "spark.log"
+    from noisescope_core.spark.progress import Progress
+    from noisescope_core.spark.session import start_session
+    from noisescope_core.spark.tables import Run
+
+    spark = start_session(config, log)
+    return spark, Run(spark, out), Progress(spark)
+
+
+def stage_command(stage: Command, reads_images: bool = False) -> click.Command:
+    """Make the spark-submit entry point of one stage, or of all with `detect`.
+
+    Parameters
+    ----------
+    stage : callable
+        Takes the run, the config, the progress, and the two folders if it `reads_images`.
+    """
+
+    @click.command(help=(stage.__doc__ or "").split("\n")[0])
+    @_with(*(_folders if reads_images else []), _out, *_config)
+    def command(
+        out: str, config_file: str | None, settings: tuple[str, ...], **folders: str
+    ) -> None:
+        def run_stage() -> None:
+            _, run, progress = open_run(out, load_config(config_file, settings))
+            stage(run, load_config(config_file, settings), progress, **folders)
+
+        told_in_one_line(run_stage)
+
+    return command
+
+
+@main.command()
+@click.option("--verdicts", required=True, metavar="DIR", help="The verdicts of a run.")
+@click.option("--labels", required=True, metavar="FILE", help="CSV with columns path and label.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def evaluate(verdicts: str, labels: str, as_json: bool) -> None:
+    """Hold verdicts against labels: precision, recall, F1, confusion counts."""
+    import pyarrow.dataset as ds
+
+    from noisescope_core.evaluation import evaluate as hold_against
+    from noisescope_core.evaluation import read_labels
+
+    known = read_labels(Path(labels))
+    try:
+        rows = ds.dataset(verdicts, format="parquet").to_table(columns=["path", "status", "is_fake"])
+    except Exception as error:
+        line = str(error).splitlines()[0]
+        raise UsageError(f"--verdicts: {verdicts} holds no verdicts ({line})") from error
+    result = hold_against(rows.to_pylist(), known)
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    table = Table("", "judged fake", "judged real", "not scored")
+    for name, hit, miss in (("fake", "tp", "fn"), ("real", "fp", "tn")):
+        table.add_row(
+            name, f"{result[hit]:,}", f"{result[miss]:,}", f"{result['not_scored'][name]:,}"
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"precision {result['precision']:.4f}   recall {result['recall']:.4f}   "
+        f"F1 {result['f1']:.4f}",
+        highlight=False,
+    )
+    for key, text in (
+        ("other_labels", "files labelled neither fake nor real, left out"),
+        ("without_verdict", "labels without a verdict"),
+        ("without_label", "verdicts without a label"),
+    ):
+        if result[key]:
+            console.print(f"{result[key]:,} {text}", highlight=False)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"noisescope: {message}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Fast merging of residuals into clusters (paper, section 3.3).
+
+A round takes the pair with the highest PCE above T_merge, merges it, strikes both out, and goes
+on until no such pair is left. Only the rows of merged clusters are then computed again. What
+computes them, and what classifies a cluster, is passed in: arrays here, Spark jobs elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from noisescope_core.correlation import Pairs, above_threshold, spectra
+
+Members = tuple[int, ...]
+Clusters = Mapping[int, Members]
+Recompute = Callable[[Clusters, Clusters], Pairs]
+Classify = Callable[[Sequence[Members]], Sequence[bool]]
+
+
+@dataclass(frozen=True)
+class Merging:
+    """What `fast_merging` did.
+
+    Attributes
+    ----------
+    rounds : after each round, the clusters of two images or more, each sorted, in order
+    flagged : the clusters of the last round that are a generator's
+    compared, refined : pairs looked at and pairs refined after the first round
+    """
+
+    rounds: list[list[Members]]
+    flagged: list[Members]
+    compared: int
+    refined: int
+
+    @property
+    def clusters(self) -> list[Members]:
+        """Clusters of two images or more at the end."""
+        return self.rounds[-1] if self.rounds else []
+
+
+def match_pairs(pairs: Pairs, clusters: int) -> list[tuple[int, int]]:
+    """Take the pairs of one round: the highest PCE first, each cluster once.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        Equal PCEs are taken in the order of their cluster numbers.
+    clusters : int
+        Cluster numbers are below this.
+
+    Returns
+    -------
+    list of (int, int)
+        In the order they were taken, the smaller number first.
+    """
+    low = np.minimum(pairs.first, pairs.second)
+    high = np.maximum(pairs.first, pairs.second)
+    order = np.lexsort((high, low, -pairs.pce))
+    taken = _match(low[order], high[order], clusters)
+    return [(int(low[i]), int(high[i])) for i in order[taken]]
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _match(
+    low: NDArray[np.int64], high: NDArray[np.int64], clusters: int
+) -> NDArray[np.int64]:
+    struck = np.zeros(clusters, np.bool_)
+    taken = np.empty(min(len(low), clusters // 2), np.int64)
+    count = 0
+    for i in range(len(low)):
+        if not struck[low[i]] and not struck[high[i]]:
+            struck[low[i]] = struck[high[i]] = True
+            taken[count] = i
+            count += 1
+    return taken[:count]
+
+
+def fast_merging(
+    images: int,
+    pairs: Pairs,
+    recompute: Recompute,
+    classify: Classify,
+    *,
+    check_above: int = 150,
+    classify_above: int = 50,
+) -> Merging:
+    """Merge images into clusters until no pair is left or a generator is found.
+
+    Parameters
+    ----------
+    images : int
+        Every image 0..images-1 starts as a cluster.
+    pairs : Pairs
+        Between images, above T_merge.
+    recompute : callable
+        Given the new clusters and the old ones that are left (cluster number to members),
+        returns the pairs above T_merge in which a new one takes part, by cluster number.
+    classify : callable
+        Given clusters, says of each whether its fingerprint is a generator's.
+    check_above : int
+        Before a round clusters are classified once one has more images than this.
+    classify_above : int
+        Clusters with more images than this are classified.
+    """
+    clusters: dict[int, Members] = {i: (i,) for i in range(images)}
+    next_cluster = images
+    rounds: list[list[Members]] = []
+    compared = refined = 0
+
+    def flagged() -> list[Members]:
+        large = sorted(m for m in clusters.values() if len(m) > classify_above)
+        return [m for m, hit in zip(large, classify(large), strict=True) if hit] if large else []
+
+    while len(pairs.pce):
+        if max(map(len, clusters.values())) > check_above and (found := flagged()):
+            return Merging(rounds, found, compared, refined)
+        struck = np.zeros(next_cluster, dtype=bool)
+        new: dict[int, Members] = {}
+        for low, high in match_pairs(pairs, next_cluster):
+            struck[[low, high]] = True
+            new[next_cluster + len(new)] = tuple(sorted(clusters.pop(low) + clusters.pop(high)))
+        next_cluster += len(new)
+        rounds.append(sorted([m for m in [*clusters.values(), *new.values()] if len(m) > 1]))
+        added = recompute(new, clusters)
+        clusters |= new
+        kept = ~(struck[pairs.first] | struck[pairs.second])
+        pairs = Pairs(
+            np.concatenate([pairs.first[kept], added.first]),
+            np.concatenate([pairs.second[kept], added.second]),
+            np.concatenate([pairs.pce[kept], added.pce]),
+            added.compared,
+            added.refined,
+        )
+        compared += added.compared
+        refined += added.refined
+    return Merging(rounds, flagged(), compared, refined)
+
+
+def cluster_residuals(
+    residuals: NDArray[np.floating],
+    t_merge: float,
+    classify: Classify,
+    *,
+    check_above: int = 150,
+    classify_above: int = 50,
+    exact: bool = False,
+) -> Merging:
+    """Cluster a stack of residuals in memory.
+
+    Parameters
+    ----------
+    residuals : (n, H, W) float
+    t_merge : float
+        PCE above which two clusters may be merged.
+    classify, check_above, classify_above
+        As in `fast_merging`.
+    exact : bool
+        Work out every pair's hole, see `noisescope_core.correlation.above_threshold`.
+    """
+
+    def mean(members: Members) -> NDArray[np.floating]:
+        return residuals[list(members)].mean(axis=0, dtype=np.float64)
+
+    def recompute(new: Clusters, old: Clusters) -> Pairs:
+        merged = spectra(np.stack([mean(m) for m in new.values()]))
+        within = above_threshold(merged, None, t_merge, exact)
+        new_ids = np.array(list(new))
+        if not old:
+            return Pairs(
+                new_ids[within.first], new_ids[within.second],
+                within.pce, within.compared, within.refined,
+            )  # fmt: skip
+        old_ids = np.array(list(old))
+        across = above_threshold(
+            merged, spectra(np.stack([mean(m) for m in old.values()])), t_merge, exact
+        )
+        return Pairs(
+            np.concatenate([new_ids[within.first], new_ids[across.first]]),
+            np.concatenate([new_ids[within.second], old_ids[across.second]]),
+            np.concatenate([within.pce, across.pce]),
+            within.compared + across.compared,
+            within.refined + across.refined,
+        )
+
+    pairs = above_threshold(spectra(residuals), None, t_merge, exact)
+    return fast_merging(
+        len(residuals), pairs, recompute, classify,
+        check_above=check_above, classify_above=classify_above,
+    )  # fmt: skip

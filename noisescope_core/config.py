@@ -1,0 +1,199 @@
+"""Configuration: one validated object, every value that the method uses a key of it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from noisescope_core.errors import UsageError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Decode(_Section):
+    """Limits that hold before a file is decoded."""
+
+    max_bytes: int = Field(104_857_600, ge=1, le=1_073_741_824, description="largest file, bytes")
+    max_pixels: int = Field(33_554_432, ge=4096, description="largest image, pixels")
+    min_side: int = Field(64, ge=16, description="shortest side that is scored, pixels")
+
+
+class Residual(_Section):
+    """Noise residual."""
+
+    sigma: float = Field(2.0, gt=0, le=255, description="noise assumed, grey levels")
+    levels: int = Field(4, ge=1, le=8, description="levels of the wavelet transform")
+
+
+class Calibration(_Section):
+    """T_merge from the reference set."""
+
+    t_merge: float | None = Field(None, gt=0, description="fixed T_merge, null calibrates it")
+    fingerprints: int = Field(40, ge=2, description="fingerprints of real images compared")
+    images: int = Field(20, ge=1, description="images in each of them")
+    percentile: float = Field(99.5, gt=0, le=100, description="percentile of their PCEs")
+
+
+class Clustering(_Section):
+    """Fast merging."""
+
+    check_above: int = Field(150, ge=1, description="classify before a round above this size")
+    classify_above: int = Field(50, ge=1, description="only clusters of more images than this")
+    exact: bool = Field(False, description="work out the 11x11 hole of every pair")
+
+
+class Texture(_Section):
+    """Fingerprint classifier."""
+
+    images: int = Field(50, ge=1, description="images in a classified fingerprint")
+    shuffles: int = Field(5, ge=1, description="shuffles of the reference set cut in blocks")
+    neighbours: int = Field(30, ge=1, description="neighbours of the local outlier factor")
+    contamination: float = Field(1e-4, gt=0, le=0.5, description="reference outliers, share")
+
+
+class Detection(_Section):
+    """Image detector."""
+
+    percentile: float = Field(99.5, gt=0, le=100, description="percentile of reference scores")
+
+
+class Spark(_Section):
+    """How Spark is used. None of these keys changes a verdict."""
+
+    master: str | None = Field(None, description="master URL, null takes spark-submit's or local")
+    driver_memory: str = Field("2g", pattern=r"^\d+[kmgKMG]$", description="driver heap, local mode")
+    block_bytes: int = Field(
+        134_217_728, ge=1_048_576, le=536_870_912, description="residuals in a block, bytes"
+    )
+    batch_bytes: int = Field(
+        33_554_432, ge=65_536, le=536_870_912, description="Arrow batch, bytes"
+    )
+    conf: dict[str, str] = Field(default_factory=dict, description="further Spark settings")
+
+
+class Report(_Section):
+    """What the report shows."""
+
+    thumbnails: int = Field(60, ge=0, le=1000, description="flagged images shown")
+    set_aside: int = Field(100, ge=0, le=10_000, description="files set aside that are listed")
+
+
+class Config(_Section):
+    """A whole configuration; see `conf/default.yaml` for every key with its default."""
+
+    method: Literal["paper"] = Field("paper", description="the method of the paper")
+    seed: int = Field(0, ge=0, description="seed of every draw")
+    decode: Decode = Field(default_factory=Decode)
+    residual: Residual = Field(default_factory=Residual)
+    calibration: Calibration = Field(default_factory=Calibration)
+    clustering: Clustering = Field(default_factory=Clustering)
+    texture: Texture = Field(default_factory=Texture)
+    detection: Detection = Field(default_factory=Detection)
+    spark: Spark = Field(default_factory=Spark)
+    report: Report = Field(default_factory=Report)
+
+    def least_reference(self) -> int:
+        """Count the reference images of one size that calibration and classifier need."""
+        blocks = self.texture.neighbours // self.texture.shuffles + 1
+        calibration = 0 if self.calibration.t_merge else 2 * self.calibration.images
+        return max(calibration, blocks * self.texture.images)
+
+    def least_images(self) -> int:
+        """Count the images of one size without which no cluster can be classified."""
+        return self.clustering.classify_above + 1
+
+
+def load_config(file: str | None = None, settings: Sequence[str] = ()) -> Config:
+    """Read a configuration file, apply KEY=VALUE settings, and validate the whole.
+
+    Parameters
+    ----------
+    file : path of a YAML file, or None for the defaults
+    settings : strings such as ``calibration.t_merge=12.12``
+
+    Raises
+    ------
+    UsageError
+        Naming every wrong key, type and range at once, one line each.
+    """
+    errors: list[str] = []
+    values: dict[str, Any] = {}
+    if file is not None:
+        values, errors = _read_yaml(Path(file))
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key.strip():
+            errors.append(f"--set {setting}: write KEY=VALUE, such as calibration.t_merge=12.12")
+            continue
+        try:
+            _place(values, _path(key.strip()), yaml.safe_load(text))
+        except (ValueError, yaml.YAMLError):
+            errors.append(f"--set {setting}: the key or the value cannot be understood")
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        errors += [_explain(dict(detail)) for detail in error.errors()]
+    if errors:
+        raise UsageError("configuration: " + "\n  ".join(["", *errors] if errors[1:] else errors))
+    return config
+
+
+def _read_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        return {}, [f"{path}: cannot be read ({error.strerror})"]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return {}, [f"{path}: is not YAML ({' '.join(str(error).split())})"]
+    if content is None:
+        return {}, []
+    if not isinstance(content, dict):
+        return {}, [f"{path}: must hold keys and values, see conf/default.yaml"]
+    return content, []
+
+
+def _path(key: str) -> list[str]:
+    # Spark's own keys have dots in them.
+    if key.startswith("spark.conf."):
+        return ["spark", "conf", key.removeprefix("spark.conf.")]
+    return key.split(".")
+
+
+def _place(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise ValueError(key)
+    values[keys[-1]] = value
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from _keys(section, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _explain(detail: dict[str, Any]) -> str:
+    key = ".".join(map(str, detail["loc"]))
+    if detail["type"] != "extra_forbidden":
+        return f"{key}: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
+    known = list(Config.model_fields if isinstance(detail["input"], dict) else _keys(Config))
+    leaf = key.rsplit(".", 1)[-1]
+    same_leaf = [name for name in known if name.rsplit(".", 1)[-1] == leaf]
+    close = (
+        same_leaf
+        or difflib.get_close_matches(key, known, 1, 0.6)
+        or [n for n in known if difflib.SequenceMatcher(None, leaf, n.split(".")[-1]).ratio() > 0.7]
+    )
+    advice = f"did you mean {' or '.join(close)}?" if close else "see conf/default.yaml"
+    return f"{key}: no such key, {advice}"

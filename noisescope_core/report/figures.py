@@ -1,0 +1,208 @@
+"""Pictures of the report: score distributions as SVG, fingerprints as PNG."""
+
+from __future__ import annotations
+
+import io
+import re
+from base64 import b64encode
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib import style
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+# Drawn with stand-in colours, so that the page's style sheet decides the real ones
+# and the figure follows light, dark and print.
+COLOURS = {
+    "#000001": "var(--ink)",
+    "#000002": "var(--muted)",
+    "#000003": "var(--line)",
+    "#000004": "var(--quiet)",
+    "#000005": "var(--flag)",
+}
+INK, MUTED, LINE, QUIET, FLAG = COLOURS
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "noisescope",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+}
+
+LARGEST_SIDE = 384
+ZOOM_SIDE = 64
+
+
+def signed_root(scores: ArrayLike) -> NDArray[np.float64]:
+    """Signed square root of scores.
+
+    PCE is a squared correlation with the sign kept, so its signed root is proportional to the
+    correlation itself: unrelated images form a bell around 0 instead of a spike.
+
+    Parameters
+    ----------
+    scores : array_like of float
+        PCE, any shape, unbounded.
+
+    Returns
+    -------
+    ndarray of float64, same shape
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    return np.sign(values) * np.sqrt(np.abs(values))
+
+
+def score_figure(images: ArrayLike, reference: ArrayLike, threshold: float | None) -> str:
+    """Distribution of the scores of one size, reference above, tested images below.
+
+    Parameters
+    ----------
+    images, reference : array_like of float, shape (n,), (m,)
+        PCE; values that are not finite are left out.
+    threshold : float or None
+        PCE above which an image is a fake; None where no fingerprint was found.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element without identifiers that could clash within a page, or "" when
+        there is not one finite score to draw.
+    """
+    groups = [np.asarray(scores, dtype=np.float64) for scores in (reference, images)]
+    groups = [scores[np.isfinite(scores)] for scores in groups]
+    roots = [signed_root(scores) for scores in groups]
+    drawn = np.concatenate(roots)
+    if drawn.size == 0:
+        return ""
+    bar = 0.0 if threshold is None else float(signed_root(threshold))
+    # A few near-duplicates score tens of thousands and would squeeze all others into one bar;
+    # the few fakes of a large pile must not be cut off as if they were such.
+    high = min(float(drawn.max()), max(float(np.quantile(drawn, 0.995)), 6 * bar))
+    high = max(high, bar + 2)
+    low = min(max(float(drawn.min()), -high), bar - 1, -1)
+    # An edge stands on the threshold: no bar holds both verdicts.
+    step = (high - low) / 72
+    edges = bar + step * np.arange(np.floor((low - bar) / step), np.ceil((high - bar) / step) + 1)
+
+    # From the defaults, or a notebook's own style would show in the page.
+    with style.context(["default", STYLE]):
+        figure = Figure(figsize=(10, 3.9))
+        panels = figure.subplots(2, 1, sharex=True)
+        figure.subplots_adjust(left=0.075, right=0.985, top=0.86, bottom=0.135, hspace=0.5)
+        names = ("Reference photographs", "Images tested")
+        for axes, name, scores, values in zip(panels, names, groups, roots, strict=True):
+            counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+            top = max(int(counts.max()), 1)
+            # A bar of one image in a million would vanish.
+            heights = np.where(counts > 0, np.maximum(counts, 0.015 * top), 0.0)
+            above = edges[:-1] >= bar - step / 2 if threshold is not None else heights < 0
+            colours = np.where(above, FLAG, QUIET)
+            kept = heights > 0
+            axes.bar(edges[:-1][kept], heights[kept], width=step * 0.86, align="edge",
+                     color=colours[kept].tolist())  # fmt: skip
+            axes.set(ylim=(0, top * 1.06), yticks=[0, top], yticklabels=["0", f"{top:,}"])
+            axes.spines[["top", "left", "right"]].set_visible(False)
+            axes.tick_params(length=0)
+            axes.set_title(name, loc="left", fontsize=10.5, fontweight="bold")
+            if threshold is not None and scores.size:
+                hits = int(np.count_nonzero(scores > threshold))
+                axes.set_title(
+                    f"{hits:,} of {scores.size:,} above the threshold ({hits / scores.size:.1%})",
+                    loc="right", fontsize=10, color=FLAG if hits else MUTED)  # fmt: skip
+                axes.axvline(bar, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        ticks = _score_ticks(edges[0], edges[-1])
+        labels = [f"{tick:,}".replace("-", "\N{MINUS SIGN}") for tick in ticks]
+        panels[1].set_xticks(signed_root(ticks).tolist(), labels)
+        panels[1].set_xlabel("score (peak-to-correlation energy, square-root spacing)")
+        panels[0].set_xlim(edges[0], edges[-1])
+        if threshold is not None:
+            panels[0].annotate(
+                f"threshold {threshold:,.1f}", (bar, 1), (0, 22), ha="center",
+                xycoords=("data", "axes fraction"), textcoords="offset points")  # fmt: skip
+        text = io.StringIO()
+        figure.savefig(text, format="svg", transparent=True,
+                       metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))  # fmt: skip
+    return _inline(text.getvalue())
+
+
+def _score_ticks(low: float, high: float) -> list[int]:
+    """Round scores between two signed roots, none closer to the last than its label is wide."""
+    chosen = [0]
+    for sign, end in ((1, high), (-1, -low)):
+        last = 0.0
+        for score in (3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000):
+            if last + 0.05 * (high - low) < score**0.5 < end:
+                chosen.append(sign * score)
+                last = score**0.5
+    return sorted(chosen)
+
+
+def _inline(svg: str) -> str:
+    """Bare ``<svg>`` for an HTML page: no prologue, own style, namespaces, group ids or size."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r'<svg ([^>]*?)width="[^"]*"', r"<svg \1", svg, count=1)
+    svg = re.sub(r'<svg ([^>]*?)height="[^"]*"', r"<svg \1", svg, count=1)
+    for colour, variable in COLOURS.items():
+        svg = svg.replace(colour, variable)
+    return svg
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """``data:`` address of an image of the given MIME type."""
+    return f"data:{kind};base64,{b64encode(data).decode('ascii')}"
+
+
+def centre(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """The middle of an (H, W) array, at most ``side`` x ``side``."""
+    top, left = (max(0, (length - side) // 2) for length in pixels.shape)
+    return pixels[top : top + side, left : left + side]
+
+
+def grey_png(values: NDArray[np.floating], low: float, high: float) -> str:
+    """8-bit greyscale PNG of an (H, W) array as a ``data:`` address; low is black, high white."""
+    span = high - low
+    scaled = (values - low) / span if span > 0 else np.full(values.shape, 0.5)
+    grey = np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+    return data_uri(cv2.imencode(".png", grey)[1].tobytes(), "image/png")
+
+
+def fingerprint_pictures(pixels: NDArray[np.float32]) -> dict[str, str]:
+    """Three views of a fingerprint, none of them scaled.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (H, W)
+        Mean noise residual, grey levels, around 0.
+
+    Returns
+    -------
+    dict of str to str
+        PNGs as ``data:`` addresses. ``residual``: the central 384 x 384 or less, mid-grey is 0,
+        black and white are 3 standard deviations. ``spectrum``: logarithm of its power spectrum,
+        zero frequency in the middle. ``zoom``: the central 64 x 64 or less, same contrast.
+    """
+    # Scaling down would average the pattern away; cropping keeps it.
+    residual = np.nan_to_num(centre(pixels, LARGEST_SIDE))
+    reach = 3 * float(residual.std())
+    power = np.abs(np.fft.fftshift(np.fft.fft2(residual - residual.mean()))) ** 2
+    # DC was taken out; its logarithm must not set the contrast.
+    decibel = np.log10(power + max(1e-6 * float(power.mean()), 1e-30))
+    low, high = np.quantile(decibel, [0.02, 0.9995])
+    return {
+        "residual": grey_png(residual, -reach, reach),
+        "spectrum": grey_png(decibel, float(low), float(high)),
+        "zoom": grey_png(centre(residual, ZOOM_SIDE), -reach, reach),
+    }

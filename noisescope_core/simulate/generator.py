@@ -1,0 +1,188 @@
+"""A simulated image generator: a small convolutional decoder with transposed convolutions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+_CHANNELS = (16, 16, 12)
+_NOISE_CHANNELS = 4
+_SLOPE = 0.2
+_FACTOR = 8
+# Of a transposed convolution with kernel 4 and stride 2: what bilinear interpolation would be.
+_BILINEAR = np.array([0.25, 0.75, 0.75, 0.25], np.float32)
+# The sizes of the imperfections are set so that two images correlate as two of a CycleGAN do. The
+# last layer errs least: its pattern repeats every other pixel and would drown the others.
+_KERNEL_ERRORS = (0.05, 0.015, 0.0015)
+_BIAS = 0.15
+_CONSTANT = 0.1
+_NOISE = 0.01
+_DETAIL_BAR = 0.06
+_CONTRAST = 1.2
+
+
+@dataclass(frozen=True, eq=False)
+class Generator:
+    """Weights of one generator, in the order of the layers.
+
+    Attributes
+    ----------
+    constant : ndarray of float32, shape (ceil(height / 8), ceil(width / 8), 16)
+        Learned constant added to the first layer, as in StyleGAN.
+    entry : ndarray of float32, shape (7, 16)
+        From 3 colours and 4 channels of latent noise to the first layer.
+    skips : tuple of ndarray of float32, shape (3, channels)
+        From the detail of the scene to the second and third layer, as in a U-Net.
+    kernels : tuple of ndarray of float32, shape (4, 4, channels in, channels out)
+        Transposed convolutions of stride 2; the last gives RGB.
+    biases : tuple of ndarray of float32, shape (channels out,)
+    """
+
+    constant: Array
+    entry: Array
+    skips: tuple[Array, ...]
+    kernels: tuple[Array, ...]
+    biases: tuple[Array, ...]
+
+
+def build_generator(rng: np.random.Generator, height: int, width: int) -> Generator:
+    """Draw the weights of a generator of images of the given size.
+
+    Each kernel is an interpolation kernel plus random errors, like weights that training has
+    brought near to it but not onto it. The errors differ between the four phases of the stride:
+    that is what leaves the checkerboard of real generators.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        All weights are drawn from it.
+    height, width : int
+        Size of the images in pixels.
+
+    Returns
+    -------
+    Generator
+    """
+
+    def normal(*shape: int) -> Array:
+        return rng.standard_normal(shape, dtype=np.float32)
+
+    into, out_of = [], []
+    for channels in _CHANNELS:
+        half = np.linalg.qr(normal(channels // 2, 3))[0].T
+        # Channels in pairs of opposite sign: the leaky ReLUs of a pair add up to a straight line.
+        into.append(np.concatenate([half, -half], 1))
+        out_of.append(np.concatenate([half.T, -half.T]) / np.float32(1 + _SLOPE))
+    into.append(np.eye(3, dtype=np.float32))
+    kernels, biases = [], []
+    window = _BILINEAR[:, None, None, None] * _BILINEAR[None, :, None, None]
+    for level, channels in enumerate(_CHANNELS):
+        mix = out_of[level] @ into[level + 1]
+        error = normal(4, 4, *mix.shape) * np.float32(_KERNEL_ERRORS[level] / np.sqrt(channels))
+        kernels.append(window * mix + error)
+        biases.append(normal(mix.shape[1]) * np.float32(_BIAS))
+    coarse = (-(-height // _FACTOR), -(-width // _FACTOR))
+    noise_in = normal(_NOISE_CHANNELS, _CHANNELS[0]) * np.float32(_NOISE)
+    generator = Generator(
+        constant=normal(*coarse, _CHANNELS[0]) * np.float32(_CONSTANT),
+        entry=np.concatenate([into[0], noise_in]),
+        skips=tuple(into[1:3]),
+        kernels=tuple(kernels),
+        biases=tuple(biases),
+    )
+    # Training would not leave a tint on everything: grey has to come out grey.
+    grey = np.full((height, width, 3), 0.5**2.2, np.float32)
+    tint = _decode(generator, np.random.default_rng(0), grey).mean((0, 1))
+    return replace(generator, biases=(*biases[:-1], biases[-1] - tint))
+
+
+def generate(generator: Generator, rng: np.random.Generator, scene: Array) -> NDArray[np.uint8]:
+    """Generate an image of what a scene shows.
+
+    Parameters
+    ----------
+    generator : Generator
+        From `build_generator` for the scene's size.
+    rng : numpy.random.Generator
+        The latent noise is drawn from it.
+    scene : ndarray of float32, shape (H, W, 3)
+        Linear light, RGB, 0 to 1.
+
+    Returns
+    -------
+    ndarray of uint8, shape (H, W, 3)
+        RGB.
+    """
+    picture = np.tanh(np.float32(_CONTRAST) * _decode(generator, rng, scene))
+    return np.asarray(picture * np.float32(127.5) + np.float32(128), np.uint8)
+
+
+def _decode(generator: Generator, rng: np.random.Generator, scene: Array) -> Array:
+    """All layers up to the last activation."""
+    height, width = scene.shape[:2]
+    rows, columns = generator.constant.shape[:2]
+    whole = cv2.copyMakeBorder(
+        scene, 0, rows * _FACTOR - height, 0, columns * _FACTOR - width, cv2.BORDER_REPLICATE
+    )
+    half = _shrink(2 * np.asarray(whole, np.float32) ** np.float32(1 / 2.2) - 1)
+    quarter = _shrink(half)
+    eighth = _shrink(quarter)
+    noise = rng.standard_normal((rows, columns, _NOISE_CHANNELS), dtype=np.float32)
+    latent = np.concatenate([eighth, noise], 2)
+    layer = _leaky(latent @ generator.entry + generator.constant)
+    details = (_detail(quarter, eighth), _detail(half, quarter))
+    for level, detail in enumerate(details):
+        raised = _transposed_convolution(layer, generator.kernels[level], generator.biases[level])
+        layer = _leaky(raised + detail @ generator.skips[level])
+    last = _transposed_convolution(layer, generator.kernels[-1], generator.biases[-1], "constant")
+    return last[:height, :width]
+
+
+def _shrink(image: Array) -> Array:
+    size = (image.shape[1] // 2, image.shape[0] // 2)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _detail(fine: Array, coarse: Array) -> Array:
+    """What the coarse picture (h, w, 3) lacks of the fine one (2h, 2w, 3), without faint texture.
+
+    Dropping the faint part is what gives generated images their painted look.
+    """
+    size = (fine.shape[1], fine.shape[0])
+    lost = fine - cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(lost - np.clip(lost, -_DETAIL_BAR, _DETAIL_BAR), np.float32)
+
+
+def _leaky(x: Array) -> Array:
+    return np.asarray(np.maximum(x, np.float32(_SLOPE) * x), np.float32)
+
+
+def _transposed_convolution(
+    x: Array, kernel: Array, bias: Array, padding: Literal["edge", "constant"] = "edge"
+) -> Array:
+    """Kernel 4, stride 2, padding 1 (repeated edge or zeros): (h, w, c) to (2h, 2w, d).
+
+    Every output of phase (py, px) sees a 2 x 2 block of inputs, so all four phases come from one
+    matrix product over 3 x 3 blocks.
+    """
+    h, w, c = x.shape
+    d = kernel.shape[3]
+    weights = np.zeros((3, 3, c, 2, 2, d), np.float32)
+    for py in range(2):
+        for px in range(2):
+            for iy in range(2):
+                for ix in range(2):
+                    weights[py + iy, px + ix, :, py, px] = kernel[3 - py - 2 * iy, 3 - px - 2 * ix]
+    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), padding)
+    blocks = np.empty((h, w, 9, c), np.float32)
+    for tap in range(9):
+        blocks[:, :, tap] = padded[tap // 3 : tap // 3 + h, tap % 3 : tap % 3 + w]
+    product = blocks.reshape(h * w, 9 * c) @ weights.reshape(9 * c, 4 * d)
+    grid = (product.reshape(h, w, 2, 2, d) + bias).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(2 * h, 2 * w, d)

@@ -1,0 +1,84 @@
+"""Stage 2: T_merge and the texture of reference fingerprints, for every size of the dump."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from noisescope_core.calibration import fingerprint_blocks, merge_threshold
+from noisescope_core.config import Config
+from noisescope_core.fingerprint import reference_blocks
+from noisescope_core.spark.means import collect_residuals, haralick_of, mean_residuals
+from noisescope_core.spark.progress import Progress
+from noisescope_core.spark.sets import ImageSet, image_sets
+from noisescope_core.spark.tables import Run
+
+
+def calibrate(run: Run, config: Config, progress: Progress) -> None:
+    """Read `residuals`, write `calibration` and `reference_fingerprints`.
+
+    A size that has too few images or too few reference images gets the reason instead.
+    """
+    images, reference = image_sets(run, "image"), image_sets(run, "reference")
+    calibrations: list[tuple[Any, ...]] = []
+    fingerprints: list[tuple[Any, ...]] = []
+    with progress.stage("calibrate") as stage:
+        for (width, height), tested in sorted(images.items()):
+            known = reference.get((width, height))
+            count = len(known) if known else 0
+            reason = _shortage(config, width, height, len(tested), count)
+            t_merge = None
+            if reason is None and known is not None:
+                stage.note(f"{count:,} reference images of {width} x {height}")
+                t_merge = config.calibration.t_merge or _merge_threshold(run, config, known)
+                fingerprints += _reference_fingerprints(run, config, known)
+            calibrations.append((width, height, len(tested), count, t_merge, reason))
+        run.write_rows("reference_fingerprints", fingerprints)
+        run.write_rows("calibration", calibrations)
+        done = [row for row in calibrations if row[4] is not None]
+        stage.note(
+            ", ".join(f"T_merge {row[4]:.2f} at {row[0]} x {row[1]}" for row in done[:3])
+            or "no size has enough images to decide"
+        )
+
+
+def _shortage(config: Config, width: int, height: int, images: int, reference: int) -> str | None:
+    if images < config.least_images():
+        return (
+            f"too few images of {width} x {height} to decide: "
+            f"{images:,}, needed {config.least_images():,}"
+        )
+    if reference < config.least_reference():
+        return (
+            f"too few reference images of {width} x {height} to calibrate: "
+            f"{reference:,}, needed {config.least_reference():,}"
+        )
+    return None
+
+
+def _merge_threshold(run: Run, config: Config, known: ImageSet) -> float:
+    blocks = fingerprint_blocks(
+        len(known), config.calibration.fingerprints, config.calibration.images
+    )
+    order = np.random.default_rng(config.seed).permutation(len(known))
+    means = mean_residuals(
+        run, config, known, {k: order[block].tolist() for k, block in enumerate(blocks)}
+    )
+    return merge_threshold(
+        collect_residuals(means, (known.height, known.width)), config.calibration.percentile
+    )
+
+
+def _reference_fingerprints(run: Run, config: Config, known: ImageSet) -> list[tuple[Any, ...]]:
+    blocks = reference_blocks(
+        len(known), config.texture.images, config.texture.shuffles, config.seed
+    )
+    means = mean_residuals(
+        run, config, known, {k: block.tolist() for k, block in enumerate(blocks)}
+    )
+    rows = haralick_of(means, (known.height, known.width)).collect()
+    return [
+        (known.width, known.height, row.group, list(row.haralick))
+        for row in sorted(rows, key=lambda row: row.group)
+    ]

@@ -1,0 +1,161 @@
+"""Stage 1: list the files, decode them, write a noise residual for every image."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from noisescope_core.config import Config
+from noisescope_core.decode import decode, thumbnail
+from noisescope_core.errors import NoiseScopeError
+from noisescope_core.residual import noise_residual
+from noisescope_core.spark.progress import Progress
+from noisescope_core.spark.session import one_task
+from noisescope_core.spark.tables import SCHEMAS, Run
+
+ROLES = ("image", "reference")
+
+FLAT = 1e-3
+"""Standard deviation in grey levels below which a residual is rounding, not noise."""
+
+_RESIDUALS = pa.schema(
+    [
+        ("role", pa.string()),
+        ("path", pa.string()),
+        ("image_id", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("thumbnail", pa.binary()),
+        ("residual", pa.binary()),
+    ]
+)
+
+
+def extract(run: Run, config: Config, progress: Progress, images: str, reference: str) -> None:
+    """List two folders and write the tables `files` and `residuals`.
+
+    `files` is the list that the run answers for: what cannot be read later is missing from
+    `residuals` and found out by the difference.
+
+    Raises
+    ------
+    NoiseScopeError
+        If a folder cannot be listed or holds no file.
+    """
+    with progress.stage("list") as stage:
+        listed = [
+            (role, *row)
+            for role, location in zip(ROLES, (images, reference), strict=True)
+            for row in _list_files(run.spark, location, config)
+        ]
+        run.write_rows("files", listed)
+        total = sum(size for _, _, size, _ in listed)
+        counts = {role: sum(1 for row in listed if row[0] == role) for role in ROLES}
+        stage.note(
+            f"{counts['image']:,} files to test, {counts['reference']:,} reference files, "
+            f"{total / 1e6:,.1f} MB"
+        )
+    readable = sum(1 for row in listed if row[3] is None)
+    with progress.stage("extract", readable, "images") as stage:
+        content = _content(run.spark, images, "image", config).unionByName(
+            _content(run.spark, reference, "reference", config)
+        )
+        run.write("residuals", content.mapInArrow(_extractor(config), SCHEMAS["residuals"]))
+        stage.note(f"{readable:,} files read, {total / 1e6:,.1f} MB")
+
+
+def _source(spark: SparkSession, location: str) -> DataFrame:
+    reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+    if "://" not in location and os.path.exists(location):
+        # A name taken as it is: brackets and stars in a folder's name are not a pattern.
+        reader = reader.option("__globPaths__", "false")
+        location = f"file://{os.path.abspath(location)}"
+    return reader.load(location)
+
+
+def _list_files(
+    spark: SparkSession, location: str, config: Config
+) -> list[tuple[str, int, str | None]]:
+    try:
+        rows = _source(spark, location).select("path", "length").collect()
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise NoiseScopeError(f"{location}: cannot be listed ({reason})") from error
+    limit = config.decode.max_bytes
+    listed: dict[str, tuple[int, str | None]] = {}
+    for path, size in rows:
+        reason = None
+        if size == 0:
+            reason = "empty file (zero bytes)"
+        elif size > limit:
+            reason = f"file of {size:,} bytes, limit {limit:,} (decode.max_bytes)"
+        listed[_plain(path)] = (size, reason)
+    if os.path.isdir(location):
+        for folder, _, names in os.walk(os.path.abspath(location)):
+            for name in names:
+                reason = "not listed by Spark: hidden name (. or _), broken link or no permission"
+                listed.setdefault(f"{folder.rstrip('/')}/{name}", (0, reason))
+    if not listed:
+        raise NoiseScopeError(f"{location}: holds no file")
+    return [(path, *listed[path]) for path in sorted(listed)]
+
+
+def _plain(path: str) -> str:
+    return "/" + path.removeprefix("file:").lstrip("/") if path.startswith("file:") else path
+
+
+def _content(spark: SparkSession, location: str, role: str, config: Config) -> DataFrame:
+    readable = (F.col("length") > 0) & (F.col("length") <= config.decode.max_bytes)
+    return (
+        _source(spark, location)
+        .where(readable)
+        .select(F.lit(role).alias("role"), "path", "content")
+    )
+
+
+def _extractor(config: Config) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def extract_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        rows: list[dict[str, Any]] = []
+        held = 0
+        with one_task():
+            for batch in batches:
+                for role, path, content in zip(*batch.columns, strict=True):
+                    row = _residual_row(content.as_py(), config, role.as_py() == "image")
+                    rows.append({"role": role.as_py(), "path": _plain(path.as_py()), **row})
+                    held += len(row.get("residual") or b"")
+                    if held >= config.spark.batch_bytes:
+                        yield pa.RecordBatch.from_pylist(rows, _RESIDUALS)
+                        rows, held = [], 0
+        if rows:
+            yield pa.RecordBatch.from_pylist(rows, _RESIDUALS)
+
+    return extract_batches
+
+
+def _residual_row(data: bytes, config: Config, with_thumbnail: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"image_id": hashlib.sha256(data).hexdigest(), "status": "quarantined"}
+    try:
+        image = decode(data, config.decode.max_pixels, config.decode.max_bytes)
+        row |= {"width": image.width or None, "height": image.height or None}
+        if image.pixels is None:
+            return row | {"reason": image.reason}
+        if with_thumbnail:
+            row["thumbnail"] = thumbnail(image.pixels)
+        if min(image.pixels.shape[:2]) < config.decode.min_side:
+            reason = f"smaller than {config.decode.min_side} pixels a side (decode.min_side)"
+            return row | {"status": "unscored", "reason": reason}
+        residual = noise_residual(image.pixels, config.residual.sigma, config.residual.levels)
+    except Exception as error:  # One file must not cost the run, whatever is wrong with it.
+        reason = f"could not be processed ({type(error).__name__})"
+        return row | {"status": "quarantined", "reason": reason}
+    if residual.std() < FLAT:
+        return row | {"status": "unscored", "reason": "flat image, no noise residual to test"}
+    return row | {"status": "scored", "residual": residual.tobytes()}

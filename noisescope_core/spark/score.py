@@ -1,0 +1,111 @@
+"""Stage 5: test every image against the fingerprints found, and write the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import functions as F
+
+from noisescope_core.config import Config
+from noisescope_core.correlation import Spectra, spectra
+from noisescope_core.detection import detection_threshold, score_images
+from noisescope_core.spark.progress import Progress
+from noisescope_core.spark.session import one_task
+from noisescope_core.spark.tables import SCHEMAS, Run
+
+Size = tuple[int, int]
+
+
+def score(run: Run, config: Config, progress: Progress) -> None:
+    """Read `residuals` and `fingerprints`, write `scores` and `verdicts`.
+
+    The fingerprints travel to the executors inside the function that uses them: Spark ships a
+    large closure as a broadcast, classic and Connect alike.
+    """
+    found = run.read("fingerprints").where("flagged").orderBy("fingerprint_id").collect()
+    fingerprints: dict[Size, tuple[Spectra, list[str]]] = {}
+    for size in sorted({(row.width, row.height) for row in found}):
+        rows = [row for row in found if (row.width, row.height) == size]
+        pixels = [np.frombuffer(row.pixels, np.float32).reshape(size[::-1]) for row in rows]
+        fingerprints[size] = spectra(np.stack(pixels)), [row.fingerprint_id for row in rows]
+    residuals = run.read("residuals").where("status = 'scored'")
+    matching = F.lit(False)
+    for width, height in fingerprints:
+        matching |= (F.col("width") == width) & (F.col("height") == height)
+    with progress.stage("score", residuals.where(matching).count(), "images") as stage:
+        columns = ["role", "path", "image_id", "width", "height", "residual"]
+        scored = residuals.where(matching).select(columns)
+        run.write("scores", scored.mapInArrow(_scorer(fingerprints), SCHEMAS["scores"]))
+        _write_verdicts(run, config)
+        stage.note(f"{len(found)} fingerprints")
+
+
+def _scorer(
+    fingerprints: dict[Size, tuple[Spectra, list[str]]],
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with one_task():
+            for batch in batches:
+                scores, best = [], []
+                for width, height, cell in zip(
+                    *[batch.column(name) for name in ("width", "height", "residual")], strict=True
+                ):
+                    known, ids = fingerprints[width.as_py(), height.as_py()]
+                    residual = np.frombuffer(cell.as_buffer(), np.float32).reshape(known.shape)
+                    value, row = score_images(residual[None], known)
+                    scores.append(value[0])
+                    best.append(ids[row[0]])
+                kept = batch.select(["role", "path", "image_id", "width", "height"])
+                yield kept.append_column("score", pa.array(scores, pa.float64())).append_column(
+                    "fingerprint_id", pa.array(best, pa.string())
+                )
+
+    return score_batches
+
+
+def _write_verdicts(run: Run, config: Config) -> None:
+    scores = run.read("scores")
+    reference = (
+        scores.where("role = 'reference'").select("width", "height", "image_id", "score").distinct()
+    )
+    by_size: dict[Size, list[float]] = {}
+    for row in reference.collect():
+        by_size.setdefault((row.width, row.height), []).append(row.score)
+    thresholds = run.spark.createDataFrame(
+        [
+            (*size, detection_threshold(values, config.detection.percentile))
+            for size, values in sorted(by_size.items())
+        ],
+        "width int, height int, threshold double",
+    )
+    listed = run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
+    images = run.read("residuals").where("role = 'image'").drop("role", "residual", "thumbnail")
+    undecided = run.read("calibration").select(
+        "width", "height", F.col("reason").alias("undecided")
+    )
+    status = (
+        F.when(F.col("status").isNull(), "quarantined")
+        .when((F.col("status") == "scored") & F.col("undecided").isNotNull(), "unscored")
+        .otherwise(F.col("status"))
+    )
+    unread = F.when(
+        F.col("image_id").isNull(),
+        F.coalesce("unread", F.lit("could not be read: no permission, or gone since it was listed")),
+    )
+    is_scored = F.col("status") == "scored"
+    fake = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
+    verdicts = (
+        listed.join(images, "path", "left")
+        .join(undecided, ["width", "height"], "left")
+        .join(thresholds, ["width", "height"], "left")
+        .join(scores.where("role = 'image'").select("path", "score", "fingerprint_id"), "path", "left")
+        .withColumn("reason", F.coalesce("reason", unread, "undecided"))
+        .withColumn("status", status)
+        .withColumn("threshold", F.when(is_scored, F.col("threshold")))
+        .withColumn("is_fake", F.when(is_scored, fake))
+        .withColumn("fingerprint_id", F.when(F.col("is_fake"), F.col("fingerprint_id")))
+        .orderBy("path")
+    )
+    run.write("verdicts", verdicts)

@@ -1,0 +1,125 @@
+"""The tables of a run directory: names, schemas, reading and writing. See docs/tables.md."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pyarrow import fs
+from pyspark.sql import DataFrame, SparkSession
+
+from noisescope_core.errors import NoiseScopeError, UsageError
+
+SCHEMAS = {
+    "files": "role string, path string, bytes long, reason string",
+    "residuals": """
+        role string, path string, image_id string, width int, height int, status string,
+        reason string, thumbnail binary, residual binary""",
+    "calibration": """
+        width int, height int, images long, reference long, t_merge double, reason string""",
+    "reference_fingerprints": """
+        width int, height int, fingerprint long, haralick array<double>""",
+    "correlations": """
+        width int, height int, block_pair long, compared long, refined long,
+        first array<long>, second array<long>, pce array<double>""",
+    "clusters": """
+        width int, height int, round int, cluster int, image_id string""",
+    "merging": """
+        width int, height int, rounds int, clusters int, compared long, refined long""",
+    "fingerprints": """
+        fingerprint_id string, width int, height int, images long, flagged boolean,
+        margin double, haralick array<double>, members array<string>, pixels binary""",
+    "scores": """
+        role string, path string, image_id string, width int, height int, score double,
+        fingerprint_id string""",
+    "verdicts": """
+        path string, image_id string, width int, height int, status string, reason string,
+        score double, threshold double, is_fake boolean, fingerprint_id string""",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory: a local path, a mounted path or a cloud URI.
+
+    Every table is a directory of Parquet files below it; a table that lacks its success marker
+    was never finished and is not read.
+    """
+
+    spark: SparkSession
+    location: str
+
+    def path(self, name: str) -> str:
+        """Where a table or file of the run lies."""
+        return f"{self.location.rstrip('/')}/{name}"
+
+    def write(self, name: str, table: DataFrame) -> None:
+        """Write a table whole, in place of an earlier one, with the schema of `SCHEMAS`."""
+        declared = self.spark.createDataFrame([], SCHEMAS[name]).schema
+        columns = [table[f.name].cast(f.dataType).alias(f.name) for f in declared.fields]
+        table.select(*columns).write.mode("overwrite").parquet(self.path(name))
+
+    def write_rows(self, name: str, rows: list[tuple[Any, ...]]) -> None:
+        """Write rows made on the driver as one file."""
+        self.write(name, self.spark.createDataFrame(rows, SCHEMAS[name]).coalesce(1))
+
+    def read(self, name: str) -> DataFrame:
+        """Read a table.
+
+        Raises
+        ------
+        NoiseScopeError
+            If the stage that writes it has not finished.
+        """
+        if not self.has(f"{name}/_SUCCESS"):
+            raise NoiseScopeError(
+                f"{self.location}: no finished table '{name}', run the stage that writes it first"
+            )
+        return self.spark.read.schema(SCHEMAS[name]).parquet(self.path(name))
+
+    def clear(self) -> None:
+        """Remove the tables and pages of an earlier run, so that none of them is taken for new.
+
+        Raises
+        ------
+        UsageError
+            If the location cannot be written to.
+        """
+        try:
+            for name in (*SCHEMAS, "summary.json", "report.html"):
+                system, path = _file_system(self.path(name))
+                kind = system.get_file_info(path).type
+                if kind == fs.FileType.Directory:
+                    system.delete_dir(path)
+                elif kind == fs.FileType.File:
+                    system.delete_file(path)
+            system, path = _file_system(self.location)
+            system.create_dir(path, recursive=True)
+        except OSError as error:
+            raise UsageError(f"{self.location}: cannot be written to ({error})") from error
+
+    def has(self, name: str) -> bool:
+        """Whether a file of the run is there."""
+        system, path = _file_system(self.path(name))
+        return bool(system.get_file_info(path).type != fs.FileType.NotFound)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file of the run, such as summary.json."""
+        system, path = _file_system(self.path(name))
+        system.create_dir(path.rsplit("/", 1)[0], recursive=True)
+        with system.open_output_stream(path) as stream:
+            stream.write(text.encode("utf-8"))
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file of the run."""
+        system, path = _file_system(self.path(name))
+        with system.open_input_stream(path) as stream:
+            return json.loads(stream.read())
+
+
+def _file_system(location: str) -> tuple[fs.FileSystem, str]:
+    if "://" not in location:
+        return fs.LocalFileSystem(), location.removeprefix("file:")
+    system, path = fs.FileSystem.from_uri(location.replace("s3a://", "s3://", 1))
+    return system, path

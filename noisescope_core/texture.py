@@ -1,0 +1,69 @@
+"""Fingerprint classifier: does a fingerprint's texture look like a camera's? (paper, section 3.4).
+
+The model is a local outlier factor over Haralick features of reference fingerprints. It is kept
+as its training features and fitted where it is needed: nothing is ever unpickled from storage.
+"""
+
+from __future__ import annotations
+
+import mahotas
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.neighbors import LocalOutlierFactor
+
+FEATURES = 13
+
+
+def haralick_features(fingerprint: ArrayLike) -> NDArray[np.float64]:
+    """Compute the 13 Haralick features of a fingerprint, averaged over 4 directions.
+
+    Parameters
+    ----------
+    fingerprint : (H, W) float
+        Mean residual in grey levels; clipped to 0..1 and scaled to the integers 0..255.
+
+    Returns
+    -------
+    (13,) float64
+    """
+    levels = (np.clip(np.asarray(fingerprint), 0, 1) * 255).astype(np.uint8)
+    features: NDArray[np.float64] = mahotas.features.haralick(levels).mean(axis=0)
+    return features
+
+
+def fit_texture(
+    features: ArrayLike, neighbours: int = 30, contamination: float = 1e-4
+) -> LocalOutlierFactor:
+    """Fit the outlier model to the features of reference fingerprints.
+
+    Parameters
+    ----------
+    features : (k, 13) float
+    neighbours : int
+    contamination : float
+        Share of reference fingerprints taken for outliers, 0 to 0.5.
+
+    Raises
+    ------
+    ValueError
+        If there are no more fingerprints than neighbours.
+    """
+    rows = np.asarray(features)
+    if len(rows) <= neighbours:
+        raise ValueError(
+            f"{len(rows)} reference fingerprints are too few for {neighbours} neighbours"
+        )
+    model = LocalOutlierFactor(n_neighbors=neighbours, novelty=True, contamination=contamination)
+    return model.fit(rows)
+
+
+def texture_margins(model: LocalOutlierFactor, features: ArrayLike) -> NDArray[np.float64]:
+    """Measure how far fingerprints lie inside the texture of reference fingerprints.
+
+    Returns
+    -------
+    (k,) float64
+        LOF score minus offset; below 0 the fingerprint is a generator's.
+    """
+    margins: NDArray[np.float64] = model.decision_function(np.asarray(features))
+    return margins

@@ -1,0 +1,243 @@
+"""The report page: what it says, that it stands alone, and that no file name can break it."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from html.parser import HTMLParser
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from noisescope_core.report import render_report
+from noisescope_core.report.figures import fingerprint_pictures, score_figure
+from noisescope_core.report.render import answer, duration, visible
+
+HOSTILE = "a\"b'c</title><script>alert(1)</script>\n\u202egpj.\udc80\x00 \u0634\u062a\u0627\u0621"
+
+
+def results(**changes: Any) -> dict[str, Any]:
+    """Arguments of `render_report` for a run that found one generator at one size."""
+    rng = np.random.default_rng(0)
+    block = {"width": 96, "height": 96}
+    summary = {
+        "version": "0.1.0",
+        "method": "paper",
+        "started": "2026-01-01T00:00:00Z",
+        "seconds": 41.2,
+        "images": "/data/dump",
+        "reference": "https://example.org/photos",
+        "counts": {
+            "files": 333, "scored": 320, "unscored": 5, "quarantined": 8, "fake": 118, "real": 202
+        },
+        "reasons": [
+            {"status": "quarantined", "reason": "zero bytes", "files": 8},
+            {"status": "unscored", "reason": "too few of this size", "files": 5},
+        ],
+        "sizes": [
+            block | {"images": 320, "reference": 400, "t_merge": 11.9, "threshold": 9.9,
+                     "pairs": 51040, "refined": 7000, "rounds": 9, "clusters": 3,
+                     "fingerprints": 1}
+        ],
+        "stages": [{"stage": "extract", "seconds": 12.1, "what": "733 files, 41 MB"}],
+        "warnings": ["The reference differs from the images."],
+        "config": {"method": "paper", "cluster": {"floor": 50, "sizes": [1, 2]}},
+    }  # fmt: skip
+    chance = rng.normal(size=600)
+    thumbnail = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    image = block | {"image_id": "0" * 64, "threshold": 9.9, "fingerprint_id": "3f2a91c0d4e5"}
+    return {
+        "summary": summary | changes,
+        "scores": [
+            block | {"threshold": 9.9, "reference": chance[:400] * abs(chance[:400]),
+                     "images": np.r_[chance[400:], rng.uniform(20, 300, 118), np.nan]}
+        ],
+        "fingerprints": [
+            block | {"fingerprint_id": "3f2a91c0d4e5", "images": 72, "flagged": True,
+                     "margin": -9.3, "pixels": rng.normal(size=(96, 96)).astype(np.float32)},
+            block | {"fingerprint_id": "91aa00c1b2d3", "images": 60, "flagged": False,
+                     "margin": None, "pixels": np.zeros((96, 96), np.float32)},
+        ],
+        "flagged": [
+            image | {"path": "/data/dump/low.png", "score": 12.0, "thumbnail": None},
+            image | {"path": "/data/dump/high.png", "score": 310.0, "thumbnail": thumbnail},
+        ],
+        "set_aside": [{"path": "/data/x.jpg", "status": "quarantined", "reason": "zero bytes"}],
+    }  # fmt: skip
+
+
+def counts(files: int, scored: int, fake: int) -> dict[str, int]:
+    return {"files": files, "scored": scored, "unscored": files - scored, "quarantined": 0,
+            "fake": fake, "real": scored - fake}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Elements and addresses of a page, as a browser would see them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [
+            value or "" for key, value in attrs if key in {"src", "href", "xlink:href", "action"}
+        ]
+        self.ids += [value or "" for key, value in attrs if key == "id"]
+
+
+def heading(html: str) -> str:
+    found = re.search(r"<h1>(.*?)</h1>", html)
+    assert found
+    return found[1]
+
+
+def test_page_stands_alone() -> None:
+    html = render_report(**results(reference="/data/photos"))
+    assert "http://" not in html and "https://" not in html
+    page = Page(html)
+    assert page.addresses
+    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
+    assert not {"script", "link", "iframe", "object", "base"} & set(page.tags)
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_same_input_same_page() -> None:
+    assert render_report(**results()) == render_report(**results())
+
+
+def test_every_name_from_outside_is_escaped_and_visible() -> None:
+    clean = Page(render_report(**results()))
+    run = results(images=HOSTILE, reference=HOSTILE, warnings=[HOSTILE], method=HOSTILE,
+                  config={HOSTILE: {HOSTILE: HOSTILE}})  # fmt: skip
+    run["summary"]["reasons"][0]["reason"] = HOSTILE
+    run["summary"]["stages"][0]["what"] = HOSTILE
+    for record in run["flagged"] + run["set_aside"]:
+        record["path"] = HOSTILE
+    for record in run["fingerprints"] + run["flagged"]:
+        record["fingerprint_id"] = HOSTILE
+    html = render_report(**run)
+    assert "<script" not in html
+    assert not {"\u202e", "\x00"} & set(html)
+    assert "\u27e8U+000A\u27e9\u27e8U+202E\u27e9gpj.\u27e8U+DC80\u27e9\u27e8U+0000\u27e9" in html
+    assert "\u0634\u062a\u0627\u0621" in html
+    html.encode("utf-8")
+    hostile = Page(html)
+    # A configuration of one key instead of three: everything else must be the same elements.
+    assert set(hostile.tags) == set(clean.tags)
+    assert hostile.tags.count("img") == clean.tags.count("img")
+
+
+def test_hostile_reason_in_answer_is_escaped() -> None:
+    run = results(counts=counts(3, 0, 0), sizes=[],
+                  reasons=[{"status": "unscored", "reason": HOSTILE, "files": 3}])  # fmt: skip
+    html = render_report(**(run | {"scores": [], "fingerprints": [], "flagged": []}))
+    assert "<script" not in html
+    assert html.count("</title>") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({}, "118 of 320 images carry the fingerprint of 1 generator."),
+        ({"counts": counts(1200, 1, 1)}, "1 of 1 image carries the fingerprint of 1 generator."),
+        ({"counts": counts(9, 9, 0)}, "None of 9 images carry the fingerprint of 1 generator."),
+        (
+            {"sizes": [{"fingerprints": 1}, {"fingerprints": 2}]},
+            "118 of 320 images carry a generator\u2019s fingerprint; "
+            "3 different fingerprints were found.",
+        ),
+        (
+            {"counts": counts(325, 320, 0), "sizes": [{"fingerprints": 0}]},
+            "No generator\u2019s fingerprint was found among 320 images.",
+        ),
+        (
+            {"counts": counts(13, 0, 0), "sizes": []},
+            "No image could be scored.",
+        ),
+        (
+            {"counts": counts(0, 0, 0), "sizes": [], "reasons": []},
+            "No image could be scored.",
+        ),
+    ],
+)
+def test_answer(changes: dict[str, Any], sentence: str) -> None:
+    assert answer(results(**changes)["summary"])[0] == sentence
+
+
+def test_nothing_scored_says_why() -> None:
+    run = results(counts=counts(13, 0, 0), sizes=[])
+    meaning = answer(run["summary"])[1]
+    assert "zero bytes (8 files); too few of this size (5 files)." in meaning
+    run = results(counts=counts(0, 0, 0), sizes=[], reasons=[])
+    assert "no files" in answer(run["summary"])[1]
+
+
+def test_expected_false_alarms_are_stated() -> None:
+    assert "about 1 false alarm among" in answer(results()["summary"])[1]
+    run = results(counts=counts(300_000, 300_000, 1_531))
+    assert "about 1,492 false alarms among" in answer(run["summary"])[1]
+
+
+def test_answer_is_the_heading() -> None:
+    assert heading(render_report(**results())) == (
+        "118 of 320 images carry the fingerprint of 1 generator."
+    )
+
+
+def test_nothing_but_a_summary() -> None:
+    run = results(counts=counts(0, 0, 0), sizes=[], stages=[], reasons=[], warnings=[], config={})
+    html = render_report(run["summary"], [], [], [], [])
+    assert heading(html).startswith("No image could be scored")
+    assert "<img" not in html and "<svg" not in html
+
+
+def test_gallery_shows_highest_score_first_and_says_what_is_missing() -> None:
+    html = render_report(**results())
+    assert html.index("high.png") < html.index("low.png")
+    assert "no preview" in html
+    assert "2 of 118 are shown" in html
+
+
+def test_figure_states_the_shares_above_the_threshold() -> None:
+    svg = score_figure([0.5, 9.9, 10.0, 400.0], np.zeros(400), 9.9)
+    assert "2 of 4 above the threshold (50.0%)" in svg
+    assert "0 of 400 above the threshold (0.0%)" in svg
+    assert "threshold 9.9" in svg
+    assert "#0000" not in svg
+
+
+@pytest.mark.parametrize("images", [[np.nan], [1e9, -1e9], [-3.0], np.zeros(5)])
+def test_figure_of_odd_scores(images: Any) -> None:
+    assert score_figure(images, [0.1], -2.0).startswith("<svg")
+    assert score_figure(images, [0.1], None).startswith("<svg")
+    assert score_figure([], [], 9.9) == ""
+
+
+def test_fingerprint_is_cropped_never_scaled() -> None:
+    stripes = np.tile(np.array([-1, 1], np.float32), (500, 400))
+    picture = fingerprint_pictures(stripes)["residual"]
+    data = np.frombuffer(b64decode(picture.partition(",")[2]), np.uint8)
+    grey = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    assert grey is not None and grey.shape == (384, 384)
+    np.testing.assert_array_equal(grey, np.tile(grey[:1, :2], (384, 192)))
+    assert grey[0, 0] + grey[0, 1] == 255 and grey[0, 0] != grey[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0.0 s"), (41.24, "41.2 s"), (59.97, "1 min 0 s"), (425, "7 min 5 s"),
+     (11520, "3 h 12 min")],
+)  # fmt: skip
+def test_duration(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_visible_leaves_ordinary_text_alone() -> None:
+    assert visible("Привет 猫 🐈 é.jpg") == "Привет 猫 🐈 é.jpg"
+    assert visible(3.5) == 3.5
