@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from noisescope_core import __version__
@@ -186,6 +187,44 @@ def evaluate(verdicts: str, labels: str, as_json: bool) -> None:
     ):
         if result[key]:
             console.print(f"{result[key]:,} {text}", highlight=False)
+
+
+@main.command()
+@click.option("--out", required=True, metavar="DIR", help="New or empty folder.")
+@click.option("--photographs", default=200, show_default=True, help="Photographs to test.")
+@click.option("--generated", default=120, show_default=True, help="Generated images to test.")
+@click.option("--reference", default=400, show_default=True, help="Reference photographs.")
+@click.option("--generators", default=1, show_default=True, help="Generators that made them.")
+@click.option("--cameras", default=4, show_default=True, help="Cameras that took them.")
+@click.option("--size", default="256", show_default=True, help="Pixels a side, or WIDTHxHEIGHT.")
+@click.option("--broken/--no-broken", default=True, show_default=True, help="Add broken files.")
+@click.option("--seed", default=0, show_default=True)
+def simulate(out: str, size: str, **counts: Any) -> None:
+    """Make a labelled dump of simulated photographs and generated images."""
+    from noisescope_core.simulate import write_dump
+
+    try:
+        sides = [int(side) for side in size.lower().split("x")]
+        pixels = sides[0] if len(sides) == 1 else (sides[0], sides[1])
+    except (ValueError, IndexError):
+        raise UsageError(f"--size: {size} is neither a number nor WIDTHxHEIGHT") from None
+    console = Console(stderr=True)
+    with Bars(console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task("simulate", total=None)
+        try:
+            written = write_dump(
+                Path(out),
+                size=pixels,
+                progress=lambda done, total: bars.update(task, completed=done, total=total),
+                **counts,
+            )
+        except (ValueError, OSError) as error:
+            raise UsageError(str(error)) from error
+    click.echo(
+        f"{written['photographs']:,} photographs and {written['generated']:,} generated images in "
+        f"{out}/images, {written['reference']:,} photographs in {out}/reference, "
+        f"labels in {out}/labels.csv"
+    )
 
 
 def _fail(message: str, code: int) -> None:

@@ -75,7 +75,9 @@ class Spark(_Section):
     batch_bytes: int = Field(
         33_554_432, ge=65_536, le=536_870_912, description="Arrow batch, bytes"
     )
-    conf: dict[str, str] = Field(default_factory=dict, description="further Spark settings")
+    conf: dict[str, str | bool | int | float] = Field(
+        default_factory=dict, description="further Spark settings"
+    )
 
 
 class Report(_Section):

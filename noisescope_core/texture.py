@@ -6,10 +6,14 @@ as its training features and fitted where it is needed: nothing is ever unpickle
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mahotas
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.neighbors import LocalOutlierFactor
+
+if TYPE_CHECKING:
+    from sklearn.neighbors import LocalOutlierFactor
 
 FEATURES = 13
 
@@ -48,6 +52,9 @@ def fit_texture(
     ValueError
         If there are no more fingerprints than neighbours.
     """
+    # Only the driver fits a model; workers that make features start a second faster without.
+    from sklearn.neighbors import LocalOutlierFactor
+
     rows = np.asarray(features)
     if len(rows) <= neighbours:
         raise ValueError(

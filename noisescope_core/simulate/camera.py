@@ -147,7 +147,7 @@ def _expose(
 
 
 def _develop(camera: Camera, mosaic: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """The firmware: mosaic (H, W) 0..65535 to RGB (H, W, 3) 0..255."""
+    """Run the firmware: mosaic (H, W) 0..65535 to RGB (H, W, 3) 0..255."""
     # OpenCV names the mosaic by its second row: RGGB is BG.
     code = cv2.COLOR_BayerBG2RGB_EA if camera.edge_aware else cv2.COLOR_BayerBG2RGB
     linear = cv2.cvtColor(mosaic, code)

@@ -297,7 +297,7 @@ def _labelled(photo: tuple[bytes, str]) -> tuple[bytes, str, str]:
 
 
 def _bomb_png(side: int) -> bytes:
-    """Valid black-and-white PNG of side x side pixels that shrinks a thousandfold on disk."""
+    """Make a valid black-and-white PNG of side x side pixels a thousand times smaller on disk."""
     packer = zlib.compressobj(9)
     row = bytes(1 + (side + 7) // 8)
     data = b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()])

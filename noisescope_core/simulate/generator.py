@@ -19,9 +19,9 @@ _FACTOR = 8
 _BILINEAR = np.array([0.25, 0.75, 0.75, 0.25], np.float32)
 # The sizes of the imperfections are set so that two images correlate as two of a CycleGAN do. The
 # last layer errs least: its pattern repeats every other pixel and would drown the others.
-_KERNEL_ERRORS = (0.05, 0.015, 0.0015)
-_BIAS = 0.15
-_CONSTANT = 0.1
+_KERNEL_ERRORS = (0.04, 0.01, 0.001)
+_BIAS = 0.1
+_CONSTANT = 0.017
 _NOISE = 0.01
 _DETAIL_BAR = 0.06
 _CONTRAST = 1.2
@@ -33,8 +33,8 @@ class Generator:
 
     Attributes
     ----------
-    constant : ndarray of float32, shape (ceil(height / 8), ceil(width / 8), 16)
-        Learned constant added to the first layer, as in StyleGAN.
+    constant : ndarray of float32, shape (2 ceil(height / 8), 2 ceil(width / 8), 16)
+        Fixed noise added to the second layer, as in StyleGAN's constant noise mode.
     entry : ndarray of float32, shape (7, 16)
         From 3 colours and 4 channels of latent noise to the first layer.
     skips : tuple of ndarray of float32, shape (3, channels)
@@ -87,10 +87,10 @@ def build_generator(rng: np.random.Generator, height: int, width: int) -> Genera
         error = normal(4, 4, *mix.shape) * np.float32(_KERNEL_ERRORS[level] / np.sqrt(channels))
         kernels.append(window * mix + error)
         biases.append(normal(mix.shape[1]) * np.float32(_BIAS))
-    coarse = (-(-height // _FACTOR), -(-width // _FACTOR))
+    quarter = (-(-height // _FACTOR) * 2, -(-width // _FACTOR) * 2)
     noise_in = normal(_NOISE_CHANNELS, _CHANNELS[0]) * np.float32(_NOISE)
     generator = Generator(
-        constant=normal(*coarse, _CHANNELS[0]) * np.float32(_CONSTANT),
+        constant=normal(*quarter, _CHANNELS[1]) * np.float32(_CONSTANT),
         entry=np.concatenate([into[0], noise_in]),
         skips=tuple(into[1:3]),
         kernels=tuple(kernels),
@@ -126,7 +126,7 @@ def generate(generator: Generator, rng: np.random.Generator, scene: Array) -> ND
 def _decode(generator: Generator, rng: np.random.Generator, scene: Array) -> Array:
     """All layers up to the last activation."""
     height, width = scene.shape[:2]
-    rows, columns = generator.constant.shape[:2]
+    rows, columns = (side // 2 for side in generator.constant.shape[:2])
     whole = cv2.copyMakeBorder(
         scene, 0, rows * _FACTOR - height, 0, columns * _FACTOR - width, cv2.BORDER_REPLICATE
     )
@@ -135,11 +135,14 @@ def _decode(generator: Generator, rng: np.random.Generator, scene: Array) -> Arr
     eighth = _shrink(quarter)
     noise = rng.standard_normal((rows, columns, _NOISE_CHANNELS), dtype=np.float32)
     latent = np.concatenate([eighth, noise], 2)
-    layer = _leaky(latent @ generator.entry + generator.constant)
+    layer = _leaky(latent @ generator.entry)
     details = (_detail(quarter, eighth), _detail(half, quarter))
     for level, detail in enumerate(details):
         raised = _transposed_convolution(layer, generator.kernels[level], generator.biases[level])
-        layer = _leaky(raised + detail @ generator.skips[level])
+        raised += detail @ generator.skips[level]
+        if level == 0:
+            raised += generator.constant
+        layer = _leaky(raised)
     last = _transposed_convolution(layer, generator.kernels[-1], generator.biases[-1], "constant")
     return last[:height, :width]
 
@@ -150,7 +153,7 @@ def _shrink(image: Array) -> Array:
 
 
 def _detail(fine: Array, coarse: Array) -> Array:
-    """What the coarse picture (h, w, 3) lacks of the fine one (2h, 2w, 3), without faint texture.
+    """Take from the fine picture (2h, 2w, 3) what the coarse one (h, w, 3) has, and faint texture.
 
     Dropping the faint part is what gives generated images their painted look.
     """

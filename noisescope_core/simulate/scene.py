@@ -143,8 +143,10 @@ def _landscape(rng: np.random.Generator, height: int, width: int) -> Image:
     return image
 
 
-def _outline(rng: np.random.Generator, centre: tuple[float, float], radius: float) -> NDArray[np.int32]:
-    """Closed outline as points for OpenCV: a box, an ellipse or an irregular blob."""
+def _outline(
+    rng: np.random.Generator, centre: tuple[float, float], radius: float
+) -> NDArray[np.int32]:
+    """Draw a closed outline as points for OpenCV: a box, an ellipse or an irregular blob."""
     kind = rng.integers(3)
     turn = rng.uniform(0, 2 * np.pi)
     if kind == 0:

@@ -9,18 +9,18 @@ import numpy as np
 from noisescope_core.calibration import fingerprint_blocks, merge_threshold
 from noisescope_core.config import Config
 from noisescope_core.fingerprint import reference_blocks
-from noisescope_core.spark.means import collect_residuals, haralick_of, mean_residuals
+from noisescope_core.spark.means import fingerprints_of, haralick_of, summed_residuals
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.sets import ImageSet, image_sets
 from noisescope_core.spark.tables import Run
 
 
 def calibrate(run: Run, config: Config, progress: Progress) -> None:
-    """Read `residuals`, write `calibration` and `reference_fingerprints`.
+    """Read `residuals` and `reference_residuals`, write `calibration` and `reference_fingerprints`.
 
     A size that has too few images or too few reference images gets the reason instead.
     """
-    images, reference = image_sets(run, "image"), image_sets(run, "reference")
+    images, reference = image_sets(run, "residuals"), image_sets(run, "reference_residuals")
     calibrations: list[tuple[Any, ...]] = []
     fingerprints: list[tuple[Any, ...]] = []
     with progress.stage("calibrate") as stage:
@@ -62,23 +62,15 @@ def _merge_threshold(run: Run, config: Config, known: ImageSet) -> float:
         len(known), config.calibration.fingerprints, config.calibration.images
     )
     order = np.random.default_rng(config.seed).permutation(len(known))
-    means = mean_residuals(
-        run, config, known, {k: order[block].tolist() for k, block in enumerate(blocks)}
-    )
-    return merge_threshold(
-        collect_residuals(means, (known.height, known.width)), config.calibration.percentile
-    )
+    sums = summed_residuals(run, config, known, dict(enumerate(order[blocks].tolist())))
+    fingerprints = fingerprints_of(sums, (known.height, known.width))
+    return merge_threshold(fingerprints, config.calibration.percentile)
 
 
 def _reference_fingerprints(run: Run, config: Config, known: ImageSet) -> list[tuple[Any, ...]]:
     blocks = reference_blocks(
         len(known), config.texture.images, config.texture.shuffles, config.seed
     )
-    means = mean_residuals(
-        run, config, known, {k: block.tolist() for k, block in enumerate(blocks)}
-    )
-    rows = haralick_of(means, (known.height, known.width)).collect()
-    return [
-        (known.width, known.height, row.group, list(row.haralick))
-        for row in sorted(rows, key=lambda row: row.group)
-    ]
+    sums = summed_residuals(run, config, known, dict(enumerate(blocks.tolist())))
+    features = haralick_of(sums, (known.height, known.width)).tolist()
+    return [(known.width, known.height, k, row) for k, row in enumerate(features)]

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from noisescope_core.clustering import Clusters
 from noisescope_core.config import Config
 from noisescope_core.correlation import Pairs, above_threshold, spectra
+from noisescope_core.spark.means import mean_of_sums, summed_residuals
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import ImageSet, image_sets
@@ -22,84 +24,88 @@ from noisescope_core.spark.tables import Run
 _PAIRS = """block_pair long, compared long, refined long, first array<long>, second array<long>,
     pce array<double>"""
 
-LEAST_BLOCKS = 3
-"""So many blocks at least, so that a small dump still feeds more than one task."""
+SPLIT_FROM = 192
+"""Items from which a block is split even if memory does not ask for it, to feed more tasks."""
 
 
 def correlate(run: Run, config: Config, progress: Progress) -> None:
     """Read `residuals` and `calibration`, write `correlations`: one row per pair of blocks."""
-    sets = image_sets(run, "image")
-    sizes = run.read("calibration").where("reason is null").orderBy("width", "height").collect()
-    work = sum(block_count(len(sets[s.width, s.height]), s.width * s.height, config) for s in sizes)
-    pairs = sum(s.images * (s.images - 1) // 2 for s in sizes)
+    sizes = decidable_sizes(run)
+    pairs = sum(len(images) * (len(images) - 1) // 2 for images, _ in sizes)
     with progress.stage("correlate", pairs, "pairs") as stage:
-        stage.note(f"{pairs:,} pairs of {sum(s.images for s in sizes):,} images in {work} blocks")
+        blocks = sum(block_count(len(images), images, config) for images, _ in sizes)
+        stage.note(f"{pairs:,} pairs of {sum(len(i) for i, _ in sizes):,} images, {blocks} blocks")
         table = run.spark.createDataFrame([], f"width int, height int, {_PAIRS}")
-        for size in sizes:
-            images = sets[size.width, size.height]
-            numbers = pa.table({"number": np.arange(len(images))})
-            found = correlated_pairs(
-                run, config, images.residuals(run, numbers), images, len(images), 0, size.t_merge
+        for images, t_merge in sizes:
+            alone = {number: [number] for number in range(len(images))}
+            found = correlated_pairs(run, config, images, alone, {}, t_merge).select(
+                F.lit(images.width).alias("width"), F.lit(images.height).alias("height"), "*"
             )
-            table = table.unionByName(
-                found.select(
-                    F.lit(size.width).alias("width"), F.lit(size.height).alias("height"), "*"
-                )
-            )
+            table = table.unionByName(found)
         run.write("correlations", table)
 
 
-def block_count(images: int, pixels: int, config: Config) -> int:
+def decidable_sizes(run: Run) -> list[tuple[ImageSet, float]]:
+    """List the images of every size that was calibrated, each with its T_merge."""
+    sets = image_sets(run, "residuals")
+    rows = run.read("calibration").where("reason is null").collect()
+    return [(sets[size], t) for size, t in sorted(((r.width, r.height), r.t_merge) for r in rows)]
+
+
+def block_count(items: int, images: ImageSet, config: Config) -> int:
     """Count the blocks for so many residuals; it depends on nothing but images and config."""
-    by_bytes = -(-images * pixels * 4 // config.spark.block_bytes)
-    return max(1, min(max(by_bytes, LEAST_BLOCKS), images))
+    by_bytes = -(-items * images.width * images.height * 4 // config.spark.block_bytes)
+    return max(by_bytes, min(3, -(-items // SPLIT_FROM)), 1)
 
 
 def correlated_pairs(
     run: Run,
     config: Config,
-    items: DataFrame,
     images: ImageSet,
-    new: int,
-    old: int,
+    new: Clusters,
+    old: Clusters,
     t_merge: float,
 ) -> DataFrame:
-    """Find the pairs above T_merge in which a new item takes part.
+    """Find the pairs of clusters above T_merge in which a new one takes part.
 
-    Items are cut in blocks, the new ones apart from the old. A pair of blocks gets all rows of
-    both and is one task: two matrix products, and the hole where it can matter.
+    The clusters are cut in blocks, the new ones apart from the old. A pair of blocks gets all
+    rows of both and is one task: two matrix products, and the hole where it can matter.
 
     Parameters
     ----------
-    items : DataFrame
-        `number` and `residual`; numbers 0..new-1 are new, new..new+old-1 are old.
+    new, old : cluster number to the numbers of its images
 
     Returns
     -------
     DataFrame
-        One row per pair of blocks: counts, and the pairs by number.
+        One row per pair of blocks: counts, and the pairs by cluster number.
     """
-    pixels = images.width * images.height
-    new_blocks = block_count(new, pixels, config)
-    old_blocks = block_count(old, pixels, config) if old else 0
-    block_pairs = [
-        (i, j) for i in range(new_blocks) for j in range(i, new_blocks + old_blocks)
-    ]
-    number = F.col("number")
-    block = F.when(number < new, F.floor(number * new_blocks / new))
-    if old:
-        block = block.otherwise(new_blocks + F.floor((number - new) * old_blocks / old))
+    new_blocks = block_count(len(new), images, config)
+    old_blocks = block_count(len(old), images, config) if old else 0
+    block_of = {key: k * new_blocks // len(new) for k, key in enumerate(new)} | {
+        key: new_blocks + k * old_blocks // len(old) for k, key in enumerate(old)
+    }
+    block_pairs = [(i, j) for i in range(new_blocks) for j in range(i, new_blocks + old_blocks)]
+    pairs_of: dict[int, list[int]] = {}
+    for pair, blocks in enumerate(block_pairs):
+        for block in set(blocks):
+            pairs_of.setdefault(block, []).append(pair)
     partners = run.spark.createDataFrame(
-        [
-            (member, pair)
-            for pair, blocks in enumerate(block_pairs)
-            for member in sorted(set(blocks))
-        ],
-        "block long, block_pair long",
+        pa.table(
+            {
+                "group": pa.array(list(block_of), pa.int64()),
+                "block": pa.array(list(block_of.values()), pa.int64()),
+                "block_pairs": pa.array(
+                    [pairs_of[block] for block in block_of.values()], pa.list_(pa.int64())
+                ),
+            }
+        )
     )
     return (
-        items.withColumn("block", block.cast("long"))
-        .join(F.broadcast(partners), "block")
+        summed_residuals(run, config, images, {**new, **old})
+        .join(F.broadcast(partners), "group")
+        .withColumn("block_pair", F.explode("block_pairs"))
+        .select("block_pair", "block", "group", "images", "total")
         .groupBy("block_pair")
         .applyInArrow(
             _correlator(block_pairs, (images.height, images.width), t_merge, config), _PAIRS
@@ -112,22 +118,15 @@ def _correlator(
 ) -> Callable[[pa.Table], pa.Table]:
     exact = config.clustering.exact
 
-    def stack(table: pa.Table, block: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        rows = table.filter(pc.equal(table["block"], block)).sort_by("number")
-        residuals = np.empty((len(rows), *shape), np.float32)
-        for row, cell in zip(residuals, rows["residual"], strict=True):
-            row[:] = np.frombuffer(cell.as_buffer(), np.float32).reshape(shape)
-        return rows["number"].to_numpy(), residuals
-
     def correlate_blocks(table: pa.Table) -> pa.Table:
         pair = table["block_pair"][0].as_py()
         left, right = block_pairs[pair]
         with one_task():
-            first, residuals = stack(table, left)
-            a, b, second = spectra(residuals), None, first
+            first, means = mean_of_sums(table.filter(pc.equal(table["block"], left)), shape)
+            a, b, second = spectra(means), None, first
             if left != right:
-                second, residuals = stack(table, right)
-                b = spectra(residuals)
+                second, means = mean_of_sums(table.filter(pc.equal(table["block"], right)), shape)
+                b = spectra(means)
             found = above_threshold(a, b, t_merge, exact)
         return pa.table(
             {

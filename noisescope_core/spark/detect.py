@@ -114,13 +114,13 @@ def _sizes(run: Run) -> list[dict[str, Any]]:
 
 def _warnings(run: Run, config: Config, counts: Mapping[str, int]) -> list[str]:
     listed = run.read("files").where("role = 'reference'").count()
-    usable = run.read("residuals").where("role = 'reference' and status = 'scored'").count()
+    reference = run.read("reference_residuals")
+    usable = reference.where("status = 'scored'").count()
     shared = (
         run.read("residuals")
-        .where("image_id is not null")
-        .groupBy("image_id")
-        .agg(F.countDistinct("role").alias("roles"))
-        .where("roles > 1")
+        .select("image_id")
+        .distinct()
+        .join(reference.select("image_id").distinct(), "image_id")
         .count()
     )
     warnings = []
@@ -140,7 +140,7 @@ def _report(run: Run, config: Config, summary: Mapping[str, Any]) -> str:
     flagged = (
         verdicts.where("is_fake").orderBy(F.desc("score"), "path").limit(config.report.thumbnails)
     )
-    pictures = run.read("residuals").where("role = 'image'").select("path", "thumbnail")
+    pictures = run.read("residuals").select("path", "thumbnail")
     shown = flagged.join(pictures, "path").collect()
     aside = (
         verdicts.where("status <> 'scored'")

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -19,14 +20,14 @@ from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.tables import SCHEMAS, Run
 
-ROLES = ("image", "reference")
+TABLES = {"image": "residuals", "reference": "reference_residuals"}
+"""Roles of a file, and the table that its residual goes to."""
 
 FLAT = 1e-3
 """Standard deviation in grey levels below which a residual is rounding, not noise."""
 
 _RESIDUALS = pa.schema(
     [
-        ("role", pa.string()),
         ("path", pa.string()),
         ("image_id", pa.string()),
         ("width", pa.int32()),
@@ -40,10 +41,10 @@ _RESIDUALS = pa.schema(
 
 
 def extract(run: Run, config: Config, progress: Progress, images: str, reference: str) -> None:
-    """List two folders and write the tables `files` and `residuals`.
+    """List two folders and write `files`, `residuals` and `reference_residuals`.
 
     `files` is the list that the run answers for: what cannot be read later is missing from
-    `residuals` and found out by the difference.
+    the residuals and found out by the difference.
 
     Raises
     ------
@@ -51,25 +52,24 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
         If a folder cannot be listed or holds no file.
     """
     with progress.stage("list") as stage:
+        folders = dict(zip(TABLES, (images, reference), strict=True))
         listed = [
             (role, *row)
-            for role, location in zip(ROLES, (images, reference), strict=True)
+            for role, location in folders.items()
             for row in _list_files(run.spark, location, config)
         ]
         run.write_rows("files", listed)
-        total = sum(size for _, _, size, _ in listed)
-        counts = {role: sum(1 for row in listed if row[0] == role) for role in ROLES}
+        readable = {role: [r[2] for r in listed if r[0] == role and r[3] is None] for role in TABLES}
         stage.note(
-            f"{counts['image']:,} files to test, {counts['reference']:,} reference files, "
-            f"{total / 1e6:,.1f} MB"
+            f"{len(readable['image']):,} files to test, {len(readable['reference']):,} reference "
+            f"files, {sum(map(sum, readable.values())) / 1e6:,.1f} MB"
         )
-    readable = sum(1 for row in listed if row[3] is None)
-    with progress.stage("extract", readable, "images") as stage:
-        content = _content(run.spark, images, "image", config).unionByName(
-            _content(run.spark, reference, "reference", config)
-        )
-        run.write("residuals", content.mapInArrow(_extractor(config), SCHEMAS["residuals"]))
-        stage.note(f"{readable:,} files read, {total / 1e6:,.1f} MB")
+    for role, table in TABLES.items():
+        name = "extract" if role == "image" else "reference"
+        with progress.stage(name, len(readable[role]), "images") as stage:
+            content = _content(run.spark, folders[role], config)
+            run.write(table, content.mapInArrow(_extractor(role, config), SCHEMAS[table]))
+            stage.note(f"{len(readable[role]):,} files, {sum(readable[role]) / 1e6:,.1f} MB")
 
 
 def _source(spark: SparkSession, location: str) -> DataFrame:
@@ -85,19 +85,19 @@ def _list_files(
     spark: SparkSession, location: str, config: Config
 ) -> list[tuple[str, int, str | None]]:
     try:
-        rows = _source(spark, location).select("path", "length").collect()
+        source = _source(spark, location)
+        rows = source.select("path", "length").collect()
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise NoiseScopeError(f"{location}: cannot be listed ({reason})") from error
     limit = config.decode.max_bytes
     listed: dict[str, tuple[int, str | None]] = {}
     for path, size in rows:
-        reason = None
-        if size == 0:
-            reason = "empty file (zero bytes)"
-        elif size > limit:
-            reason = f"file of {size:,} bytes, limit {limit:,} (decode.max_bytes)"
-        listed[_plain(path)] = (size, reason)
+        large = f"file of {size:,} bytes, limit {limit:,} (decode.max_bytes)"
+        listed[_plain(path)] = (size, large if size > limit else None)
+    # Spark plans no task for an empty file, so it is in the file index but not in the rows.
+    for uri in source.inputFiles():
+        listed.setdefault(_plain(unquote(uri)), (0, "empty file (zero bytes)"))
     if os.path.isdir(location):
         for folder, _, names in os.walk(os.path.abspath(location)):
             for name in names:
@@ -112,25 +112,26 @@ def _plain(path: str) -> str:
     return "/" + path.removeprefix("file:").lstrip("/") if path.startswith("file:") else path
 
 
-def _content(spark: SparkSession, location: str, role: str, config: Config) -> DataFrame:
-    readable = (F.col("length") > 0) & (F.col("length") <= config.decode.max_bytes)
+def _content(spark: SparkSession, location: str, config: Config) -> DataFrame:
     return (
         _source(spark, location)
-        .where(readable)
-        .select(F.lit(role).alias("role"), "path", "content")
+        .where(F.col("length") <= config.decode.max_bytes)
+        .select("path", "content")
     )
 
 
-def _extractor(config: Config) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _extractor(
+    role: str, config: Config
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def extract_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows: list[dict[str, Any]] = []
         held = 0
         with one_task():
             for batch in batches:
-                for role, path, content in zip(*batch.columns, strict=True):
-                    row = _residual_row(content.as_py(), config, role.as_py() == "image")
-                    rows.append({"role": role.as_py(), "path": _plain(path.as_py()), **row})
-                    held += len(row.get("residual") or b"")
+                for path, content in zip(*batch.columns, strict=True):
+                    row = _residual_row(content.as_py(), config, role == "image")
+                    rows.append({"path": _plain(path.as_py()), **row})
+                    held += len(row.get("residual", b""))
                     if held >= config.spark.batch_bytes:
                         yield pa.RecordBatch.from_pylist(rows, _RESIDUALS)
                         rows, held = [], 0

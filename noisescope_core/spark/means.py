@@ -1,4 +1,8 @@
-"""Mean residuals of groups of images: fingerprints and merged clusters, made on the executors."""
+"""Mean residuals of groups of images: fingerprints and merged clusters, made on the executors.
+
+Each task adds up what it holds of a group and only the sums are shuffled. They are kept in
+float64, so the order in which float32 residuals are added does not reach the float32 mean.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +20,12 @@ from noisescope_core.spark.tables import Run
 from noisescope_core.texture import haralick_features
 
 _SUMS = pa.schema([("group", pa.int64()), ("images", pa.int64()), ("total", pa.binary())])
-_MEANS = "group long, images long, residual binary"
 
 
-def mean_residuals(
+def summed_residuals(
     run: Run, config: Config, images: ImageSet, groups: Mapping[int, Sequence[int]]
 ) -> DataFrame:
-    """Average the residuals of every group.
-
-    Each task adds up what it holds of a group in float64 and only the sums are shuffled; in
-    float64 the order in which float32 residuals are added does not reach the float32 mean.
+    """Add up the residuals of every group, task by task.
 
     Parameters
     ----------
@@ -34,66 +34,109 @@ def mean_residuals(
     Returns
     -------
     DataFrame
-        `group`, `images` (count) and `residual` (float32).
+        `group`, `images` (count) and `total`, one or more rows a group: float32 if the row
+        stands for one image, float64 otherwise. `mean_of_sums` makes means of them.
     """
-    member_of: dict[int, list[int]] = {}
+    groups_of: dict[int, list[int]] = {}
     for group, members in groups.items():
         for number in members:
-            member_of.setdefault(number, []).append(group)
+            groups_of.setdefault(number, []).append(group)
     numbers = pa.table(
         {
-            "number": pa.array(list(member_of), pa.int64()),
-            "groups": pa.array(list(member_of.values()), pa.list_(pa.int64())),
+            "number": pa.array(list(groups_of), pa.int64()),
+            "groups": pa.array(list(groups_of.values()), pa.list_(pa.int64())),
         }
     )
     rows = images.residuals(run, numbers).select("groups", "residual")
-    sums = rows.mapInArrow(_partial_sums(config.spark.batch_bytes), "group long, images long, total binary")
-    return sums.groupBy("group").applyInArrow(_mean, _MEANS)
+    return rows.mapInArrow(
+        _partial_sums(config.spark.batch_bytes), "group long, images long, total binary"
+    )
 
 
-def collect_residuals(means: DataFrame, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Bring a bounded number of mean residuals to the driver, in the order of their groups."""
-    rows = sorted(means.collect(), key=lambda row: row.group)
+def mean_of_sums(
+    table: pa.Table, shape: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Turn rows of `summed_residuals` into the mean residual of every group in them.
+
+    Returns
+    -------
+    groups : (n,) int64, ascending
+    means : (n, H, W) float32
+    """
+    numbers = table["group"].to_numpy()
+    counts = table["images"].to_numpy()
+    cells = [cell for chunk in table["total"].chunks for cell in chunk]
+    groups, row_of = np.unique(numbers, return_inverse=True)
+    images = np.bincount(row_of, counts)
+    means = np.empty((len(groups), *shape), np.float32)
+    rows = np.argsort(row_of, kind="stable")
+    starts = np.searchsorted(row_of[rows], np.arange(len(groups) + 1))
+    for group in range(len(groups)):
+        total = np.zeros(shape)
+        for row in rows[starts[group] : starts[group + 1]]:
+            dtype = np.float32 if counts[row] == 1 else np.float64
+            total += np.frombuffer(cells[row].as_buffer(), dtype).reshape(shape)
+        means[group] = total / images[group]
+    return groups, means
+
+
+def fingerprints_of(sums: DataFrame, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Bring a bounded number of mean residuals to the driver, in the order of their groups.
+
+    Returns
+    -------
+    (n, H, W) float32
+    """
+
+    def mean(table: pa.Table) -> pa.Table:
+        groups, means = mean_of_sums(table, shape)
+        return pa.table({"group": groups, "residual": pa.array([means[0].tobytes()], pa.binary())})
+
+    rows = sums.groupBy("group").applyInArrow(mean, "group long, residual binary").collect()
+    rows.sort(key=lambda row: row.group)
     return np.stack([np.frombuffer(row.residual, np.float32).reshape(shape) for row in rows])
 
 
-def haralick_of(means: DataFrame, shape: tuple[int, int]) -> DataFrame:
-    """Replace mean residuals by their Haralick features: `group`, `haralick`."""
+def haralick_of(sums: DataFrame, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Compute the Haralick features of mean residuals, in the order of their groups.
 
-    def features(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            values = [
-                haralick_features(np.frombuffer(cell.as_buffer(), np.float32).reshape(shape))
-                for cell in batch.column("residual")
-            ]
-            yield pa.RecordBatch.from_arrays(
-                [batch.column("group"), pa.array(values, pa.list_(pa.float64()))],
-                names=["group", "haralick"],
-            )
+    Returns
+    -------
+    (n, 13) float64
+    """
 
-    return means.mapInArrow(features, "group long, haralick array<double>")
+    def features(table: pa.Table) -> pa.Table:
+        groups, means = mean_of_sums(table, shape)
+        return pa.table({"group": groups, "haralick": [haralick_features(means[0])]})
+
+    schema = "group long, haralick array<double>"
+    rows = sums.groupBy("group").applyInArrow(features, schema).collect()
+    rows.sort(key=lambda row: row.group)
+    return np.array([row.haralick for row in rows])
 
 
 def _partial_sums(
     limit: int,
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def partial_sums(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        totals: dict[int, NDArray[np.float64]] = {}
+        totals: dict[int, NDArray[Any]] = {}
         counts: dict[int, int] = {}
         held = 0
         for batch in batches:
             for groups, cell in zip(*batch.columns, strict=True):
                 residual = np.frombuffer(cell.as_buffer(), np.float32)
                 for group in groups.as_py():
-                    if group in totals:
-                        totals[group] += residual
-                        counts[group] += 1
+                    if group not in totals:
+                        totals[group] = residual.copy()
+                        held += residual.nbytes
+                    elif counts[group] == 1:
+                        totals[group] = np.add(totals[group], residual, dtype=np.float64)
+                        held += residual.nbytes
                     else:
-                        totals[group] = residual.astype(np.float64)
-                        counts[group] = 1
-                        held += totals[group].nbytes
+                        totals[group] += residual
+                    counts[group] = counts.get(group, 0) + 1
                 # Sums of sums are the same, so a task never holds more than it may.
-                if held > 4 * limit:
+                if held > limit:
                     yield from _flush(totals, counts, limit)
                     held = 0
         yield from _flush(totals, counts, limit)
@@ -102,7 +145,7 @@ def _partial_sums(
 
 
 def _flush(
-    totals: dict[int, NDArray[np.float64]], counts: dict[int, int], limit: int
+    totals: dict[int, NDArray[Any]], counts: dict[int, int], limit: int
 ) -> Iterator[pa.RecordBatch]:
     while totals:
         rows: list[dict[str, Any]] = []
@@ -112,15 +155,3 @@ def _flush(
             rows.append({"group": group, "images": counts.pop(group), "total": total.tobytes()})
             held += total.nbytes
         yield pa.RecordBatch.from_pylist(rows, _SUMS)
-
-
-def _mean(table: pa.Table) -> pa.Table:
-    images = sum(table["images"].to_pylist())
-    total = np.sum([np.frombuffer(cell.as_buffer(), np.float64) for cell in table["total"]], axis=0)
-    return pa.table(
-        {
-            "group": table["group"][:1],
-            "images": pa.array([images], pa.int64()),
-            "residual": pa.array([(total / images).astype(np.float32).tobytes()], pa.binary()),
-        }
-    )

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from noisescope_core.config import Config
 from noisescope_core.correlation import Spectra, spectra
 from noisescope_core.detection import detection_threshold, score_images
+from noisescope_core.spark.extract import TABLES
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.tables import SCHEMAS, Run
@@ -24,20 +25,28 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     The fingerprints travel to the executors inside the function that uses them: Spark ships a
     large closure as a broadcast, classic and Connect alike.
     """
-    found = run.read("fingerprints").where("flagged").orderBy("fingerprint_id").collect()
+    found = run.read("fingerprints").where("flagged").collect()
+    found.sort(key=lambda row: row.fingerprint_id)
     fingerprints: dict[Size, tuple[Spectra, list[str]]] = {}
     for size in sorted({(row.width, row.height) for row in found}):
         rows = [row for row in found if (row.width, row.height) == size]
         pixels = [np.frombuffer(row.pixels, np.float32).reshape(size[::-1]) for row in rows]
-        fingerprints[size] = spectra(np.stack(pixels)), [row.fingerprint_id for row in rows]
-    residuals = run.read("residuals").where("status = 'scored'")
+        fingerprints[size] = (
+            spectra(np.stack(pixels), np.float64),
+            [row.fingerprint_id for row in rows],
+        )
     matching = F.lit(False)
     for width, height in fingerprints:
         matching |= (F.col("width") == width) & (F.col("height") == height)
-    with progress.stage("score", residuals.where(matching).count(), "images") as stage:
-        columns = ["role", "path", "image_id", "width", "height", "residual"]
-        scored = residuals.where(matching).select(columns)
-        run.write("scores", scored.mapInArrow(_scorer(fingerprints), SCHEMAS["scores"]))
+    images, reference = (
+        run.read(table)
+        .where((F.col("status") == "scored") & matching)
+        .select(F.lit(role).alias("role"), "path", "image_id", "width", "height", "residual")
+        for role, table in TABLES.items()
+    )
+    residuals = images.unionByName(reference)
+    with progress.stage("score", residuals.count(), "images") as stage:
+        run.write("scores", residuals.mapInArrow(_scorer(fingerprints), SCHEMAS["scores"]))
         _write_verdicts(run, config)
         stage.note(f"{len(found)} fingerprints")
 
@@ -73,18 +82,19 @@ def _write_verdicts(run: Run, config: Config) -> None:
     by_size: dict[Size, list[float]] = {}
     for row in reference.collect():
         by_size.setdefault((row.width, row.height), []).append(row.score)
-    thresholds = run.spark.createDataFrame(
+    thresholds = {
+        size: detection_threshold(values, config.detection.percentile)
+        for size, values in by_size.items()
+    }
+    sizes = run.spark.createDataFrame(
         [
-            (*size, detection_threshold(values, config.detection.percentile))
-            for size, values in sorted(by_size.items())
+            (row.width, row.height, row.reason, thresholds.get((row.width, row.height)))
+            for row in run.read("calibration").collect()
         ],
-        "width int, height int, threshold double",
+        "width int, height int, undecided string, threshold double",
     )
     listed = run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
-    images = run.read("residuals").where("role = 'image'").drop("role", "residual", "thumbnail")
-    undecided = run.read("calibration").select(
-        "width", "height", F.col("reason").alias("undecided")
-    )
+    images = run.read("residuals").drop("residual", "thumbnail")
     status = (
         F.when(F.col("status").isNull(), "quarantined")
         .when((F.col("status") == "scored") & F.col("undecided").isNotNull(), "unscored")
@@ -98,8 +108,7 @@ def _write_verdicts(run: Run, config: Config) -> None:
     fake = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
     verdicts = (
         listed.join(images, "path", "left")
-        .join(undecided, ["width", "height"], "left")
-        .join(thresholds, ["width", "height"], "left")
+        .join(F.broadcast(sizes), ["width", "height"], "left")
         .join(scores.where("role = 'image'").select("path", "score", "fingerprint_id"), "path", "left")
         .withColumn("reason", F.coalesce("reason", unread, "undecided"))
         .withColumn("status", status)

@@ -62,7 +62,7 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
         if not _submitted():
             builder = builder.config("spark.ui.enabled", "false")
     for key, value in config.spark.conf.items():
-        builder = builder.config(key, value)
+        builder = builder.config(key, str(value).lower() if isinstance(value, bool) else str(value))
     with _redirected_stderr(log):
         try:
             spark = builder.getOrCreate()
@@ -73,6 +73,7 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
     for key, setting in {
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_PER_BATCH),
         "spark.sql.execution.arrow.maxBytesPerBatch": str(config.spark.batch_bytes),
+        "spark.sql.files.openCostInBytes": "1048576",
         "spark.sql.files.ignoreMissingFiles": "true",
         "spark.sql.files.ignoreCorruptFiles": "true",
         "spark.sql.session.timeZone": "UTC",

@@ -19,15 +19,16 @@ from noisescope_core.spark.tables import Run
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Distinct images of one size and role, sorted by id.
+    """Distinct images of one size, sorted by id.
 
     Attributes
     ----------
+    table : the table that holds their residuals
     ids : image ids; their positions are the numbers that the stages use
     paths : the file that stands for each
     """
 
-    role: str
+    table: str
     width: int
     height: int
     ids: Sequence[str]
@@ -51,27 +52,25 @@ class ImageSet:
         """
         paths = pa.array(self.paths, pa.string()).take(numbers["number"].combine_chunks())
         lookup = run.spark.createDataFrame(numbers.append_column("path", paths))
-        pixels = run.read("residuals").where(
-            (F.col("role") == self.role)
-            & (F.col("width") == self.width)
-            & (F.col("height") == self.height)
+        pixels = run.read(self.table).where(
+            (F.col("width") == self.width) & (F.col("height") == self.height)
         )
         joined = pixels.select("path", "residual").join(F.broadcast(lookup), "path")
         return joined.select(*numbers.column_names, "residual")
 
 
-def image_sets(run: Run, role: str) -> dict[tuple[int, int], ImageSet]:
-    """Gather the images that have a residual, by (width, height)."""
-    first = (
-        run.read("residuals")
-        .where((F.col("role") == role) & (F.col("status") == "scored"))
-        .groupBy("width", "height", "image_id")
-        .agg(F.min("path").alias("path"))
+def image_sets(run: Run, table: str) -> dict[tuple[int, int], ImageSet]:
+    """Gather the images of a table that have a residual, by (width, height)."""
+    rows = (
+        run.read(table)
+        .where("status = 'scored'")
+        .select("width", "height", "image_id", "path")
+        .collect()
     )
-    rows = sorted(first.collect(), key=lambda row: (row.width, row.height, row.image_id))
-    sets: dict[tuple[int, int], tuple[list[str], list[str]]] = {}
-    for width, height, image_id, path in rows:
-        ids, paths = sets.setdefault((width, height), ([], []))
-        ids.append(image_id)
-        paths.append(path)
-    return {size: ImageSet(role, *size, *lists) for size, lists in sets.items()}
+    sets: dict[tuple[int, int], dict[str, str]] = {}
+    for width, height, image_id, path in sorted(rows, reverse=True):
+        sets.setdefault((width, height), {})[image_id] = path
+    return {
+        size: ImageSet(table, *size, sorted(paths), [paths[i] for i in sorted(paths)])
+        for size, paths in sorted(sets.items())
+    }

@@ -11,11 +11,14 @@ from pyspark.sql import DataFrame, SparkSession
 
 from noisescope_core.errors import NoiseScopeError, UsageError
 
+_RESIDUALS = """
+    path string, image_id string, width int, height int, status string, reason string,
+    thumbnail binary, residual binary"""
+
 SCHEMAS = {
     "files": "role string, path string, bytes long, reason string",
-    "residuals": """
-        role string, path string, image_id string, width int, height int, status string,
-        reason string, thumbnail binary, residual binary""",
+    "residuals": _RESIDUALS,
+    "reference_residuals": _RESIDUALS,
     "calibration": """
         width int, height int, images long, reference long, t_merge double, reason string""",
     "reference_fingerprints": """
@@ -58,7 +61,11 @@ class Run:
         """Write a table whole, in place of an earlier one, with the schema of `SCHEMAS`."""
         declared = self.spark.createDataFrame([], SCHEMAS[name]).schema
         columns = [table[f.name].cast(f.dataType).alias(f.name) for f in declared.fields]
-        table.select(*columns).write.mode("overwrite").parquet(self.path(name))
+        writer = table.select(*columns).write.mode("overwrite")
+        if "residual" in declared.names:
+            # Noise does not compress; trying costs a third of the write.
+            writer = writer.option("compression", "none").option("parquet.enable.dictionary", "false")
+        writer.parquet(self.path(name))
 
     def write_rows(self, name: str, rows: list[tuple[Any, ...]]) -> None:
         """Write rows made on the driver as one file."""

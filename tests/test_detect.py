@@ -1,0 +1,301 @@
+"""The whole pipeline on Spark: verdicts, parity with the heart, bad input, determinism."""
+
+import io
+import json
+import os
+import shutil
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pyarrow.dataset as ds
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from noisescope_core.clustering import cluster_residuals
+from noisescope_core.config import load_config
+from noisescope_core.correlation import spectra
+from noisescope_core.detection import detection_threshold, score_images
+from noisescope_core.errors import NoiseScopeError
+from noisescope_core.residual import noise_residual
+from tests.conftest import SMALL, picture, save
+
+pytest.importorskip("pyspark")
+
+COLUMNS = [
+    "path", "image_id", "width", "height", "status", "reason", "score", "threshold", "is_fake",
+    "fingerprint_id",
+]  # fmt: skip
+
+
+def run_detect(spark, config, images, reference, out):
+    from noisescope_core.spark.detect import detect
+    from noisescope_core.spark.progress import Progress
+    from noisescope_core.spark.tables import Run
+
+    progress = Progress(spark, Console(file=io.StringIO()))
+    return detect(Run(spark, str(out)), config, progress, str(images), str(reference))
+
+
+def verdicts_of(out):
+    rows = ds.dataset(out / "verdicts").to_table().to_pylist()
+    return {row["path"].rsplit("/", 1)[-1]: row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def run(spark, small_config, dump, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    return out, run_detect(spark, small_config, dump.images, dump.reference, out)
+
+
+def test_finds_the_generated_images(run, dump):
+    out, summary = run
+    table = ds.dataset(out / "verdicts").to_table()
+    assert table.column_names == COLUMNS
+    rows = verdicts_of(out)
+    assert {name for name, row in rows.items() if row["is_fake"]} == dump.fakes
+    assert all(row["status"] == "scored" and row["reason"] is None for row in rows.values())
+    assert all((row["fingerprint_id"] is not None) == row["is_fake"] for row in rows.values())
+    assert all((row["score"] > row["threshold"]) == row["is_fake"] for row in rows.values())
+    assert summary["counts"] == {
+        "files": 60, "scored": 60, "unscored": 0, "quarantined": 0, "fake": 24, "real": 36,
+    }  # fmt: skip
+    assert json.loads((out / "summary.json").read_text()) == summary
+    assert summary["sizes"][0]["pairs"] > 60 * 59 // 2
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "24 of 60 images carry the fingerprint of 1 generator" in page
+    assert page.count("data:image/jpeg") == 24
+
+
+def test_equals_the_heart_on_the_same_residuals(run, dump):
+    out, summary = run
+    by_id = {row["image_id"]: name for name, row in verdicts_of(out).items()}
+    names = [by_id[image_id] for image_id in sorted(by_id)]
+
+    def residuals(folder, files):
+        return np.stack([noise_residual(cv2.imread(str(folder / f))[:, :, ::-1]) for f in files])
+
+    stack = residuals(dump.images, names)
+    merging = cluster_residuals(
+        stack, summary["sizes"][0]["t_merge"], lambda c: [True] * len(c),
+        check_above=60, classify_above=10,
+    )  # fmt: skip
+    rows = ds.dataset(out / "clusters").to_table().to_pylist()
+    rounds: dict = {}
+    for row in rows:
+        key = (row["round"], row["cluster"])
+        rounds.setdefault(key, set()).add(by_id[row["image_id"]])
+    expected = {
+        (number, k): {names[m] for m in members}
+        for number, clusters in enumerate(merging.rounds, start=1)
+        for k, members in enumerate(clusters)
+    }
+    assert rounds == expected
+
+    means = [stack[list(m)].mean(axis=0, dtype=np.float64) for m in merging.flagged]
+    fingerprints = spectra(np.float32(means), np.float64)
+    scores, _ = score_images(stack, fingerprints)
+    verdicts = verdicts_of(out)
+    assert np.allclose(scores, [verdicts[name]["score"] for name in names], rtol=1e-6, atol=1e-9)
+    reference = residuals(dump.reference, sorted(os.listdir(dump.reference)))
+    threshold = detection_threshold(score_images(reference, fingerprints)[0])
+    assert verdicts[names[0]]["threshold"] == pytest.approx(threshold, rel=1e-6)
+
+
+def test_partitions_blocks_and_names_change_no_verdict(run, dump, spark, tmp_path):
+    out, _ = run
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    names = sorted(os.listdir(dump.images))
+    new_name = dict(zip(names, np.random.default_rng(3).permutation(names).tolist(), strict=True))
+    for name in names:
+        folder = moved / name[2]
+        folder.mkdir(exist_ok=True)
+        shutil.copy(dump.images / name, folder / f"moved-{new_name[name]}")
+    # Other batches, blocks, input splits and shuffle partitions than in the first run.
+    config = load_config(None, [*SMALL, "spark.batch_bytes=65536", "spark.block_bytes=1048576"])
+    settings = {
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "5",
+        "spark.sql.files.openCostInBytes": "16777216",
+        "spark.sql.shuffle.partitions": "7",
+        "spark.sql.adaptive.enabled": "false",
+    }
+    before = {key: spark.conf.get(key) for key in settings}
+    try:
+        for key, value in settings.items():
+            spark.conf.set(key, value)
+        run_detect(spark, config, moved, dump.reference, tmp_path / "out")
+    finally:
+        for key, value in before.items():
+            spark.conf.set(key, value)
+    plain, other = verdicts_of(out), verdicts_of(tmp_path / "out")
+    assert {row["image_id"]: without_path(row) for row in plain.values()} == {
+        row["image_id"]: without_path(row) for row in other.values()
+    }
+
+
+def without_path(row):
+    return {key: value for key, value in row.items() if key != "path"}
+
+
+def encoded(pixels, kind, **options):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def bomb(width, height):
+    """A PNG whose header promises far more pixels than its bytes hold."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(100_000), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def test_bad_input_costs_nothing_but_itself(spark, small_config, dump, tmp_path):
+    images = tmp_path / "images [1] {a,b}*"
+    shutil.copytree(dump.images, images)
+    rng = np.random.default_rng(0)
+    pixels = np.clip(picture(rng), 0, 255).astype(np.uint8)
+    jpeg = encoded(pixels, "JPEG", quality=95)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    quarantined = {
+        "zero.jpg": (b"", "zero bytes"),
+        "truncated.jpg": (jpeg[: len(jpeg) // 2], "truncated"),
+        "text.png": (b"not a picture at all", "not an image"),
+        "bomb.png": (bomb(30_000, 30_000), "too many"),
+        "wide bomb.png": (bomb(7_000, 7_000), "7,000 x 7,000 pixels are too many"),
+        "animated.gif": (
+            encoded(pixels, "GIF", save_all=True, append_images=[Image.fromarray(pixels[::-1])]),
+            "animation of 2 frames",
+        ),
+    }
+    unscored = {
+        "black.png": (encoded(pixels * 0, "PNG"), "flat image"),
+        "saturated.png": (encoded(pixels * 0 + 255, "PNG"), "flat image"),
+        "tiny.png": (encoded(pixels[:20, :20], "PNG"), "smaller than 64"),
+        "other size.png": (encoded(np.tile(pixels, (2, 2, 1)), "PNG"), "too few images of 128 x"),
+    }
+    scored = {
+        "deep.png": cv2.imencode(".png", pixels.astype(np.uint16) * 257)[1].tobytes(),
+        "palette.png": encoded(np.asarray(Image.fromarray(pixels).convert("P")), "PNG"),
+        "alpha.png": encoded(np.dstack([pixels, pixels[:, :, 0]]), "PNG"),
+        "grey.png": encoded(pixels[:, :, 0], "PNG"),
+        "turned.jpg": encoded(pixels, "JPEG", exif=turned),
+        "web.webp": encoded(pixels, "WEBP", lossless=True),
+        "one.gif": encoded(pixels, "GIF"),
+        "a name with spaces %20 and #.png": encoded(pixels, "PNG"),
+        "copy.png": encoded(pixels, "PNG"),
+        "quote's \"double\".png": encoded(pixels[::-1], "PNG"),
+        "new\nline.png": encoded(pixels[:, ::-1], "PNG"),
+        "ünïcödé-图.png": encoded(pixels[::-1, ::-1], "PNG"),
+        "<script>alert(1)<\u2215script>.png": encoded(pixels // 2, "PNG"),
+    }
+    stream = io.BytesIO()
+    Image.fromarray(pixels).convert("CMYK").save(stream, "JPEG")
+    scored["cmyk.jpg"] = stream.getvalue()
+    for name, (data, _) in {**quarantined, **unscored}.items():
+        (images / name).write_bytes(data)
+    for name, data in scored.items():
+        (images / name).write_bytes(data)
+    (images / ".hidden.png").write_bytes(jpeg)
+    (images / "_underscore.png").write_bytes(jpeg)
+    (images / "dangling.png").symlink_to(tmp_path / "nowhere")
+    reference = tmp_path / "reference"
+    shutil.copytree(dump.reference, reference)
+    (reference / "broken.jpg").write_bytes(b"broken")
+
+    summary = run_detect(spark, small_config, images, reference, tmp_path / "out")
+
+    rows = ds.dataset(tmp_path / "out/verdicts").to_table().to_pylist()
+    files = {str(images / name) for name in os.listdir(images)}
+    assert sorted(row["path"] for row in rows) == sorted(files)
+    by_name = verdicts_of(tmp_path / "out")
+    for status, cases in (("quarantined", quarantined), ("unscored", unscored)):
+        for name, (_, reason) in cases.items():
+            row = by_name[name]
+            assert (row["status"], row["is_fake"], row["score"]) == (status, None, None), name
+            assert reason in row["reason"], (name, row["reason"])
+    for name in (".hidden.png", "_underscore.png", "dangling.png"):
+        assert by_name[name]["status"] == "quarantined"
+        assert "not listed" in by_name[name]["reason"]
+    for name in scored:
+        assert by_name[name]["status"] == "scored", (name, by_name[name]["reason"])
+    assert by_name["turned.jpg"]["width"] == 64
+    copies = [by_name["copy.png"], by_name["a name with spaces %20 and #.png"]]
+    assert copies[0]["image_id"] == copies[1]["image_id"]
+    assert copies[0]["score"] == copies[1]["score"]
+    assert dump.fakes <= {name for name, row in by_name.items() if row["is_fake"]}
+    assert summary["counts"]["files"] == len(files)
+    assert "1 of 121 reference files could not be used." in summary["warnings"]
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+
+
+def test_too_small_a_reference_set_leaves_images_unscored_with_the_reason(
+    spark, small_config, dump, tmp_path
+):
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    for name in sorted(os.listdir(dump.reference))[:10]:
+        shutil.copy(dump.reference / name, reference / name)
+    summary = run_detect(spark, small_config, dump.images, reference, tmp_path / "out")
+    assert summary["counts"]["unscored"] == 60
+    reasons = {row["reason"] for row in verdicts_of(tmp_path / "out").values()}
+    assert reasons == {"too few reference images of 64 x 64 to calibrate: 10, needed 24"}
+
+
+def test_nothing_in_common_flags_nothing(spark, small_config, dump, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    rng = np.random.default_rng(99)
+    for k in range(20):
+        save(images / f"{k}.png", picture(rng))
+    summary = run_detect(spark, small_config, images, dump.reference, tmp_path / "out")
+    assert summary["counts"]["real"] == 20
+    row = verdicts_of(tmp_path / "out")["0.png"]
+    assert (row["is_fake"], row["score"], row["threshold"]) == (False, None, None)
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "fingerprint was found among 20 images" in page
+
+
+def test_files_that_vanish_after_the_listing_are_accounted_for(
+    spark, small_config, dump, tmp_path, monkeypatch
+):
+    from noisescope_core.spark import extract
+
+    images = tmp_path / "images"
+    shutil.copytree(dump.images, images)
+    read = extract._content
+
+    def content(session, location, config):
+        (images / "000.png").unlink(missing_ok=True)
+        return read(session, location, config)
+
+    monkeypatch.setattr(extract, "_content", content)
+    run_detect(spark, small_config, images, dump.reference, tmp_path / "out")
+    rows = verdicts_of(tmp_path / "out")
+    assert len(rows) == 60
+    assert rows["000.png"]["status"] == "quarantined"
+    assert "could not be read" in rows["000.png"]["reason"]
+
+
+def test_an_empty_folder_is_refused(spark, small_config, dump, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NoiseScopeError, match="holds no file"):
+        run_detect(spark, small_config, tmp_path / "empty", dump.reference, tmp_path / "out")
+
+
+def test_a_stage_before_its_turn_says_so(spark, small_config, tmp_path):
+    from noisescope_core.spark.correlate import correlate
+    from noisescope_core.spark.progress import Progress
+    from noisescope_core.spark.tables import Run
+
+    with pytest.raises(NoiseScopeError, match="no finished table 'residuals'"):
+        correlate(Run(spark, str(tmp_path)), small_config, Progress(spark, Console(file=io.StringIO())))
