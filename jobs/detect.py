@@ -1,4 +1,4 @@
-"""spark-submit entry point of 'detect': --images PATH --reference PATH --out DIR [...]."""
+"""Entry point for spark-submit, 'detect': --images PATH --reference PATH --out DIR [...]."""
 
 from noisescope_core.cli import stage_command
 from noisescope_core.spark.detect import detect

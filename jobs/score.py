@@ -1,4 +1,4 @@
-"""spark-submit entry point of the stage 'score': --out DIR [--config FILE] [--set KEY=VALUE]."""
+"""Entry point for spark-submit, stage 'score': --out DIR [--config FILE] [--set KEY=VALUE]."""
 
 from noisescope_core.cli import stage_command
 from noisescope_core.spark.score import score

@@ -8,9 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from noisescope_core.correlation import pce_matrix
 
 
-def fingerprint_blocks(
-    images: int, count: int = 40, size: int = 20
-) -> NDArray[np.int64]:
+def fingerprint_blocks(images: int, count: int = 40, size: int = 20) -> NDArray[np.int64]:
     """Cut the reference set, in its order, into blocks for calibration fingerprints.
 
     Returns

@@ -22,9 +22,7 @@ Command = Callable[..., Any]
 
 _config = [
     click.option("--config", "config_file", metavar="FILE", help="YAML file, see conf/."),
-    click.option(
-        "--set", "settings", metavar="KEY=VALUE", multiple=True, help="Override one key."
-    ),
+    click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Override one key."),
 ]
 _out = click.option("--out", required=True, metavar="DIR", help="Run directory.")
 _folders = [
@@ -160,7 +158,9 @@ def evaluate(verdicts: str, labels: str, as_json: bool) -> None:
 
     known = read_labels(Path(labels))
     try:
-        rows = ds.dataset(verdicts, format="parquet").to_table(columns=["path", "status", "is_fake"])
+        rows = ds.dataset(verdicts, format="parquet").to_table(
+            columns=["path", "status", "is_fake"]
+        )
     except Exception as error:
         line = str(error).splitlines()[0]
         raise UsageError(f"--verdicts: {verdicts} holds no verdicts ({line})") from error

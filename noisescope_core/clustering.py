@@ -66,10 +66,8 @@ def match_pairs(pairs: Pairs, clusters: int) -> list[tuple[int, int]]:
     return [(int(low[i]), int(high[i])) for i in order[taken]]
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _match(
-    low: NDArray[np.int64], high: NDArray[np.int64], clusters: int
-) -> NDArray[np.int64]:
+@numba.njit(cache=True)
+def _match(low: NDArray[np.int64], high: NDArray[np.int64], clusters: int) -> NDArray[np.int64]:
     struck = np.zeros(clusters, np.bool_)
     taken = np.empty(min(len(low), clusters // 2), np.int64)
     count = 0
@@ -164,8 +162,9 @@ def cluster_residuals(
         Work out every pair's hole, see `noisescope_core.correlation.above_threshold`.
     """
 
-    def mean(members: Members) -> NDArray[np.floating]:
-        return residuals[list(members)].mean(axis=0, dtype=np.float64)
+    def mean(members: Members) -> NDArray[np.float64]:
+        total: NDArray[np.float64] = residuals[list(members)].mean(axis=0, dtype=np.float64)
+        return total
 
     def recompute(new: Clusters, old: Clusters) -> Pairs:
         merged = spectra(np.stack([mean(m) for m in new.values()]))

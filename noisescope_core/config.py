@@ -68,7 +68,9 @@ class Spark(_Section):
     """How Spark is used. None of these keys changes a verdict."""
 
     master: str | None = Field(None, description="master URL, null takes spark-submit's or local")
-    driver_memory: str = Field("2g", pattern=r"^\d+[kmgKMG]$", description="driver heap, local mode")
+    driver_memory: str = Field(
+        "2g", pattern=r"^\d+[kmgKMG]$", description="driver heap, local mode"
+    )
     block_bytes: int = Field(
         134_217_728, ge=1_048_576, le=536_870_912, description="residuals in a block, bytes"
     )
@@ -92,14 +94,14 @@ class Config(_Section):
 
     method: Literal["paper"] = Field("paper", description="the method of the paper")
     seed: int = Field(0, ge=0, description="seed of every draw")
-    decode: Decode = Field(default_factory=Decode)
-    residual: Residual = Field(default_factory=Residual)
-    calibration: Calibration = Field(default_factory=Calibration)
-    clustering: Clustering = Field(default_factory=Clustering)
-    texture: Texture = Field(default_factory=Texture)
-    detection: Detection = Field(default_factory=Detection)
-    spark: Spark = Field(default_factory=Spark)
-    report: Report = Field(default_factory=Report)
+    decode: Decode = Decode()
+    residual: Residual = Residual()
+    calibration: Calibration = Calibration()
+    clustering: Clustering = Clustering()
+    texture: Texture = Texture()
+    detection: Detection = Detection()
+    spark: Spark = Spark()
+    report: Report = Report()
 
     def least_reference(self) -> int:
         """Count the reference images of one size that calibration and classifier need."""

@@ -156,9 +156,7 @@ def pce_between(a: Spectra, b: Spectra) -> NDArray[np.float64]:
     return _refined(a, b, first, second, products, energy).reshape(products.shape)
 
 
-def above_threshold(
-    a: Spectra, b: Spectra | None, threshold: float, exact: bool = False
-) -> Pairs:
+def above_threshold(a: Spectra, b: Spectra | None, threshold: float, exact: bool = False) -> Pairs:
     """Find the pairs whose PCE is above a threshold, each with its exact PCE.
 
     Parameters
@@ -234,9 +232,7 @@ def _refined(
 
 
 @cache
-def _hole_transforms(
-    height: int, width: int, dtype: str
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _hole_transforms(height: int, width: int, dtype: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """Real matrices that take a cross-spectrum to C at the shifts of the hole.
 
     (real, imaginary) pairs stay interleaved, so that a complex array is used as it lies.

@@ -60,10 +60,9 @@ def noise_residual(
     np.True_
     """
     planes = channel_residuals(image, sigma, levels, dtype)
-    if len(planes) == 1:
-        return planes[0]
-    weights = np.asarray(GREY_WEIGHTS, dtype=planes.dtype)
-    return planes[0] * weights[0] + planes[1] * weights[1] + planes[2] * weights[2]
+    weights = np.asarray(GREY_WEIGHTS if len(planes) == 3 else [1], dtype=planes.dtype)
+    residual: NDArray[np.float32] = sum(w * plane for w, plane in zip(weights, planes, strict=True))
+    return residual
 
 
 def channel_residuals(
@@ -81,7 +80,9 @@ def channel_residuals(
     (C, H, W) array of `dtype` with C = 1 or 3, in grey levels
     """
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
-        raise ValueError(f"image must be uint8 (H, W) or (H, W, 3), got {image.dtype} {image.shape}")
+        raise ValueError(
+            f"image must be uint8 (H, W) or (H, W, 3), got {image.dtype} {image.shape}"
+        )
     if image.ndim == 2:
         image = image[:, :, None]
     if image.shape[2] not in (1, 3):

@@ -104,7 +104,8 @@ def test_parity_with_the_original_run(shared):
     calibrated = merge_threshold(reference[blocks].mean(axis=1, dtype=np.float64))
     assert abs(calibrated - run["calibration"]["t_merge"]) < 1e-4 * calibrated
 
-    model = fit_texture([haralick_features(reference[b].mean(axis=0)) for b in reference_blocks(400)])
+    blocks = reference_blocks(400)
+    model = fit_texture([haralick_features(reference[b].mean(axis=0)) for b in blocks])
 
     def classify(clusters):
         samples = [[int(i) for i in sample_members([f"{m:03d}" for m in c])] for c in clusters]

@@ -150,11 +150,13 @@ def bomb(width, height):
     """A PNG whose header promises far more pixels than its bytes hold."""
 
     def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        checksum = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + checksum
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     data = zlib.compress(bytes(100_000), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def test_bad_input_costs_nothing_but_itself(spark, small_config, dump, tmp_path):
@@ -192,7 +194,7 @@ def test_bad_input_costs_nothing_but_itself(spark, small_config, dump, tmp_path)
         "one.gif": encoded(pixels, "GIF"),
         "a name with spaces %20 and #.png": encoded(pixels, "PNG"),
         "copy.png": encoded(pixels, "PNG"),
-        "quote's \"double\".png": encoded(pixels[::-1], "PNG"),
+        'quote\'s "double".png': encoded(pixels[::-1], "PNG"),
         "new\nline.png": encoded(pixels[:, ::-1], "PNG"),
         "ünïcödé-图.png": encoded(pixels[::-1, ::-1], "PNG"),
         "<script>alert(1)<\u2215script>.png": encoded(pixels // 2, "PNG"),
@@ -298,4 +300,6 @@ def test_a_stage_before_its_turn_says_so(spark, small_config, tmp_path):
     from noisescope_core.spark.tables import Run
 
     with pytest.raises(NoiseScopeError, match="no finished table 'residuals'"):
-        correlate(Run(spark, str(tmp_path)), small_config, Progress(spark, Console(file=io.StringIO())))
+        correlate(
+            Run(spark, str(tmp_path)), small_config, Progress(spark, Console(file=io.StringIO()))
+        )

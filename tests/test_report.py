@@ -43,7 +43,11 @@ def results(**changes: Any) -> dict[str, Any]:
         ],
         "stages": [{"stage": "extract", "seconds": 12.1, "what": "733 files, 41 MB"}],
         "warnings": ["The reference differs from the images."],
-        "config": {"method": "paper", "cluster": {"floor": 50, "sizes": [1, 2]}},
+        "config": {
+            "method": "paper",
+            "detection": {"percentile": 99.5},
+            "cluster": {"floor": 50, "sizes": [1, 2]},
+        },
     }  # fmt: skip
     chance = rng.normal(size=600)
     thumbnail = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
@@ -179,9 +183,11 @@ def test_nothing_scored_says_why() -> None:
 
 
 def test_expected_false_alarms_are_stated() -> None:
-    assert "about 1 false alarm among" in answer(results()["summary"])[1]
+    assert "lets about 1 photograph through" in answer(results()["summary"])[1]
     run = results(counts=counts(300_000, 300_000, 1_531))
-    assert "about 1,492 false alarms among" in answer(run["summary"])[1]
+    assert "lets about 1,492 photographs through" in answer(run["summary"])[1]
+    run["summary"]["config"]["detection"]["percentile"] = 99.0
+    assert "lets about 2,985 photographs through" in answer(run["summary"])[1]
 
 
 def test_answer_is_the_heading() -> None:
@@ -191,7 +197,7 @@ def test_answer_is_the_heading() -> None:
 
 
 def test_nothing_but_a_summary() -> None:
-    run = results(counts=counts(0, 0, 0), sizes=[], stages=[], reasons=[], warnings=[], config={})
+    run = results(counts=counts(0, 0, 0), sizes=[], stages=[], reasons=[], warnings=[])
     html = render_report(run["summary"], [], [], [], [])
     assert heading(html).startswith("No image could be scored")
     assert "<img" not in html and "<svg" not in html

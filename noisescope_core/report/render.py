@@ -21,9 +21,6 @@ from .figures import (
     score_figure,
 )
 
-# The threshold is the 99.5th percentile of the reference's scores.
-FALSE_ALARMS = 0.005
-
 # Side in pixels of the pictures of clusters that are not a generator's.
 SMALL_SIDE = 160
 
@@ -84,7 +81,10 @@ def render_report(
         meaning=meaning,
         figures=[
             # Made of numbers alone, so there is nothing in it to escape.
-            {**record, "svg": Markup(score_figure(*(record[field] for field in SCORE_FIELDS)))}
+            {
+                **record,
+                "svg": Markup(score_figure(*(record[f] for f in SCORE_FIELDS))),  # noqa: S704
+            }
             for record in scores
         ],
         generators=[
@@ -101,7 +101,7 @@ def render_report(
         shown=len(flagged),
         set_aside=set_aside,
         settings=list(settings(summary["config"])),
-        false_alarms=FALSE_ALARMS,
+        false_alarms=false_alarms(summary),
         largest_side=LARGEST_SIDE,
         small_side=SMALL_SIDE,
         zoom_side=ZOOM_SIDE,
@@ -152,16 +152,22 @@ def answer(summary: Record) -> tuple[str, str]:
         if found == 1
         else f"a generator\u2019s fingerprint; {found:,} different fingerprints were found."
     )
-    expected = FALSE_ALARMS * counts["real"]
-    alarms = f"about {plural(round(expected), 'false alarm')}"
+    expected = false_alarms(summary) * counts["real"]
+    alarms = f"about {plural(round(expected), 'photograph')}"
     return (
         f"{some} of {plural(scored, 'image')} {carry} {marks}",
         "Images of one generator share a faint noise pattern that the reference photographs do "
-        "not have. By the choice of the threshold, expect "
-        f"{alarms if expected >= 1 else 'less than one false alarm'} among those flagged."
+        f"not have. The threshold lets {alarms if expected >= 1 else 'less than one photograph'} "
+        "through by chance; photographs that were clustered with the generator by mistake come "
+        "on top."
         if fake
         else "A group of images led to the fingerprint, yet none scores above the threshold.",
     )
+
+
+def false_alarms(summary: Record) -> float:
+    """Share of photographs like the reference that the threshold lets through, 0 to 1."""
+    return 1 - float(summary["config"]["detection"]["percentile"]) / 100
 
 
 def visible(value: object) -> object:

@@ -37,7 +37,7 @@ def calibrate(run: Run, config: Config, progress: Progress) -> None:
         run.write_rows("reference_fingerprints", fingerprints)
         run.write_rows("calibration", calibrations)
         done = [row for row in calibrations if row[4] is not None]
-        stage.note(
+        stage.done(
             ", ".join(f"T_merge {row[4]:.2f} at {row[0]} x {row[1]}" for row in done[:3])
             or "no size has enough images to decide"
         )

@@ -40,7 +40,7 @@ def cluster(run: Run, config: Config, progress: Progress) -> None:
         run.write_rows("clusters", rounds)
         run.write_rows("merging", merged)
         run.write_rows("fingerprints", fingerprints)
-        stage.note(
+        stage.done(
             f"{sum(row[3] for row in merged):,} clusters after {max([0, *[r[2] for r in merged]])} "
             f"rounds, {sum(row[4] for row in fingerprints)} of {len(fingerprints)} "
             "large ones a generator's"
@@ -85,9 +85,7 @@ def _merge(
 
     def recompute(new: Clusters, old: Clusters) -> Pairs:
         stage.note(f"{images.width} x {images.height}: {len(new)} merged, {len(old)} others")
-        return gather_pairs(
-            correlated_pairs(run, config, images, new, old, t_merge).collect()
-        )
+        return gather_pairs(correlated_pairs(run, config, images, new, old, t_merge).collect())
 
     merging = fast_merging(
         len(images), pairs, recompute, classify,

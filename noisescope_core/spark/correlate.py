@@ -37,12 +37,14 @@ def correlate(run: Run, config: Config, progress: Progress) -> None:
         stage.note(f"{pairs:,} pairs of {sum(len(i) for i, _ in sizes):,} images, {blocks} blocks")
         table = run.spark.createDataFrame([], f"width int, height int, {_PAIRS}")
         for images, t_merge in sizes:
-            alone = {number: [number] for number in range(len(images))}
+            alone = {number: (number,) for number in range(len(images))}
             found = correlated_pairs(run, config, images, alone, {}, t_merge).select(
                 F.lit(images.width).alias("width"), F.lit(images.height).alias("height"), "*"
             )
             table = table.unionByName(found)
         run.write("correlations", table)
+        refined = run.read("correlations").agg(F.sum("refined")).collect()[0][0] or 0
+        stage.done(f"{pairs:,} pairs, {refined:,} refined")
 
 
 def decidable_sizes(run: Run) -> list[tuple[ImageSet, float]]:

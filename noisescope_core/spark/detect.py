@@ -81,11 +81,15 @@ def _summary(run: Run, config: Config) -> dict[str, Any]:
 
 def _sizes(run: Run) -> list[dict[str, Any]]:
     size = ["width", "height"]
-    compared = run.read("correlations").groupBy(size).agg(
-        F.sum("compared").alias("pairs"), F.sum("refined").alias("first_refined")
+    compared = (
+        run.read("correlations")
+        .groupBy(size)
+        .agg(F.sum("compared").alias("pairs"), F.sum("refined").alias("first_refined"))
     )
-    flagged = run.read("fingerprints").groupBy(size).agg(
-        F.count(F.when(F.col("flagged"), 1)).alias("fingerprints")
+    flagged = (
+        run.read("fingerprints")
+        .groupBy(size)
+        .agg(F.count(F.when(F.col("flagged"), 1)).alias("fingerprints"))
     )
     thresholds = run.read("verdicts").groupBy(size).agg(F.max("threshold").alias("threshold"))
     rows = (

@@ -59,8 +59,10 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
             for row in _list_files(run.spark, location, config)
         ]
         run.write_rows("files", listed)
-        readable = {role: [r[2] for r in listed if r[0] == role and r[3] is None] for role in TABLES}
-        stage.note(
+        readable = {
+            role: [r[2] for r in listed if r[0] == role and r[3] is None] for role in TABLES
+        }
+        stage.done(
             f"{len(readable['image']):,} files to test, {len(readable['reference']):,} reference "
             f"files, {sum(map(sum, readable.values())) / 1e6:,.1f} MB"
         )
@@ -69,7 +71,7 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
         with progress.stage(name, len(readable[role]), "images") as stage:
             content = _content(run.spark, folders[role], config)
             run.write(table, content.mapInArrow(_extractor(role, config), SCHEMAS[table]))
-            stage.note(f"{len(readable[role]):,} files, {sum(readable[role]) / 1e6:,.1f} MB")
+            stage.done(f"{len(readable[role]):,} files, {sum(readable[role]) / 1e6:,.1f} MB")
 
 
 def _source(spark: SparkSession, location: str) -> DataFrame:

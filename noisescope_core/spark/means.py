@@ -74,7 +74,7 @@ def mean_of_sums(
     for group in range(len(groups)):
         total = np.zeros(shape)
         for row in rows[starts[group] : starts[group + 1]]:
-            dtype = np.float32 if counts[row] == 1 else np.float64
+            dtype = "float32" if counts[row] == 1 else "float64"
             total += np.frombuffer(cells[row].as_buffer(), dtype).reshape(shape)
         means[group] = total / images[group]
     return groups, means

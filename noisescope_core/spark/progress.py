@@ -9,8 +9,16 @@ from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bars, ProgressColumn, TaskProgressColumn, TextColumn
-from rich.progress import Task, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
 from rich.text import Text
 
 QUIET_SECONDS = 10.0
@@ -34,10 +42,16 @@ class Stage:
         self._bars: Bars | None = None
         if console.is_terminal:
             self._bars = Bars(
-                TextColumn("[bold]{task.description:<10}"), BarColumn(24), TaskProgressColumn(),
-                _Rate(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
-                console=console, transient=True,
-            )  # fmt: skip
+                TextColumn("[bold]{task.description:<10}"),
+                BarColumn(24),
+                TaskProgressColumn(),
+                _Rate(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=console,
+                transient=True,
+            )
             self._bars.start()
             self._task = self._bars.add_task(name, total=total, unit=unit, note="")
 
@@ -46,9 +60,12 @@ class Stage:
         """Seconds since the stage began."""
         return time.monotonic() - self._started
 
-    def note(self, what: str) -> None:
-        """Say what the stage does, or in the end did."""
+    def done(self, what: str) -> None:
+        """Set what the stage's last line says was done."""
         self.what = what
+
+    def note(self, what: str) -> None:
+        """Say what the stage is about to do."""
         if self._bars:
             self._bars.update(self._task, note=what)
         else:
@@ -110,9 +127,7 @@ class Progress:
             done.set()
             watcher.join()
             stage.close()
-        self.stages.append(
-            {"stage": name, "seconds": round(stage.seconds, 2), "what": stage.what}
-        )
+        self.stages.append({"stage": name, "seconds": round(stage.seconds, 2), "what": stage.what})
 
     def _watch(self, stage: Stage, done: threading.Event) -> None:
         try:

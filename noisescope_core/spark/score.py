@@ -48,7 +48,7 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     with progress.stage("score", residuals.count(), "images") as stage:
         run.write("scores", residuals.mapInArrow(_scorer(fingerprints), SCHEMAS["scores"]))
         _write_verdicts(run, config)
-        stage.note(f"{len(found)} fingerprints")
+        stage.done(f"{len(found)} fingerprints")
 
 
 def _scorer(
@@ -93,7 +93,9 @@ def _write_verdicts(run: Run, config: Config) -> None:
         ],
         "width int, height int, undecided string, threshold double",
     )
-    listed = run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
+    listed = (
+        run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
+    )
     images = run.read("residuals").drop("residual", "thumbnail")
     status = (
         F.when(F.col("status").isNull(), "quarantined")
@@ -102,14 +104,18 @@ def _write_verdicts(run: Run, config: Config) -> None:
     )
     unread = F.when(
         F.col("image_id").isNull(),
-        F.coalesce("unread", F.lit("could not be read: no permission, or gone since it was listed")),
+        F.coalesce(
+            "unread", F.lit("could not be read: no permission, or gone since it was listed")
+        ),
     )
     is_scored = F.col("status") == "scored"
     fake = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
     verdicts = (
         listed.join(images, "path", "left")
         .join(F.broadcast(sizes), ["width", "height"], "left")
-        .join(scores.where("role = 'image'").select("path", "score", "fingerprint_id"), "path", "left")
+        .join(
+            scores.where("role = 'image'").select("path", "score", "fingerprint_id"), "path", "left"
+        )
         .withColumn("reason", F.coalesce("reason", unread, "undecided"))
         .withColumn("status", status)
         .withColumn("threshold", F.when(is_scored, F.col("threshold")))

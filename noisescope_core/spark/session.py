@@ -46,8 +46,10 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
     if not running and not remote:
         # Workers take the interpreter of the driver, file names are UTF-8 whatever the locale.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        if not os.environ.get("LC_ALL", os.environ.get("LANG", "")).lower().endswith(
-            ("utf-8", "utf8")
+        if (
+            not os.environ.get("LC_ALL", os.environ.get("LANG", ""))
+            .lower()
+            .endswith(("utf-8", "utf8"))
         ):
             os.environ["LC_ALL"] = "C.UTF-8"
         if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
@@ -68,7 +70,9 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
             spark = builder.getOrCreate()
         except Exception as error:
             where = f", see {log}" if log else ""
-            raise NoiseScopeError(f"Spark could not be started ({_first_line(error)}){where}") from error
+            raise NoiseScopeError(
+                f"Spark could not be started ({_first_line(error)}){where}"
+            ) from error
     # Residuals are large cells: batches of them are bounded by bytes as well as rows.
     for key, setting in {
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_PER_BATCH),

@@ -64,7 +64,9 @@ class Run:
         writer = table.select(*columns).write.mode("overwrite")
         if "residual" in declared.names:
             # Noise does not compress; trying costs a third of the write.
-            writer = writer.option("compression", "none").option("parquet.enable.dictionary", "false")
+            writer = writer.option("compression", "none").option(
+                "parquet.enable.dictionary", "false"
+            )
         writer.parquet(self.path(name))
 
     def write_rows(self, name: str, rows: list[tuple[Any, ...]]) -> None:
