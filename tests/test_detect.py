@@ -303,3 +303,14 @@ def test_a_stage_before_its_turn_says_so(spark, small_config, tmp_path):
         correlate(
             Run(spark, str(tmp_path)), small_config, Progress(spark, Console(file=io.StringIO()))
         )
+
+
+def test_a_folder_of_someone_else_is_never_removed(spark, tmp_path):
+    from noisescope_core.errors import UsageError
+    from noisescope_core.spark.tables import Run
+
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/thesis.doc").write_text("years of work")
+    with pytest.raises(UsageError, match="take another --out"):
+        Run(spark, str(tmp_path)).clear()
+    assert (tmp_path / "files/thesis.doc").exists()

@@ -118,7 +118,7 @@ def test_same_input_same_page() -> None:
 def test_every_name_from_outside_is_escaped_and_visible() -> None:
     clean = Page(render_report(**results()))
     run = results(images=HOSTILE, reference=HOSTILE, warnings=[HOSTILE], method=HOSTILE,
-                  config={HOSTILE: {HOSTILE: HOSTILE}, "detection": {"percentile": 99.5}})  # fmt: skip
+                  config={HOSTILE: {HOSTILE: 1}, "detection": {"percentile": 99.5}})  # fmt: skip
     run["summary"]["reasons"][0]["reason"] = HOSTILE
     run["summary"]["stages"][0]["what"] = HOSTILE
     for record in run["flagged"] + run["set_aside"]:

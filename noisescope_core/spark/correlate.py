@@ -24,8 +24,11 @@ from noisescope_core.spark.tables import Run
 _PAIRS = """block_pair long, compared long, refined long, first array<long>, second array<long>,
     pce array<double>"""
 
+SCAN_BYTES = 134_217_728
+"""What Spark reads of a table in one task, by its default."""
+
 SPLIT_FROM = 192
-"""Items from which a block is split even if memory does not ask for it, to feed more tasks."""
+"""Clusters from which a block is split even if memory does not ask for it, to feed more tasks."""
 
 
 def correlate(run: Run, config: Config, progress: Progress) -> None:
@@ -33,8 +36,7 @@ def correlate(run: Run, config: Config, progress: Progress) -> None:
     sizes = decidable_sizes(run)
     pairs = sum(len(images) * (len(images) - 1) // 2 for images, _ in sizes)
     with progress.stage("correlate", pairs, "pairs") as stage:
-        blocks = sum(block_count(len(images), images, config) for images, _ in sizes)
-        stage.note(f"{pairs:,} pairs of {sum(len(i) for i, _ in sizes):,} images, {blocks} blocks")
+        stage.note(f"{pairs:,} pairs of {sum(len(images) for images, _ in sizes):,} images")
         table = run.spark.createDataFrame([], f"width int, height int, {_PAIRS}")
         for images, t_merge in sizes:
             alone = {number: (number,) for number in range(len(images))}
@@ -54,10 +56,16 @@ def decidable_sizes(run: Run) -> list[tuple[ImageSet, float]]:
     return [(sets[size], t) for size, t in sorted(((r.width, r.height), r.t_merge) for r in rows)]
 
 
-def block_count(items: int, images: ImageSet, config: Config) -> int:
-    """Count the blocks for so many residuals; it depends on nothing but images and config."""
-    by_bytes = -(-items * images.width * images.height * 4 // config.spark.block_bytes)
-    return max(by_bytes, min(3, -(-items // SPLIT_FROM)), 1)
+def block_count(clusters: Clusters, images: ImageSet, config: Config) -> int:
+    """Count the blocks that clusters are cut in; it depends on nothing but them and the config.
+
+    A cluster of several images comes as one float64 sum from every task that holds some of them.
+    """
+    cell = images.width * images.height * 4
+    tasks = 1 + len(images) * cell // SCAN_BYTES
+    sums = sum(1 if len(m) == 1 else 2 * min(len(m), tasks) for m in clusters.values())
+    by_bytes = -(-sums * cell // config.spark.block_bytes)
+    return max(1, min(by_bytes, len(clusters)), min(3, -(-len(clusters) // SPLIT_FROM)))
 
 
 def correlated_pairs(
@@ -82,8 +90,8 @@ def correlated_pairs(
     DataFrame
         One row per pair of blocks: counts, and the pairs by cluster number.
     """
-    new_blocks = block_count(len(new), images, config)
-    old_blocks = block_count(len(old), images, config) if old else 0
+    new_blocks = block_count(new, images, config)
+    old_blocks = block_count(old, images, config) if old else 0
     block_of = {key: k * new_blocks // len(new) for k, key in enumerate(new)} | {
         key: new_blocks + k * old_blocks // len(old) for k, key in enumerate(old)
     }

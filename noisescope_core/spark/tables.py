@@ -100,6 +100,7 @@ class Run:
                 system, path = _file_system(self.path(name))
                 kind = system.get_file_info(path).type
                 if kind == fs.FileType.Directory:
+                    _check_is_table(system, path)
                     system.delete_dir(path)
                 elif kind == fs.FileType.File:
                     system.delete_file(path)
@@ -125,6 +126,15 @@ class Run:
         system, path = _file_system(self.path(name))
         with system.open_input_stream(path) as stream:
             return json.loads(stream.read())
+
+
+def _check_is_table(system: fs.FileSystem, path: str) -> None:
+    for entry in system.get_file_info(fs.FileSelector(path)):
+        if not entry.base_name.startswith(("part-", "_", ".")):
+            raise UsageError(
+                f"{path}: holds {entry.base_name}, which is no table of an earlier run; "
+                "take another --out"
+            )
 
 
 def _file_system(location: str) -> tuple[fs.FileSystem, str]:
