@@ -123,7 +123,7 @@ def open_run(out: str, config: Config) -> tuple[Any, Any, Any]:
 
 
 def stage_command(stage: Command, reads_images: bool = False) -> click.Command:
-    """Make the spark-submit entry point of one stage, or of all with `detect`.
+    """Make the spark-submit entry point of one stage.
 
     Parameters
     ----------
@@ -137,8 +137,9 @@ def stage_command(stage: Command, reads_images: bool = False) -> click.Command:
         out: str, config_file: str | None, settings: tuple[str, ...], **folders: str
     ) -> None:
         def run_stage() -> None:
-            _, run, progress = open_run(out, load_config(config_file, settings))
-            stage(run, load_config(config_file, settings), progress, **folders)
+            config = load_config(config_file, settings)
+            _, run, progress = open_run(out, config)
+            stage(run, config, progress, **folders)
 
         told_in_one_line(run_stage)
 

@@ -209,6 +209,8 @@ def test_bad_input_costs_nothing_but_itself(spark, small_config, dump, tmp_path)
     (images / ".hidden.png").write_bytes(jpeg)
     (images / "_underscore.png").write_bytes(jpeg)
     (images / "dangling.png").symlink_to(tmp_path / "nowhere")
+    with open(os.fsencode(images) + b"/not utf-8 \xff.png", "wb") as stream:
+        stream.write(jpeg)
     reference = tmp_path / "reference"
     shutil.copytree(dump.reference, reference)
     (reference / "broken.jpg").write_bytes(b"broken")
@@ -216,7 +218,9 @@ def test_bad_input_costs_nothing_but_itself(spark, small_config, dump, tmp_path)
     summary = run_detect(spark, small_config, images, reference, tmp_path / "out")
 
     rows = ds.dataset(tmp_path / "out/verdicts").to_table().to_pylist()
-    files = {str(images / name) for name in os.listdir(images)}
+    names = [name.encode("utf-8", "surrogateescape") for name in os.listdir(images)]
+    files = {str(images / name.decode("utf-8", "replace")) for name in names}
+    assert len(files) == len(names)
     assert sorted(row["path"] for row in rows) == sorted(files)
     by_name = verdicts_of(tmp_path / "out")
     for status, cases in (("quarantined", quarantined), ("unscored", unscored)):

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-from pyspark.sql import functions as F
-
-from noisescope_core import __version__
 from noisescope_core.config import Config
-from noisescope_core.report import render_report
 from noisescope_core.spark.calibrate import calibrate
 from noisescope_core.spark.cluster import cluster
 from noisescope_core.spark.correlate import correlate
 from noisescope_core.spark.extract import extract
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.score import score
+from noisescope_core.spark.summary import report, summarise
 from noisescope_core.spark.tables import Run
 
 
@@ -37,7 +32,7 @@ def detect(
     extract(run, config, progress, images, reference)
     for stage in (calibrate, correlate, cluster, score):
         stage(run, config, progress)
-    summary = _summary(run, config) | {
+    summary = summarise(run, config) | {
         "images": images,
         "reference": reference,
         "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -45,147 +40,5 @@ def detect(
         "stages": progress.stages,
     }
     run.write_text("summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
-    run.write_text("report.html", _report(run, config, summary))
+    run.write_text("report.html", report(run, config, summary))
     return summary
-
-
-def _summary(run: Run, config: Config) -> dict[str, Any]:
-    verdicts = run.read("verdicts")
-    counts = (
-        verdicts.agg(
-            F.count("*").alias("files"),
-            *[
-                F.count(F.when(F.col("status") == status, 1)).alias(status)
-                for status in ("scored", "unscored", "quarantined")
-            ],
-            F.count(F.when(F.col("is_fake"), 1)).alias("fake"),
-            F.count(F.when(~F.col("is_fake"), 1)).alias("real"),
-        )
-        .collect()[0]
-        .asDict()
-    )
-    reasons = verdicts.where("reason is not null").groupBy("status", "reason").count().collect()
-    return {
-        "version": __version__,
-        "method": config.method,
-        "counts": counts,
-        "reasons": [
-            {"status": row[0], "reason": row[1], "files": row[2]}
-            for row in sorted(reasons, key=lambda row: (-row[2], row[0], row[1]))
-        ],
-        "sizes": _sizes(run),
-        "warnings": _warnings(run, config, counts),
-        "config": config.model_dump(),
-    }
-
-
-def _sizes(run: Run) -> list[dict[str, Any]]:
-    size = ["width", "height"]
-    compared = (
-        run.read("correlations")
-        .groupBy(size)
-        .agg(F.sum("compared").alias("pairs"), F.sum("refined").alias("first_refined"))
-    )
-    flagged = (
-        run.read("fingerprints")
-        .groupBy(size)
-        .agg(F.count(F.when(F.col("flagged"), 1)).alias("fingerprints"))
-    )
-    thresholds = run.read("verdicts").groupBy(size).agg(F.max("threshold").alias("threshold"))
-    rows = (
-        run.read("calibration")
-        .join(compared, size, "left")
-        .join(run.read("merging"), size, "left")
-        .join(flagged, size, "left")
-        .join(thresholds, size, "left")
-        .orderBy(*size)
-        .collect()
-    )
-    return [
-        {
-            **{key: row[key] for key in ("width", "height", "images", "reference", "t_merge")},
-            "threshold": row.threshold,
-            "pairs": (row.pairs or 0) + (row.compared or 0),
-            "refined": (row.first_refined or 0) + (row.refined or 0),
-            "rounds": row.rounds or 0,
-            "clusters": row.clusters or 0,
-            "fingerprints": row.fingerprints or 0,
-            "reason": row.reason,
-        }
-        for row in rows
-    ]
-
-
-def _warnings(run: Run, config: Config, counts: Mapping[str, int]) -> list[str]:
-    listed = run.read("files").where("role = 'reference'").count()
-    reference = run.read("reference_residuals")
-    usable = reference.where("status = 'scored'").count()
-    shared = (
-        run.read("residuals")
-        .select("image_id")
-        .distinct()
-        .join(reference.select("image_id").distinct(), "image_id")
-        .count()
-    )
-    warnings = []
-    if usable < listed:
-        warnings.append(f"{listed - usable:,} of {listed:,} reference files could not be used.")
-    if shared:
-        warnings.append(f"{shared:,} images are in the reference set and in the test set.")
-    if counts["unscored"]:
-        warnings.append(
-            f"{counts['unscored']:,} images were not scored; the reasons are in the verdicts."
-        )
-    return warnings
-
-
-def _report(run: Run, config: Config, summary: Mapping[str, Any]) -> str:
-    verdicts = run.read("verdicts")
-    flagged = (
-        verdicts.where("is_fake").orderBy(F.desc("score"), "path").limit(config.report.thumbnails)
-    )
-    pictures = run.read("residuals").select("path", "thumbnail")
-    shown = flagged.join(pictures, "path").collect()
-    aside = (
-        verdicts.where("status <> 'scored'")
-        .select("path", "status", "reason")
-        .orderBy("status", "path")
-        .limit(config.report.set_aside)
-        .collect()
-    )
-    fingerprints = run.read("fingerprints").orderBy("width", "height", "fingerprint_id").collect()
-    return render_report(
-        dict(summary),
-        _score_distributions(run, summary),
-        [
-            row.asDict()
-            | {"pixels": np.frombuffer(row.pixels, np.float32).reshape(row.height, row.width)}
-            for row in fingerprints
-        ],
-        [row.asDict() for row in sorted(shown, key=lambda row: (-row.score, row.path))],
-        [row.asDict() for row in aside],
-    )
-
-
-def _score_distributions(run: Run, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    scores = run.read("scores").select("role", "width", "height", "score").collect()
-    return [
-        {
-            "width": size["width"],
-            "height": size["height"],
-            "threshold": size["threshold"],
-            **{
-                name: np.array(
-                    sorted(
-                        row.score
-                        for row in scores
-                        if (row.role, row.width, row.height)
-                        == (role, size["width"], size["height"])
-                    )
-                )
-                for name, role in (("images", "image"), ("reference", "reference"))
-            },
-        }
-        for size in summary["sizes"]
-        if size["threshold"] is not None
-    ]

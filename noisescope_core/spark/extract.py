@@ -104,7 +104,9 @@ def _list_files(
         for folder, _, names in os.walk(os.path.abspath(location)):
             for name in names:
                 reason = "not listed by Spark: hidden name (. or _), broken link or no permission"
-                listed.setdefault(f"{folder.rstrip('/')}/{name}", (0, reason))
+                # A name that is not UTF-8 is spelt as Java spells it.
+                path = os.fsencode(os.path.join(folder, name)).decode("utf-8", "replace")
+                listed.setdefault(path, (0, reason))
     if not listed:
         raise NoiseScopeError(f"{location}: holds no file")
     return [(path, *listed[path]) for path in sorted(listed)]
