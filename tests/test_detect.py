@@ -239,7 +239,7 @@ def test_bad_input_costs_nothing_but_itself(spark, small_config, dump, tmp_path)
     assert copies[0]["score"] == copies[1]["score"]
     assert dump.fakes <= {name for name, row in by_name.items() if row["is_fake"]}
     assert summary["counts"]["files"] == len(files)
-    assert "1 of 121 reference files could not be used." in summary["warnings"]
+    assert "Reference files that could not be used: 1 of 121." in summary["warnings"]
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert "<script" not in page
 

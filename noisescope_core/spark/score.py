@@ -48,7 +48,7 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     with progress.stage("score", residuals.count(), "images") as stage:
         run.write("scores", residuals.mapInArrow(_scorer(fingerprints), SCHEMAS["scores"]))
         _write_verdicts(run, config)
-        stage.done(f"{len(found)} fingerprints")
+        stage.done(f"generators' fingerprints: {len(found)}")
 
 
 def _scorer(

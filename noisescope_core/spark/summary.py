@@ -95,12 +95,14 @@ def _warnings(run: Run, config: Config, counts: Mapping[str, int]) -> list[str]:
     )
     warnings = []
     if usable < listed:
-        warnings.append(f"{listed - usable:,} of {listed:,} reference files could not be used.")
+        warnings.append(
+            f"Reference files that could not be used: {listed - usable:,} of {listed:,}."
+        )
     if shared:
-        warnings.append(f"{shared:,} images are in the reference set and in the test set.")
+        warnings.append(f"Images in both the reference and the test set: {shared:,}.")
     if counts["unscored"]:
         warnings.append(
-            f"{counts['unscored']:,} images were not scored; the reasons are in the verdicts."
+            f"Images not scored: {counts['unscored']:,}; the reasons are in the verdicts."
         )
     return warnings
 
