@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from noisescope_core.compiled import compiled
 from noisescope_core.correlation import Pairs, above_threshold, spectra
 
 Members = tuple[int, ...]
@@ -66,7 +66,7 @@ def match_pairs(pairs: Pairs, clusters: int) -> list[tuple[int, int]]:
     return [(int(low[i]), int(high[i])) for i in order[taken]]
 
 
-@numba.njit(cache=True)
+@compiled
 def _match(low: NDArray[np.int64], high: NDArray[np.int64], clusters: int) -> NDArray[np.int64]:
     struck = np.zeros(clusters, np.bool_)
     taken = np.empty(min(len(low), clusters // 2), np.int64)

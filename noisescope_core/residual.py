@@ -9,10 +9,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import numba
 import numpy as np
 import pywt
 from numpy.typing import DTypeLike, NDArray
+
+from noisescope_core.compiled import compiled
 
 GREY_WEIGHTS = (0.29893602, 0.58704307, 0.11402090)
 """Weights of the R, G and B residuals in the grey residual."""
@@ -126,10 +127,7 @@ def _mirror(size: int, levels: int) -> NDArray[np.intp]:
     return indices
 
 
-_jit = numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
-
-
-@_jit
+@compiled
 def _pad(image: Any, channel: Any, rows: Any, columns: Any, out: Any) -> None:
     for i in range(out.shape[0]):
         source = image[rows[i]]
@@ -137,7 +135,7 @@ def _pad(image: Any, channel: Any, rows: Any, columns: Any, out: Any) -> None:
             out[i, j] = source[columns[j], channel]
 
 
-@_jit
+@compiled
 def _denoise(x: Any, low: Any, high: Any, variance: Any, levels: int) -> None:
     """Replace x by its noise: transform, shrink every detail band, drop the rest, transform back.
 
@@ -159,7 +157,7 @@ def _denoise(x: Any, low: Any, high: Any, variance: Any, levels: int) -> None:
         _synthesise(x, scratch, h, w, low, high)
 
 
-@_jit
+@compiled
 def _analyse(x: Any, scratch: Any, h: int, w: int, low: Any, high: Any) -> None:
     h2, w2 = h // 2, w // 2
     for k in range(h2):
@@ -197,7 +195,7 @@ def _analyse(x: Any, scratch: Any, h: int, w: int, low: Any, high: Any) -> None:
             )  # fmt: skip
 
 
-@_jit
+@compiled
 def _synthesise(x: Any, scratch: Any, h: int, w: int, low: Any, high: Any) -> None:
     h2, w2 = h // 2, w // 2
     lead = TAPS // 2
@@ -230,7 +228,7 @@ def _synthesise(x: Any, scratch: Any, h: int, w: int, low: Any, high: Any) -> No
                 row[c] += p * top[c] + q * bottom[c]
 
 
-@_jit
+@compiled
 def _shrink(band: Any, variance: Any) -> None:
     """Keep of a detail band what the Wiener filter calls noise.
 

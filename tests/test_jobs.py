@@ -1,0 +1,112 @@
+"""Every job by itself under spark-submit, from the built wheel and outside the checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+import yaml
+
+from tests.conftest import SMALL
+
+pyspark = pytest.importorskip("pyspark")
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("extract", "calibrate", "correlate", "cluster", "score")
+
+# Stands before sys.path's editable checkout, so that a job can only import what the wheel brings.
+WHERE = """
+import sys
+import noisescope_core
+print("imported from", noisescope_core.__file__)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+         "--wheel-dir", str(folder), str(ROOT)],
+        check=True, cwd=folder,
+    )  # fmt: skip
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    values = {"spark": {"conf": {"spark.sql.shuffle.partitions": 4}}}
+    for setting in SMALL:
+        key, _, value = setting.partition("=")
+        section, _, leaf = key.partition(".")
+        if section != "spark":
+            values.setdefault(section, {})[leaf] = yaml.safe_load(value)
+    file = tmp_path_factory.mktemp("config") / "small.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return file
+
+
+def submit(wheel, folder, script, *arguments):
+    environment = {
+        **os.environ,
+        "SPARK_HOME": os.path.dirname(pyspark.__file__),
+        "PYSPARK_PYTHON": sys.executable,
+        "NUMBA_CACHE_DIR": str(folder / "numba"),
+    }
+    environment.pop("PYTHONPATH", None)
+    return subprocess.run(
+        [os.path.join(os.path.dirname(pyspark.__file__), "bin", "spark-submit"),
+         "--master", "local[2]", "--py-files", str(wheel), str(script), *arguments],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def verdicts(out):
+    rows = ds.dataset(out / "verdicts").to_table().to_pylist()
+    return sorted(rows, key=lambda row: row["path"])
+
+
+def test_the_wheel_brings_what_the_jobs_need(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "noisescope_core/report/report.html.j2" in names
+    assert not [name for name in names if name.startswith(("tests", "benchmarks", "jobs"))]
+
+
+def test_stages_one_by_one_equal_all_at_once(wheel, config, dump, tmp_path):
+    where = tmp_path / "where.py"
+    where.write_text(WHERE)
+    assert f"imported from {wheel}/" in submit(wheel, tmp_path, where).stdout
+
+    folders = ["--images", str(dump.images), "--reference", str(dump.reference)]
+    common = ["--config", str(config), "--out"]
+    for stage in STAGES:
+        done = submit(
+            wheel, tmp_path, ROOT / f"jobs/{stage}.py", *common, str(tmp_path / "stages"),
+            *(folders if stage == "extract" else []),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+    together = submit(
+        wheel, tmp_path, ROOT / "jobs/detect.py", *common, str(tmp_path / "all"), *folders
+    )
+    assert together.returncode == 0, together.stderr[-2000:]
+    assert "24 of 60 images" in together.stdout
+    assert verdicts(tmp_path / "stages") == verdicts(tmp_path / "all")
+    assert sum(row["is_fake"] for row in verdicts(tmp_path / "all")) == 24
+    assert (tmp_path / "all/report.html").exists()
+
+
+def test_a_job_that_cannot_run_says_so_in_one_line(wheel, config, tmp_path):
+    failed = submit(
+        wheel, tmp_path, ROOT / "jobs/correlate.py", "--config", str(config),
+        "--out", str(tmp_path / "nothing"),
+    )  # fmt: skip
+    assert failed.returncode == 1
+    # spark-submit merges a Python driver's standard error into its standard output.
+    said = failed.stdout + failed.stderr
+    assert "Traceback" not in said
+    lines = [line for line in said.splitlines() if line.startswith("noisescope: ")]
+    assert len(lines) == 1
+    assert "no finished table" in lines[0]
