@@ -13,6 +13,7 @@ below. It is worked out, 121 shifts a pair, for the pairs that can matter.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,10 +22,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import fft
 
+from noisescope_core.compiled import compiled
+
 HOLE = 11
 """Side of the neighbourhood of zero shift that the mean leaves out, in pixels."""
 
-_BATCH = 8
+_BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Spectra:
     Attributes
     ----------
     pixels : (n, H * W) float, mean 0
-    spectrum : (n, H, W // 2 + 1) complex, half of the Fourier transform
+    spectrum : (n, H, 2, W // 2 + 1) float, half of the Fourier transform: of every row the real
+        parts, then the imaginary parts
     power : (n, H * (W // 2 + 1)) float; the dot product of two rows is the sum of C^2
     shape : (H, W)
     """
@@ -70,6 +74,8 @@ class Pairs:
 def spectra(residuals: ArrayLike, dtype: DTypeLike = np.float32) -> Spectra:
     """Remove the means and transform a stack of residuals, once for all its pairs.
 
+    `scipy.fft.set_workers` sets how many threads work, here and on the hole; by default one.
+
     Parameters
     ----------
     residuals : (n, H, W) float
@@ -86,14 +92,16 @@ def spectra(residuals: ArrayLike, dtype: DTypeLike = np.float32) -> Spectra:
     n, height, width = stack.shape
     if min(height, width) <= HOLE:
         raise ValueError(f"residuals must be larger than {HOLE} x {HOLE}, got {height} x {width}")
-    means = stack.mean(axis=(1, 2), dtype=np.float64, keepdims=True)
-    centred = np.subtract(stack, means, dtype=np.float64).astype(dtype, copy=False)
-    spectrum = np.empty((n, height, width // 2 + 1), np.result_type(centred.dtype, np.complex64))
-    power = np.empty((n, height, width // 2 + 1), centred.dtype)
-    weights = np.sqrt(_half_plane_weights(width) / (height * width)).astype(centred.dtype)
-    for i in range(n):
-        spectrum[i] = fft.rfft2(centred[i])
-        np.multiply(spectrum[i].real ** 2 + spectrum[i].imag ** 2, weights, out=power[i])
+    dtype = np.dtype(dtype)
+    centred = np.empty((n, height, width), dtype)
+    spectrum = np.empty((n, height, 2, width // 2 + 1), dtype)
+    power = np.empty((n, height, width // 2 + 1), dtype)
+    weights = np.sqrt(_half_plane_weights(width) / (height * width)).astype(dtype)
+    for start in range(0, n, _BATCH):
+        part = slice(start, start + _BATCH)
+        means = stack[part].mean(axis=(1, 2), dtype=np.float64, keepdims=True).astype(dtype)
+        np.subtract(stack[part], means, out=centred[part], dtype=dtype)
+        _split(fft.rfft2(centred[part]), weights, spectrum[part], power[part])
     return Spectra(centred.reshape(n, -1), spectrum, power.reshape(n, -1), (height, width))
 
 
@@ -231,41 +239,112 @@ def _refined(
     return np.where(flat, 0.0, np.sign(peak) * peak**2 / np.where(flat, 1.0, rest))
 
 
-@cache
-def _hole_transforms(height: int, width: int, dtype: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Real matrices that take a cross-spectrum to C at the shifts of the hole.
-
-    (real, imaginary) pairs stay interleaved, so that a complex array is used as it lies.
-    """
-    shifts = np.arange(HOLE) - HOLE // 2
-    columns = 2 * np.pi * np.outer(np.arange(width // 2 + 1), shifts) / width
-    rows = 2 * np.pi * np.outer(np.arange(height), shifts) / height
-    weights = _half_plane_weights(width)[:, None]
-    cos, sin = weights * np.cos(columns), weights * np.sin(columns)
-    along = np.empty((width // 2 + 1, 2, HOLE, 2))
-    along[:, 0, :, 0], along[:, 0, :, 1] = cos, sin
-    along[:, 1, :, 0], along[:, 1, :, 1] = -sin, cos
-    down = np.stack([np.cos(rows), -np.sin(rows)], axis=1) / (height * width)
-    return (
-        np.ascontiguousarray(along.reshape(-1, 2 * HOLE), dtype=dtype),
-        np.ascontiguousarray(down.reshape(-1, HOLE), dtype=dtype),
-    )
+@compiled
+def _split(transform: Any, weights: Any, spectrum: Any, power: Any) -> None:
+    """Lay real and imaginary parts apart, so that products of rows vectorise; also the power."""
+    for i in range(transform.shape[0]):
+        for k in range(transform.shape[1]):
+            row, line = transform[i, k], power[i, k]
+            real, imaginary = spectrum[i, k, 0], spectrum[i, k, 1]
+            for c in range(len(weights)):
+                real[c] = row[c].real
+                imaginary[c] = row[c].imag
+            for c in range(len(weights)):
+                line[c] = (real[c] * real[c] + imaginary[c] * imaginary[c]) * weights[c]
 
 
 def _hole_energy(
     a: Spectra, b: Spectra, first: NDArray[np.intp], second: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Sum C^2 over the hole for a list of pairs, sorted by `first`."""
+    """Sum C^2 over the hole for a list of pairs.
+
+    Only 121 outputs of the inverse transform are worked out: 11 down each column, then 11 along.
+    Rows k and H - k of a cross-spectrum share their cosines and have opposite sines, so only
+    their sums and differences are transformed.
+    """
+    threads = max(1, min(fft.get_workers(), len(first) // _BATCH))
+    if threads > 1:
+        with ThreadPoolExecutor(threads) as pool:
+            parts = zip(
+                np.array_split(first, threads), np.array_split(second, threads), strict=True
+            )
+            return np.concatenate(list(pool.map(lambda p: _hole_sums(a, b, *p), parts)))
+    return _hole_sums(a, b, first, second)
+
+
+def _hole_sums(
+    a: Spectra, b: Spectra, first: NDArray[np.intp], second: NDArray[np.intp]
+) -> NDArray[np.float64]:
     height, width = a.shape
-    along, down = _hole_transforms(height, width, a.pixels.dtype.name)
+    cosines, sines, along = _hole_transforms(height, width, a.pixels.dtype.name)
     energy = np.empty(len(first))
-    cross = np.empty((_BATCH, *b.spectrum.shape[1:]), b.spectrum.dtype)
+    shape = (height // 2 + 1, _BATCH, 2, width // 2 + 1)
+    even, odd = np.empty(shape, a.pixels.dtype), np.empty(shape, a.pixels.dtype)
     for start in range(0, len(first), _BATCH):
-        stop = min(start + _BATCH, len(first))
-        for k, (i, j) in enumerate(zip(first[start:stop], second[start:stop], strict=True)):
-            np.multiply(a.spectrum[i], b.spectrum[j].conj(), out=cross[k])
-        m = stop - start
-        half = cross[:m].view(a.pixels.dtype).reshape(m * height, -1) @ along
-        half = half.reshape(m, height, HOLE, 2).transpose(0, 2, 1, 3).reshape(m * HOLE, -1)
-        energy[start:stop] = np.square((half @ down).reshape(m, -1)).sum(axis=1)
+        i, j = first[start : start + _BATCH], second[start : start + _BATCH]
+        _cross_spectra(a.spectrum, b.spectrum, i, j, even, odd)
+        e = (cosines @ even.reshape(len(even), -1)).reshape(-1, *shape[1:])[:, : len(i)]
+        o = (sines @ odd.reshape(len(odd), -1)).reshape(-1, *shape[1:])[:, : len(i)]
+        # The sines turn by a quarter: the imaginary part of one becomes the real of the other.
+        o = np.stack([-o[:, :, 1], o[:, :, 0]], axis=2)
+        columns = np.concatenate([e + o, (e - o)[1:]])
+        hole = columns.reshape(HOLE * len(i), -1) @ along
+        energy[start : start + _BATCH] = np.square(hole.reshape(HOLE, len(i), HOLE)).sum((0, 2))
     return energy
+
+
+@cache
+def _hole_transforms(
+    height: int, width: int, dtype: str
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Tables that take a cross-spectrum to C at the shifts of the hole.
+
+    Returns
+    -------
+    cosines, sines : (6, H // 2 + 1), for the shifts 0 to 5 down the columns
+    along : (2 * (W // 2 + 1), 11), for real and imaginary parts, the shifts -5 to 5 along
+    """
+    shifts = np.arange(HOLE) - HOLE // 2
+    rows = 2 * np.pi * np.outer(shifts[HOLE // 2 :], np.arange(height // 2 + 1)) / height
+    columns = 2 * np.pi * np.outer(np.arange(width // 2 + 1), shifts) / width
+    weights = _half_plane_weights(width)[:, None] / (height * width)
+    along = np.concatenate([weights * np.cos(columns), -weights * np.sin(columns)])
+    return np.cos(rows).astype(dtype), np.sin(rows).astype(dtype), along.astype(dtype)
+
+
+@compiled
+def _cross_spectra(a: Any, b: Any, first: Any, second: Any, even: Any, odd: Any) -> None:
+    """Multiply a by conj(b) for a few pairs: sums and differences of rows k and H - k.
+
+    Each loop writes one row, which is what lets the compiler vectorise it.
+    """
+    height, _, width = a.shape[1:]
+    re, im = np.empty(width, a.dtype), np.empty(width, a.dtype)
+    for p in range(len(first)):
+        left, right = a[first[p]], b[second[p]]
+        for k in range(height // 2 + 1):
+            er, ei, dr, di = even[k, p, 0], even[k, p, 1], odd[k, p, 0], odd[k, p, 1]
+            xr, xi, yr, yi = left[k, 0], left[k, 1], right[k, 0], right[k, 1]
+            for c in range(width):
+                er[c] = xr[c] * yr[c] + xi[c] * yi[c]
+            for c in range(width):
+                ei[c] = xi[c] * yr[c] - xr[c] * yi[c]
+            if k == 0 or 2 * k == height:
+                # These rows have no partner, and their sines are 0.
+                dr[:] = er
+                di[:] = ei
+                continue
+            q = height - k
+            xr, xi, yr, yi = left[q, 0], left[q, 1], right[q, 0], right[q, 1]
+            for c in range(width):
+                re[c] = xr[c] * yr[c] + xi[c] * yi[c]
+            for c in range(width):
+                im[c] = xi[c] * yr[c] - xr[c] * yi[c]
+            for c in range(width):
+                dr[c] = er[c] - re[c]
+            for c in range(width):
+                di[c] = ei[c] - im[c]
+            for c in range(width):
+                er[c] += re[c]
+            for c in range(width):
+                ei[c] += im[c]
