@@ -13,9 +13,11 @@ below. It is worked out, 121 shifts a pair, for the pairs that can matter.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -97,11 +99,15 @@ def spectra(residuals: ArrayLike, dtype: DTypeLike = np.float32) -> Spectra:
     spectrum = np.empty((n, height, 2, width // 2 + 1), dtype)
     power = np.empty((n, height, width // 2 + 1), dtype)
     weights = np.sqrt(_half_plane_weights(width) / (height * width)).astype(dtype)
-    for start in range(0, n, _BATCH):
-        part = slice(start, start + _BATCH)
-        means = stack[part].mean(axis=(1, 2), dtype=np.float64, keepdims=True).astype(dtype)
-        np.subtract(stack[part], means, out=centred[part], dtype=dtype)
-        _split(fft.rfft2(centred[part]), weights, spectrum[part], power[part])
+
+    def transform(images: range) -> None:
+        for start in images[::_BATCH]:
+            part = slice(start, min(start + _BATCH, images.stop))
+            means = stack[part].mean(axis=(1, 2), dtype=np.float64, keepdims=True).astype(dtype)
+            np.subtract(stack[part], means, out=centred[part], dtype=dtype)
+            _split(fft.rfft2(centred[part], workers=1), weights, spectrum[part], power[part])
+
+    _in_threads(transform, n)
     return Spectra(centred.reshape(n, -1), spectrum, power.reshape(n, -1), (height, width))
 
 
@@ -262,35 +268,36 @@ def _hole_energy(
     Rows k and H - k of a cross-spectrum share their cosines and have opposite sines, so only
     their sums and differences are transformed.
     """
-    threads = max(1, min(fft.get_workers(), len(first) // _BATCH))
-    if threads > 1:
-        with ThreadPoolExecutor(threads) as pool:
-            parts = zip(
-                np.array_split(first, threads), np.array_split(second, threads), strict=True
-            )
-            return np.concatenate(list(pool.map(lambda p: _hole_sums(a, b, *p), parts)))
-    return _hole_sums(a, b, first, second)
-
-
-def _hole_sums(
-    a: Spectra, b: Spectra, first: NDArray[np.intp], second: NDArray[np.intp]
-) -> NDArray[np.float64]:
     height, width = a.shape
     cosines, sines, along = _hole_transforms(height, width, a.pixels.dtype.name)
     energy = np.empty(len(first))
-    shape = (height // 2 + 1, _BATCH, 2, width // 2 + 1)
-    even, odd = np.empty(shape, a.pixels.dtype), np.empty(shape, a.pixels.dtype)
-    for start in range(0, len(first), _BATCH):
-        i, j = first[start : start + _BATCH], second[start : start + _BATCH]
-        _cross_spectra(a.spectrum, b.spectrum, i, j, even, odd)
-        e = (cosines @ even.reshape(len(even), -1)).reshape(-1, *shape[1:])[:, : len(i)]
-        o = (sines @ odd.reshape(len(odd), -1)).reshape(-1, *shape[1:])[:, : len(i)]
-        # The sines turn by a quarter: the imaginary part of one becomes the real of the other.
-        o = np.stack([-o[:, :, 1], o[:, :, 0]], axis=2)
-        columns = np.concatenate([e + o, (e - o)[1:]])
-        hole = columns.reshape(HOLE * len(i), -1) @ along
-        energy[start : start + _BATCH] = np.square(hole.reshape(HOLE, len(i), HOLE)).sum((0, 2))
+
+    def add_up(pairs: range) -> None:
+        shape = (height // 2 + 1, _BATCH, 2, width // 2 + 1)
+        even, odd = np.zeros(shape, a.pixels.dtype), np.zeros(shape, a.pixels.dtype)
+        for start in pairs[::_BATCH]:
+            part = slice(start, min(start + _BATCH, pairs.stop))
+            m = part.stop - start
+            _cross_spectra(a.spectrum, b.spectrum, first[part], second[part], even, odd)
+            e = (cosines @ even.reshape(len(even), -1)).reshape(-1, *shape[1:])[:, :m]
+            o = (sines @ odd.reshape(len(odd), -1)).reshape(-1, *shape[1:])[:, :m]
+            # The sines turn by a quarter: real parts of one meet imaginary parts of the other.
+            o = np.stack([-o[:, :, 1], o[:, :, 0]], axis=2)
+            hole = np.concatenate([e + o, (e - o)[1:]]).reshape(HOLE * m, -1) @ along
+            energy[part] = np.square(hole.reshape(HOLE, m, HOLE)).sum(axis=(0, 2))
+
+    _in_threads(add_up, len(first))
     return energy
+
+
+def _in_threads(work: Callable[[range], None], count: int) -> None:
+    threads = min(fft.get_workers(), -(-count // _BATCH))
+    if threads <= 1:
+        work(range(count))
+        return
+    cuts = np.linspace(0, count, threads + 1).astype(int).tolist()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, (range(i, j) for i, j in pairwise(cuts))))
 
 
 @cache

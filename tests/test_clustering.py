@@ -4,7 +4,7 @@ import json
 
 import cv2
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisescope_core.calibration import fingerprint_blocks, merge_threshold
@@ -31,6 +31,7 @@ def naive_matching(edges):
         unique_by=lambda e: frozenset(e[:2]),
     )
 )
+@settings(deadline=None)
 def test_a_round_takes_the_highest_pair_first(edges):
     edges = [(min(a, b), max(a, b), p) for a, b, p in edges if a != b]
     first = np.array([e[1] for e in edges], dtype=np.int64)

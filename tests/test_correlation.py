@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import fft
 
 from benchmarks.rivals import pce_fft
 from noisescope_core.correlation import above_threshold, pce, pce_between, pce_matrix, spectra
@@ -85,6 +86,13 @@ def test_fast_pairs_are_the_exact_pairs_on_real_images(shared):
     assert np.array_equal(fast.first, exact.first)
     assert np.allclose(fast.pce, exact.pce, rtol=1e-6)
     assert fast.refined < exact.refined / 2
+
+
+def test_threads_change_nothing():
+    stack = np.random.default_rng(5).normal(size=(30, 48, 40))
+    with fft.set_workers(3):
+        threaded = pce_matrix(stack)
+    assert np.allclose(threaded, pce_matrix(stack), rtol=1e-9)
 
 
 def test_between_two_stacks():
