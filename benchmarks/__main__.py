@@ -1,0 +1,78 @@
+"""Measure speed and memory, print tables, write results.md: `python -m benchmarks`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import correlation, extraction, memory, pipeline
+from benchmarks.machine import description
+
+HERE = Path(__file__).parent
+ALL = ("extraction", "correlation", "pipeline", "memory")
+
+
+@click.command()
+@click.argument("what", nargs=-1, type=click.Choice(ALL))
+@click.option("--images", default=1000, show_default=True, help="Tested images.")
+@click.option("--data", default=HERE / "data", type=Path, help="Where simulated images are kept.")
+@click.option("--out", default=HERE / "results.md", type=Path, help="Page to write.")
+def main(what: tuple[str, ...], images: int, data: Path, out: Path) -> None:
+    """Run the named benchmarks, or all of them."""
+    console = Console()
+    page = [
+        "# Benchmarks",
+        "",
+        "Made by `make bench`; ratios are medians of runs taken in turn.",
+        "",
+    ]
+    page += [f"- {line}" for line in [*description(), f"{datetime.now(UTC):%Y-%m-%d}"]]
+    console.print("\n".join(page[4:]), highlight=False)
+
+    def show(title: str, rows: list[dict[str, Any]], note: str = "") -> None:
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        cells = [[_cell(row.get(name, "")) for name in columns] for row in rows]
+        table = Table(*columns, title=title, caption=note)
+        for row in cells:
+            table.add_row(*row)
+        console.print(table)
+        page.extend(["", f"## {title}", "", *([note, ""] if note else [])])
+        page.extend("| " + " | ".join(row) + " |" for row in [columns, ["---"] * len(columns)])
+        page.extend("| " + " | ".join(row) + " |" for row in cells)
+
+    chosen = what or ALL
+    if "extraction" in chosen:
+        show("Noise residual, one core", extraction.measure(), "Decoding is apart.")
+    if "correlation" in chosen:
+        show(
+            "PCE of all pairs",
+            correlation.measure(images),
+            f"T_merge {correlation.THRESHOLD:g}. The bare products are what all pairs need: two of "
+            "n x N x n in float32, symmetry not used. Transforms and refinement are in the time.",
+        )
+    if "pipeline" in chosen:
+        rows, f1 = pipeline.measure(data, images, 1000)
+        show(
+            f"`noisescope detect`, {images:,} images and 1,000 reference images of 256 x 256",
+            rows,
+            f"F1 {f1:.4f} on simulated images. Peak resident memory by part; `workers` is the sum.",
+        )
+    if "memory" in chosen:
+        show("Memory as the pile grows", memory.measure(data, images))
+    out.write_text("\n".join(page) + "\n", encoding="utf-8")
+    console.print(f"Written to {out}", highlight=False)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.2f}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()

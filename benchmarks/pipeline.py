@@ -1,0 +1,73 @@
+"""The whole of `noisescope detect`, Spark's start included: time by stage, memory, F1."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow.dataset as ds
+
+from benchmarks.processes import Run, watched
+from noisescope_core.evaluation import evaluate, read_labels
+from noisescope_core.simulate import write_dump
+
+Row = dict[str, Any]
+
+
+def measure(data: Path, images: int = 1000, reference: int = 1000) -> tuple[list[Row], float]:
+    """Run `detect` on simulated images, 30 % of them generated.
+
+    Returns
+    -------
+    rows : one per stage, with seconds and peak resident MiB
+    f1 : float
+    """
+    dump = data / f"{images}+{reference}"
+    if not dump.exists():
+        generated = 3 * images // 10
+        write_dump(
+            dump, photographs=images - generated, generated=generated, reference=reference,
+            broken=False, seed=5,
+        )  # fmt: skip
+    with tempfile.TemporaryDirectory() as out:
+        run = detect(dump / "images", dump / "reference", out)
+        verdicts = ds.dataset(f"{out}/verdicts").to_table().to_pylist()
+    return stage_rows(run), evaluate(verdicts, read_labels(dump / "labels.csv"))["f1"]
+
+
+def detect(images: Path, reference: Path, out: str, *settings: str) -> Run:
+    """Run `noisescope detect` and watch it."""
+    return watched(
+        ["-m", "noisescope_core.cli", "detect", "--images", str(images), "--reference",
+         str(reference), "--out", out, *[part for s in settings for part in ("--set", s)]]
+    )  # fmt: skip
+
+
+def stage_rows(run: Run) -> list[Row]:
+    """Turn a run into a table: a row per stage, what is outside the stages, the sum."""
+    staged = sum(seconds for _, seconds, _ in run.stages)
+    parts = [*run.stages, ("report", run.seconds - staged, "Spark's start and stop, the report")]
+    return [
+        {"stage": name, "seconds": seconds, "what": what}
+        | {f"{part}, MiB": size for part, size in run.peaks.get(name, {}).items()}
+        for name, seconds, what in parts
+    ] + [{"stage": "all", "seconds": run.seconds, "what": ""}]
+
+
+def multiply(source: Path, target: Path, copies: int) -> None:
+    """Make a larger pile: every image again with fresh noise and JPEG quality.
+
+    The copies are distinct files of the same scenes, good for measuring memory and nothing else.
+    """
+    target.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for file in sorted(source.iterdir()):
+        pixels = np.asarray(cv2.imread(str(file)), np.int16)
+        for k in range(copies):
+            noisy = np.clip(pixels + rng.integers(-3, 4, pixels.shape), 0, 255).astype(np.uint8)
+            quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(85, 96))]
+            cv2.imwrite(os.path.join(target, f"{file.stem}-{k}.jpg"), noisy, quality)

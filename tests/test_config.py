@@ -1,0 +1,79 @@
+"""Configuration: one page of defaults, every mistake at once, the right name suggested."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from noisescope_core.config import Config, load_config
+from noisescope_core.errors import UsageError
+
+DEFAULT = Path(__file__).parents[1] / "conf/default.yaml"
+
+
+def test_the_page_of_defaults_is_the_defaults():
+    written = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))
+    assert written == Config().model_dump()
+    assert load_config(str(DEFAULT)) == load_config() == Config()
+
+
+def test_settings_override_the_file(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("calibration: {t_merge: 20, images: 10}\nseed: 3\n")
+    config = load_config(str(file), ["calibration.t_merge=12.12", "texture.contamination=1e-3"])
+    assert config.calibration.t_merge == 12.12
+    assert config.calibration.images == 10
+    assert config.texture.contamination == 1e-3
+    assert config.seed == 3
+    assert load_config(str(file), ["calibration.t_merge=null"]).calibration.t_merge is None
+
+
+def test_spark_settings_keep_their_dots():
+    config = load_config(None, ["spark.conf.spark.sql.shuffle.partitions=8"])
+    assert config.spark.conf == {"spark.sql.shuffle.partitions": 8}
+
+
+def test_everything_wrong_is_said_at_once():
+    with pytest.raises(UsageError) as error:
+        load_config(
+            None,
+            ["t_merge=3", "calibraton.images=3", "residual.sigma=-1", "seed=x", "foo",
+             "method=best", "clustering.exact=perhaps", "texture.imags=2"],
+        )  # fmt: skip
+    lines = str(error.value).splitlines()
+    assert len(lines) == 9
+    for part in (
+        "t_merge: no such key, did you mean calibration.t_merge?",
+        "calibraton: no such key, did you mean calibration?",
+        "texture.imags: no such key, did you mean texture.images?",
+        "residual.sigma: input should be greater than 0, got -1",
+        "seed: input should be a valid integer",
+        "--set foo: write KEY=VALUE",
+        "method: input should be 'paper', got 'best'",
+        "clustering.exact: input should be a valid boolean",
+    ):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("a: [", "is not YAML"), ("- 1", "must hold keys and values"), (None, "cannot be read")],
+)
+def test_unusable_files(tmp_path, content, reason):
+    file = tmp_path / "mine.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(UsageError, match=reason) as error:
+        load_config(str(file))
+    assert str(file) in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_what_a_size_needs():
+    config = Config()
+    assert config.least_reference() == 350
+    assert config.least_images() == 51
+    few = load_config(None, ["texture.neighbours=4", "texture.images=5"])
+    assert few.least_reference() == 40
+    fixed = load_config(None, ["texture.neighbours=4", "texture.images=5", "calibration.t_merge=9"])
+    assert fixed.least_reference() == 5
