@@ -10,18 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+from pyspark import TaskContext
+from pyspark.sql import SparkSession
 from threadpoolctl import threadpool_limits
 
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError
-
-try:
-    from pyspark import TaskContext
-    from pyspark.sql import SparkSession
-except ImportError as error:  # pragma: no cover
-    raise NoiseScopeError(
-        "pyspark is not installed: pip install 'noisescope[spark]', or run on a cluster that has it"
-    ) from error
 
 ROWS_PER_BATCH = 64
 

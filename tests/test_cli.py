@@ -1,0 +1,159 @@
+"""The command line: exit codes, one line for a mistake, what is printed."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import SMALL
+
+
+def noisescope(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "noisescope_core.cli", *map(str, arguments)],
+        capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def settings():
+    return [part for setting in SMALL for part in ("--set", setting)]
+
+
+def detect(images, reference, out, *more):
+    return noisescope(
+        "detect", "--images", images, "--reference", reference, "--out", out, *settings(), *more
+    )
+
+
+def test_detect_says_what_it_does_and_where_the_report_is(dump, tmp_path):
+    done = detect(dump.images, dump.reference, tmp_path / "out", "--set", "spark.master=local[1]")
+    assert done.returncode == 0, done.stderr
+    assert "24 of 60 images carry the fingerprint of 1 generator." in done.stdout
+    assert f"Report: {tmp_path / 'out/report.html'}" in done.stdout
+    assert (tmp_path / "out/report.html").exists()
+    for stage in ("list", "extract", "reference", "calibrate", "correlate", "cluster", "score"):
+        lines = [line for line in done.stderr.splitlines() if line.startswith(f"{stage:<10} ")]
+        assert len(lines) == 1, done.stderr
+    assert "1,770 pairs of 60 images" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "WARN" not in done.stderr
+
+
+def test_one_core_and_two_give_the_same_verdicts(dump, tmp_path):
+    for cores in (1, 2):
+        done = detect(
+            dump.images, dump.reference, tmp_path / f"{cores}", "--set",
+            f"spark.master=local[{cores}]",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    one, two = (ds.dataset(tmp_path / cores / "verdicts").to_table() for cores in ("1", "2"))
+    assert one.sort_by("path").equals(two.sort_by("path"))
+
+
+def test_nothing_to_score_is_a_failure_in_one_line_with_a_row_per_file(dump, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.txt", "b.png"):
+        (images / name).write_text("no image")
+    done = detect(images, dump.reference, tmp_path / "out")
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("noisescope: ")]
+    assert len(lines) == 1
+    assert "nothing could be scored, all 2 files are set aside" in lines[0]
+    assert "Traceback" not in done.stderr
+    assert ds.dataset(tmp_path / "out/verdicts").count_rows() == 2
+
+
+def test_an_empty_folder_is_a_failure_in_one_line(dump, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = detect(tmp_path / "empty", dump.reference, tmp_path / "out")
+    assert done.returncode == 1
+    assert f"noisescope: {tmp_path / 'empty'}: holds no file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["detect"], "Missing option '--images'"),
+        (["detect", "--imags", "x"], "No such option '--imags'"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments, said):
+    done = noisescope(*arguments)
+    assert done.returncode == 2
+    assert said.replace("'", "") in done.stderr.replace("'", "")
+
+
+def test_mistakes_are_told_before_spark_starts(dump, tmp_path):
+    missing = detect(tmp_path / "nowhere", dump.reference, tmp_path / "out")
+    assert missing.returncode == 2
+    assert missing.stderr == f"noisescope: --images: {tmp_path / 'nowhere'} does not exist\n"
+    wrong = detect(
+        dump.images, dump.reference, tmp_path / "out", "--set", "t_merge=1", "--set", "seed=-1"
+    )
+    assert wrong.returncode == 2
+    assert "did you mean calibration.t_merge?" in wrong.stderr
+    assert "seed: input should be greater than or equal to 0" in wrong.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_directory_that_cannot_be_made(dump, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = detect(dump.images, dump.reference, tmp_path / "file")
+    assert done.returncode == 2
+    assert "cannot be written to" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def judged(tmp_path):
+    rows = pa.table(
+        {
+            "path": ["/d/a.png", "/d/b.png", "/d/c.png"],
+            "status": ["scored", "scored", "quarantined"],
+            "is_fake": [True, False, None],
+        }
+    )
+    (tmp_path / "verdicts").mkdir()
+    pq.write_table(rows, tmp_path / "verdicts/part-0.parquet")
+    (tmp_path / "labels.csv").write_text("path,label\na.png,fake\nb.png,fake\nc.png,broken\n")
+    return ["--verdicts", tmp_path / "verdicts", "--labels", tmp_path / "labels.csv"]
+
+
+def test_evaluate_as_json(judged):
+    done = noisescope("evaluate", *judged, "--json")
+    result = json.loads(done.stdout)
+    assert (result["tp"], result["fn"], result["recall"], result["f1"]) == (1, 1, 0.5, 2 / 3)
+
+
+def test_evaluate_as_a_table(judged):
+    done = noisescope("evaluate", *judged)
+    assert "precision 1.0000   recall 0.5000   F1 0.6667" in done.stdout
+    assert "1 files labelled neither fake nor real" in done.stdout
+
+
+def test_evaluate_names_what_is_missing(judged, tmp_path):
+    none = noisescope("evaluate", "--verdicts", tmp_path / "none", *judged[2:])
+    assert none.returncode == 2
+    assert "holds no verdicts" in none.stderr
+    assert len(none.stderr.splitlines()) == 1
+
+
+def test_simulate_says_what_it_made(tmp_path):
+    done = noisescope(
+        "simulate", "--out", tmp_path / "dump", "--photographs", 2, "--generated", 1,
+        "--reference", 1, "--size", "96x64", "--no-broken",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(os.listdir(tmp_path / "dump/images")) == 3
+    again = noisescope("simulate", "--out", tmp_path / "dump")
+    assert again.returncode == 2
+    assert "not an empty folder" in again.stderr
+    assert noisescope("simulate", "--out", tmp_path / "x", "--size", "big").returncode == 2
