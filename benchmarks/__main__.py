@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ ALL = ("extraction", "correlation", "pipeline", "memory")
 @click.option("--out", default=HERE / "results.md", type=Path, help="Page to write.")
 def main(what: tuple[str, ...], images: int, data: Path, out: Path) -> None:
     """Run the named benchmarks, or all of them."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 150)
     page = [
         "# Benchmarks",
         "",

@@ -12,7 +12,8 @@ HEART = """
 import importlib, pkgutil
 import numpy as np
 import noisescope_core
-for module in pkgutil.walk_packages(noisescope_core.__path__, "noisescope_core."):
+path, prefix = noisescope_core.__path__, "noisescope_core."
+for module in pkgutil.walk_packages(path, prefix, onerror=lambda name: None):
     if not module.name.startswith("noisescope_core.spark"):
         importlib.import_module(module.name)
 from noisescope_core.clustering import cluster_residuals
