@@ -80,7 +80,7 @@ def resident(pid: int) -> dict[str, float]:
                 sizes["driver"] = size
             elif name == "java":
                 sizes["JVM"] = max(sizes["JVM"], size)
-            else:
+            elif name.startswith("python"):  # Not the JVM's copy of itself between fork and exec.
                 sizes["worker"] = max(sizes["worker"], size)
                 sizes["workers"] += size
     except psutil.Error:
