@@ -5,13 +5,18 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import EXTRASAMPLES, TiffImageFile
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+ORIENTATION = 0x0112
+UNASSOCIATED_ALPHA = 2
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,9 @@ def decode(data: bytes, max_pixels: int = 33_554_432, max_bytes: int = 104_857_6
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as header:
                 width, height = header.size
-                frames = getattr(header, "n_frames", 1)
+                # What a camera appends to its JPEG (a depth map, a gain map) is not an animation.
+                frames = 1 if header.format == "MPO" else getattr(header, "n_frames", 1)
+                tiff = dict(header.tag_v2) if isinstance(header, TiffImageFile) else {}
     except UnidentifiedImageError:
         return Decoded(None, reason="not an image, or of a format that is not supported")
     except Image.DecompressionBombError:
@@ -77,7 +84,31 @@ def decode(data: bytes, max_pixels: int = 33_554_432, max_bytes: int = 104_857_6
         return Decoded(None, width, height, "truncated or corrupt image data")
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    if tiff:
+        try:
+            pixels = _tiff_as_stored(pixels, data, tiff)
+        except Exception:  # The second reader may refuse what the first let pass.
+            return Decoded(None, width, height, "truncated or corrupt image data")
     return Decoded(pixels.astype(np.uint8, copy=False), pixels.shape[1], pixels.shape[0])
+
+
+def _tiff_as_stored(
+    pixels: NDArray[np.uint8], data: bytes, tags: dict[int, Any]
+) -> NDArray[np.uint8]:
+    """Undo what the TIFF reader does whatever it is told: blend the alpha, turn the image."""
+    if pixels.ndim == 3 and UNASSOCIATED_ALPHA in tags.get(EXTRASAMPLES, ()):
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
+            warnings.simplefilter("ignore")
+            # This reader turns the image too.
+            pixels = np.asarray(image.convert("RGBA"))[:, :, :3]
+    orientation = tags.get(ORIENTATION, 1)
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 6, 7):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 7, 8):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def thumbnail(pixels: NDArray[np.uint8], side: int = 128) -> bytes:
