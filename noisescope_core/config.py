@@ -154,7 +154,7 @@ def _read_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         return {}, [f"{path}: cannot be read ({error.strerror})"]
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # A date such as 2024-13-45 is one.
         return {}, [f"{path}: is not YAML ({' '.join(str(error).split())})"]
     if content is None:
         return {}, []

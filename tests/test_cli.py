@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from noisescope_core.cli import main
 from tests.conftest import SMALL
 
 
@@ -30,12 +31,18 @@ def detect(images, reference, out, *more):
     )
 
 
-def test_detect_says_what_it_does_and_where_the_report_is(dump, tmp_path):
-    done = detect(dump.images, dump.reference, tmp_path / "out", "--set", "spark.master=local[1]")
+@pytest.fixture(scope="module")
+def detected(dump, tmp_path_factory):
+    out = tmp_path_factory.mktemp("detected") / "out"
+    return out, detect(dump.images, dump.reference, out, "--set", "spark.master=local[1]")
+
+
+def test_detect_says_what_it_does_and_where_the_report_is(detected):
+    out, done = detected
     assert done.returncode == 0, done.stderr
     assert "24 of 60 images carry the fingerprint of 1 generator." in done.stdout
-    assert f"Report: {tmp_path / 'out/report.html'}" in done.stdout
-    assert (tmp_path / "out/report.html").exists()
+    assert f"Report: {out / 'report.html'}" in done.stdout
+    assert (out / "report.html").exists()
     for stage in ("list", "extract", "reference", "calibrate", "correlate", "cluster", "score"):
         lines = [line for line in done.stderr.splitlines() if line.startswith(f"{stage:<10} ")]
         assert len(lines) == 1, done.stderr
@@ -44,14 +51,11 @@ def test_detect_says_what_it_does_and_where_the_report_is(dump, tmp_path):
     assert "WARN" not in done.stderr
 
 
-def test_one_core_and_two_give_the_same_verdicts(dump, tmp_path):
-    for cores in (1, 2):
-        done = detect(
-            dump.images, dump.reference, tmp_path / f"{cores}", "--set",
-            f"spark.master=local[{cores}]",
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    one, two = (ds.dataset(tmp_path / cores / "verdicts").to_table() for cores in ("1", "2"))
+def test_one_core_and_two_give_the_same_verdicts(detected, dump, tmp_path):
+    done = detect(dump.images, dump.reference, tmp_path, "--set", "spark.master=local[2]")
+    assert done.returncode == 0, done.stderr
+    one, two = (ds.dataset(out / "verdicts").to_table() for out in (detected[0], tmp_path))
+    assert one.num_rows == 60
     assert one.sort_by("path").equals(two.sort_by("path"))
 
 
@@ -67,6 +71,20 @@ def test_nothing_to_score_is_a_failure_in_one_line_with_a_row_per_file(dump, tmp
     assert "nothing could be scored, all 2 files are set aside" in lines[0]
     assert "Traceback" not in done.stderr
     assert ds.dataset(tmp_path / "out/verdicts").count_rows() == 2
+
+
+def test_a_reference_without_an_image_is_a_failure_with_a_row_per_file(dump, tmp_path):
+    reference = tmp_path / "reference"
+    reference.mkdir()
+    (reference / "a.png").write_text("no image")
+    done = detect(dump.images, reference, tmp_path / "out")
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith("noisescope: ")]
+    assert len(lines) == 1
+    assert "too few reference images of 64 x 64 to calibrate: 0, needed 24" in lines[0]
+    assert "Traceback" not in done.stderr
+    statuses = ds.dataset(tmp_path / "out/verdicts").to_table()["status"].to_pylist()
+    assert statuses == ["unscored"] * 60
 
 
 def test_an_empty_folder_is_a_failure_in_one_line(dump, tmp_path):
@@ -89,6 +107,15 @@ def test_wrong_usage_exits_with_2(arguments, said):
     done = noisescope(*arguments)
     assert done.returncode == 2
     assert said.replace("'", "") in done.stderr.replace("'", "")
+
+
+def test_help_names_every_command_and_option():
+    assert all(name in noisescope("--help").stdout for name in main.commands)
+    for name, command in main.commands.items():
+        done = noisescope(name, "--help")
+        assert done.returncode == 0
+        for option in command.params:
+            assert option.opts[0] in done.stdout, (name, option.opts)
 
 
 def test_mistakes_are_told_before_spark_starts(dump, tmp_path):

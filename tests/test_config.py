@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from noisescope_core.config import Config, load_config
 from noisescope_core.errors import UsageError
@@ -57,7 +59,12 @@ def test_everything_wrong_is_said_at_once():
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [("a: [", "is not YAML"), ("- 1", "must hold keys and values"), (None, "cannot be read")],
+    [
+        ("a: [", "is not YAML"),
+        ("seed: 2024-13-45", "is not YAML"),
+        ("- 1", "must hold keys and values"),
+        (None, "cannot be read"),
+    ],
 )
 def test_unusable_files(tmp_path, content, reason):
     file = tmp_path / "mine.yaml"
@@ -67,6 +74,32 @@ def test_unusable_files(tmp_path, content, reason):
         load_config(str(file))
     assert str(file) in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("setting", ["seed=[1", "seed=2024-13-45", "calibration.t_merge.x=3", "=3"])
+def test_settings_that_cannot_be_understood_are_quoted(setting):
+    with pytest.raises(UsageError) as error:
+        load_config(None, ["calibration.t_merge=12", setting])
+    assert f"--set {setting}: " in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_mistakes_of_file_and_settings_are_told_together(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("detection: {percentil: 99}\nreport: {thumbnails: 2.5}\n1: 2\n")
+    with pytest.raises(UsageError) as error:
+        load_config(str(file), ["texture.shuffles=0"])
+    for part in ("detection.percentil: no such key, did you mean detection.percentile?",
+                 "report.thumbnails: ", "texture.shuffles: ", "1: "):  # fmt: skip
+        assert any(line.strip().startswith(part) for line in str(error.value).splitlines()), part
+
+
+@given(st.sampled_from(sorted(Config().calibration.model_dump())), st.data())
+def test_one_letter_missing_still_finds_the_key(name, data):
+    gone = data.draw(st.integers(1, len(name) - 1))
+    wrong = name[:gone] + name[gone + 1 :]
+    with pytest.raises(UsageError, match=rf"did you mean .*calibration\.{name}"):
+        load_config(None, [f"calibration.{wrong}=3"])
 
 
 def test_what_a_size_needs():

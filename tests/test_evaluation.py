@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
 from noisescope_core.errors import UsageError
-from noisescope_core.evaluation import evaluate, read_labels
+from noisescope_core.evaluation import FAKE, REAL, evaluate, read_labels
 
 
 def verdict(path, is_fake, status="scored"):
@@ -42,6 +42,28 @@ def test_counts_what_it_leaves_out():
     assert result["other_labels"] == 1
     assert result["without_verdict"] == 1
     assert result["without_label"] == 2
+
+
+def test_a_label_is_the_end_of_a_path_from_a_folder_boundary_on():
+    labels = {"1.png": "fake", "b/2.png": "fake", "2.png": "real", "s3a://u/3.png": "real"}
+    paths = ["/d/x1.png", "/d/ab/2.png", "/d/b/2.png", "s3a://u/3.png", "/u/3.png"]
+    judged = {path: evaluate([verdict(path, True)], labels) for path in paths}
+    assert [(r["tp"], r["fp"], r["without_label"]) for r in judged.values()] == [
+        (0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", sorted(FAKE | REAL))
+def test_every_spelling_of_a_label(tmp_path, spelling):
+    file = tmp_path / "labels.csv"
+    file.write_text(f"path,label\na.png,  {spelling.upper()} \n")
+    result = evaluate([verdict("/d/a.png", True)], read_labels(file))
+    assert (result["tp"], result["fp"]) == ((1, 0) if spelling in FAKE else (0, 1))
+
+
+def test_nothing_to_count_is_0_not_an_error():
+    result = evaluate([], {})
+    assert (result["precision"], result["recall"], result["f1"]) == (0, 0, 0)
 
 
 def test_reads_labels_under_other_headers(tmp_path):

@@ -25,11 +25,19 @@ def test_reference_blocks_are_shuffles_cut_in_blocks(images, size, shuffles, see
     assert np.array_equal(blocks, reference_blocks(images, size, shuffles, seed))
 
 
+def test_another_seed_and_another_shuffle_cut_other_blocks():
+    blocks = reference_blocks(400)
+    assert blocks.shape == (40, 50)
+    assert not np.array_equal(blocks, reference_blocks(400, seed=1))
+    assert not np.array_equal(blocks[:8], blocks[8:16])
+
+
 def test_calibration_blocks_do_not_overlap():
     assert fingerprint_blocks(800).shape == (40, 20)
     blocks = fingerprint_blocks(410)
     assert blocks.shape == (20, 20)
     assert len(set(blocks.ravel().tolist())) == 400
+    assert fingerprint_blocks(100, 3, 7).shape == (3, 7)
     with pytest.raises(ValueError, match="at least 40 reference images, got 39"):
         fingerprint_blocks(39)
 
@@ -62,7 +70,16 @@ def test_haralick_parity_with_the_original_program(shared):
     truth = np.load(shared / "oracle/haralick.npz")
     residuals = np.load(shared / "oracle/residuals.npz")
     for name, expected in zip(truth["names"], truth["features"], strict=True):
-        assert np.allclose(haralick_features(residuals[name]), expected, rtol=1e-9)
+        assert np.allclose(haralick_features(residuals[name]), expected, rtol=1e-9, atol=0)
+
+
+def test_texture_is_of_the_levels_0_to_1():
+    fingerprint = np.random.default_rng(2).normal(0.3, 0.6, (48, 40))
+    clipped = np.clip(fingerprint, 0, 1)
+    assert (clipped == 0).any() and (clipped == 1).any()
+    assert haralick_features(fingerprint).shape == (13,)
+    assert np.array_equal(haralick_features(fingerprint), haralick_features(clipped))
+    assert not np.allclose(haralick_features(fingerprint), haralick_features(clipped / 2))
 
 
 def test_an_odd_texture_is_an_outlier():
