@@ -16,7 +16,7 @@ from rich.table import Table
 
 from noisescope_core import __version__
 from noisescope_core.config import Config, load_config
-from noisescope_core.errors import NoiseScopeError, UsageError
+from noisescope_core.errors import NoiseScopeError, UsageError, first_line
 
 Command = Callable[..., Any]
 
@@ -51,8 +51,8 @@ def told_in_one_line(run: Callable[[], Any]) -> Any:
     except Exception as error:
         if os.environ.get("NOISESCOPE_DEBUG"):
             raise
-        line = (str(error).strip() or "no message").splitlines()[0]
-        _fail(f"{type(error).__name__}: {line} (NOISESCOPE_DEBUG=1 shows where)", 1)
+        name = type(error).__name__
+        _fail(f"{name}: {first_line(error)} (NOISESCOPE_DEBUG=1 shows where)", 1)
 
 
 @click.group(cls=_Main)
@@ -76,11 +76,7 @@ def detect(
     images: str, reference: str, out: str, config_file: str | None, settings: tuple[str, ...]
 ) -> None:
     """Test every image of a folder and write verdicts, fingerprints and a report."""
-    run_detect(images, reference, out, load_config(config_file, settings))
-
-
-def run_detect(images: str, reference: str, out: str, config: Config) -> None:
-    """Check the folders, start Spark, run all stages, say what was found."""
+    config = load_config(config_file, settings)
     for option, location in (("--images", images), ("--reference", reference)):
         if "://" not in location and not os.path.exists(location):
             raise UsageError(f"{option}: {location} does not exist")
@@ -163,8 +159,8 @@ def evaluate(verdicts: str, labels: str, as_json: bool) -> None:
             columns=["path", "status", "is_fake"]
         )
     except Exception as error:
-        line = str(error).splitlines()[0]
-        raise UsageError(f"--verdicts: {verdicts} holds no verdicts ({line})") from error
+        reason = first_line(error)
+        raise UsageError(f"--verdicts: {verdicts} holds no verdicts ({reason})") from error
     result = hold_against(rows.to_pylist(), known)
     if as_json:
         click.echo(json.dumps(result, indent=2))

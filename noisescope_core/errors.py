@@ -9,3 +9,8 @@ class NoiseScopeError(Exception):
 
 class UsageError(NoiseScopeError):
     """A wrong argument or configuration; nothing was started. Exit code 2."""
+
+
+def first_line(error: BaseException) -> str:
+    """Cut what an error says to its first line; its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

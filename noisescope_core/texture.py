@@ -15,8 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:
     from sklearn.neighbors import LocalOutlierFactor
 
-FEATURES = 13
-
 
 def haralick_features(fingerprint: ArrayLike) -> NDArray[np.float64]:
     """Compute the 13 Haralick features of a fingerprint, averaged over 4 directions.

@@ -280,9 +280,9 @@ def test_files_that_vanish_after_the_listing_are_accounted_for(
     shutil.copytree(dump.images, images)
     read = extract._content
 
-    def content(session, location, config):
+    def content(source, config):
         (images / "000.png").unlink(missing_ok=True)
-        return read(session, location, config)
+        return read(source, config)
 
     monkeypatch.setattr(extract, "_content", content)
     run_detect(spark, small_config, images, dump.reference, tmp_path / "out")

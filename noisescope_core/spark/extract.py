@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
 from noisescope_core.decode import decode, thumbnail
-from noisescope_core.errors import NoiseScopeError
+from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.residual import noise_residual
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
@@ -53,10 +53,11 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
     """
     with progress.stage("list") as stage:
         folders = dict(zip(TABLES, (images, reference), strict=True))
+        sources = {role: _source(run.spark, folder) for role, folder in folders.items()}
         listed = [
             (role, *row)
-            for role, location in folders.items()
-            for row in _list_files(run.spark, location, config)
+            for role, folder in folders.items()
+            for row in _list_files(sources[role], folder, config)
         ]
         run.write_rows("files", listed)
         readable = {
@@ -69,29 +70,28 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
     for role, table in TABLES.items():
         name = "extract" if role == "image" else "reference"
         with progress.stage(name, len(readable[role]), "images") as stage:
-            content = _content(run.spark, folders[role], config)
+            content = _content(sources[role], config)
             run.write(table, content.mapInArrow(_extractor(role, config), SCHEMAS[table]))
             stage.done(f"{len(readable[role]):,} files, {sum(readable[role]) / 1e6:,.1f} MB")
 
 
 def _source(spark: SparkSession, location: str) -> DataFrame:
+    """List a location; Spark keeps the list, so reading the files does not list them again."""
     reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
     if "://" not in location and os.path.exists(location):
         # A name taken as it is: brackets and stars in a folder's name are not a pattern.
         reader = reader.option("__globPaths__", "false")
         location = f"file://{os.path.abspath(location)}"
-    return reader.load(location)
+    try:
+        return reader.load(location)
+    except Exception as error:
+        raise NoiseScopeError(f"{location}: cannot be listed ({first_line(error)})") from error
 
 
 def _list_files(
-    spark: SparkSession, location: str, config: Config
+    source: DataFrame, location: str, config: Config
 ) -> list[tuple[str, int, str | None]]:
-    try:
-        source = _source(spark, location)
-        rows = source.select("path", "length").collect()
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise NoiseScopeError(f"{location}: cannot be listed ({reason})") from error
+    rows = source.select("path", "length").collect()
     limit = config.decode.max_bytes
     listed: dict[str, tuple[int, str | None]] = {}
     for path, size in rows:
@@ -116,12 +116,8 @@ def _plain(path: str) -> str:
     return "/" + path.removeprefix("file:").lstrip("/") if path.startswith("file:") else path
 
 
-def _content(spark: SparkSession, location: str, config: Config) -> DataFrame:
-    return (
-        _source(spark, location)
-        .where(F.col("length") <= config.decode.max_bytes)
-        .select("path", "content")
-    )
+def _content(source: DataFrame, config: Config) -> DataFrame:
+    return source.where(F.col("length") <= config.decode.max_bytes).select("path", "content")
 
 
 def _extractor(

@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from threadpoolctl import threadpool_limits
 
 from noisescope_core.config import Config
-from noisescope_core.errors import NoiseScopeError
+from noisescope_core.errors import NoiseScopeError, first_line
 
 ROWS_PER_BATCH = 64
 
@@ -48,7 +48,7 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
             os.environ["LC_ALL"] = "C.UTF-8"
         if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
             raise NoiseScopeError(
-                "Java 17 or newer was not found: apt-get install default-jre-headless"
+                "Java 17 or newer was not found: apt-get install openjdk-17-jre-headless"
             )
         builder = builder.config("spark.driver.memory", config.spark.driver_memory).config(
             "spark.ui.showConsoleProgress", "false"
@@ -65,7 +65,7 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
         except Exception as error:
             where = f", see {log}" if log else ""
             raise NoiseScopeError(
-                f"Spark could not be started ({_first_line(error)}){where}"
+                f"Spark could not be started ({first_line(error)}){where}"
             ) from error
     # Residuals are large cells: batches of them are bounded by bytes as well as rows.
     for key, setting in {
@@ -95,10 +95,6 @@ def one_task() -> Iterator[None]:
 
 def _submitted() -> bool:
     return "PYSPARK_GATEWAY_PORT" in os.environ
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextmanager

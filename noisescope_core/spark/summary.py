@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
@@ -40,7 +41,7 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
             for row in sorted(reasons, key=lambda row: (-row[2], row[0], row[1]))
         ],
         "sizes": _sizes(run),
-        "warnings": _warnings(run, config, counts),
+        "warnings": _warnings(run, counts),
         "config": config.model_dump(),
     }
 
@@ -82,7 +83,7 @@ def _sizes(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def _warnings(run: Run, config: Config, counts: Mapping[str, int]) -> list[str]:
+def _warnings(run: Run, counts: Mapping[str, int]) -> list[str]:
     listed = run.read("files").where("role = 'reference'").count()
     reference = run.read("reference_residuals")
     usable = reference.where("status = 'scored'").count()
@@ -137,23 +138,18 @@ def report(run: Run, config: Config, summary: Mapping[str, Any]) -> str:
 
 
 def _score_distributions(run: Run, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    scores = run.read("scores").select("role", "width", "height", "score").collect()
+    scores: dict[tuple[str, int, int], list[float]] = {}
+    for row in run.read("scores").select("role", "width", "height", "score").collect():
+        scores.setdefault((row.role, row.width, row.height), []).append(row.score)
+
+    def of(role: str, size: Mapping[str, Any]) -> NDArray[np.float64]:
+        return np.sort(scores.get((role, size["width"], size["height"]), []))
+
     return [
         {
-            "width": size["width"],
-            "height": size["height"],
-            "threshold": size["threshold"],
-            **{
-                name: np.array(
-                    sorted(
-                        row.score
-                        for row in scores
-                        if (row.role, row.width, row.height)
-                        == (role, size["width"], size["height"])
-                    )
-                )
-                for name, role in (("images", "image"), ("reference", "reference"))
-            },
+            **{key: size[key] for key in ("width", "height", "threshold")},
+            "images": of("image", size),
+            "reference": of("reference", size),
         }
         for size in summary["sizes"]
         if size["threshold"] is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,12 +119,6 @@ class Run:
         system.create_dir(path.rsplit("/", 1)[0], recursive=True)
         with system.open_output_stream(path) as stream:
             stream.write(text.encode("utf-8"))
-
-    def read_json(self, name: str) -> Any:
-        """Read a JSON file of the run."""
-        system, path = _file_system(self.path(name))
-        with system.open_input_stream(path) as stream:
-            return json.loads(stream.read())
 
 
 def _check_is_table(system: fs.FileSystem, path: str) -> None:
