@@ -64,6 +64,21 @@ class Detection(_Section):
     percentile: float = Field(99.5, gt=0, le=100, description="percentile of reference scores")
 
 
+class Discovery(_Section):
+    """Search of the whitened method for shared patterns."""
+
+    images: int = Field(2000, ge=20, le=20_000, description="images of one size searched, at most")
+    reference: int = Field(
+        1000, ge=40, le=20_000, description="reference images of one size used, at most"
+    )
+    least_images: int = Field(20, ge=11, description="fewer images of one size are not searched")
+    least_reference: int = Field(60, ge=20, description="fewer reference images do not calibrate")
+    members: int = Field(5, ge=3, description="images in the smallest set accepted")
+    chance: float = Field(0.01, gt=0, lt=1, description="of a false set among independent noise")
+    margin: float = Field(1.3, ge=1, description="by which the drawn signs must be exceeded")
+    repeats: int = Field(3, ge=1, le=100, description="searches with signs drawn at random")
+
+
 class Spark(_Section):
     """How Spark is used. None of these keys changes a verdict."""
 
@@ -92,7 +107,9 @@ class Report(_Section):
 class Config(_Section):
     """A whole configuration; see `conf/default.yaml` for every key with its default."""
 
-    method: Literal["paper"] = Field("paper", description="the method of the paper")
+    method: Literal["whitened", "paper"] = Field(
+        "whitened", description="whitened colour planes, or the paper's method to the letter"
+    )
     seed: int = Field(0, ge=0, description="seed of every draw")
     decode: Decode = Decode()
     residual: Residual = Residual()
@@ -100,17 +117,22 @@ class Config(_Section):
     clustering: Clustering = Clustering()
     texture: Texture = Texture()
     detection: Detection = Detection()
+    discovery: Discovery = Discovery()
     spark: Spark = Spark()
     report: Report = Report()
 
     def least_reference(self) -> int:
         """Count the reference images of one size that calibration and classifier need."""
+        if self.method == "whitened":
+            return self.discovery.least_reference
         blocks = self.texture.neighbours // self.texture.shuffles + 1
         calibration = 0 if self.calibration.t_merge else 2 * self.calibration.images
         return max(calibration, blocks * self.texture.images)
 
     def least_images(self) -> int:
-        """Count the images of one size without which no cluster can be classified."""
+        """Count the images of one size without which nothing can be found."""
+        if self.method == "whitened":
+            return self.discovery.least_images
         return self.clustering.classify_above + 1
 
 

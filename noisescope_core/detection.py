@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from noisescope_core.confidence import Bar
 from noisescope_core.correlation import Spectra, pce_between, spectra
+from noisescope_core.whitening import Layout
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A fingerprint of the whitened method, ready to be matched.
+
+    Attributes
+    ----------
+    fingerprint_id : str
+    mean : (3, V) float32
+        Of the members' whitened planes.
+    members : image ids
+    weights, centre : (33,) float, of the bands
+    bar : how scores are read
+    """
+
+    fingerprint_id: str
+    mean: NDArray[np.float32]
+    members: frozenset[str]
+    weights: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    bar: Bar
 
 
 def score_images(
@@ -32,3 +60,52 @@ def score_images(
 def detection_threshold(reference_scores: ArrayLike, percentile: float = 99.5) -> float:
     """Set the bar above which an image is fake: a percentile of the reference images' scores."""
     return float(np.percentile(np.asarray(reference_scores), percentile))
+
+
+def match(
+    feature: NDArray[Any], image_id: str, fingerprints: Sequence[Fingerprint], bins: Layout
+) -> tuple[float, float, float, str]:
+    """Test an image against the fingerprints of its size, a member without itself.
+
+    Parameters
+    ----------
+    feature : (3 * V,) float, from `whitening.whitened_planes`
+    image_id : str
+        Tells a member.
+    fingerprints : at least one
+    bins : the layout of the size
+
+    Returns
+    -------
+    score : signed square of the standardised score, on the scale of PCE: unrelated images have
+        about a chi-square with one degree of freedom
+    threshold : of the fingerprint, on the same scale
+    confidence : probability, 0..1, that the image carries the fingerprint
+    fingerprint_id : the one that fits best, of those above their threshold if there are any
+    """
+    image = np.asarray(feature, np.float32).reshape(len(fingerprints[0].mean), -1)
+    slices = bins.slices()
+    own = np.array([np.vdot(image[p, part], image[p, part]) for p, part in slices])
+    graded = []
+    for fingerprint in fingerprints:
+        count = len(fingerprint.members)
+        products = count * np.array(
+            [np.vdot(image[p, part], fingerprint.mean[p, part]) for p, part in slices]
+        )
+        if image_id in fingerprint.members:
+            count -= 1
+            products = products - own
+        bands = products / bins.values / np.sqrt(max(count, 1))
+        bar = fingerprint.bar
+        z = bar.standardised(fingerprint.weights @ (bands - fingerprint.centre))
+        grade = float(bar.fit(z)) if z > bar.threshold else float(z - bar.threshold)
+        graded.append(
+            (
+                grade,
+                float(z * abs(z)),
+                bar.threshold**2,
+                float(bar.confidence(z)),
+                fingerprint.fingerprint_id,
+            )
+        )
+    return max(graded)[1:]

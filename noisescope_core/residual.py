@@ -60,10 +60,14 @@ def noise_residual(
     >>> noise_residual(np.full((64, 64, 3), 128, np.uint8)).std() < 1e-3
     np.True_
     """
-    planes = channel_residuals(image, sigma, levels, dtype)
-    weights = np.asarray(GREY_WEIGHTS if len(planes) == 3 else [1], dtype=planes.dtype)
-    residual: NDArray[np.float32] = sum(w * plane for w, plane in zip(weights, planes, strict=True))
-    return residual
+    return mixed(channel_residuals(image, sigma, levels, dtype))
+
+
+def mixed(channels: NDArray[Any]) -> NDArray[Any]:
+    """Mix the residuals of the channels, (1, H, W) or (3, H, W), to grey: (H, W)."""
+    weights = np.asarray(GREY_WEIGHTS if len(channels) == 3 else [1], dtype=channels.dtype)
+    grey: NDArray[Any] = sum(w * plane for w, plane in zip(weights, channels, strict=True))
+    return grey
 
 
 def channel_residuals(

@@ -17,6 +17,7 @@ SHARED = Path(os.environ.get("NOISESCOPE_SHARED", Path(__file__).parents[2] / "s
 
 # The paper's counts scaled down, so that a dump of a hundred small images can be decided.
 SMALL = (
+    "method=paper",
     "calibration.fingerprints=10",
     "calibration.images=4",
     "texture.images=8",

@@ -51,7 +51,7 @@ def test_everything_wrong_is_said_at_once():
         "residual.sigma: input should be greater than 0, got -1",
         "seed: input should be a valid integer",
         "--set foo: write KEY=VALUE",
-        "method: input should be 'paper', got 'best'",
+        "method: input should be 'whitened' or 'paper', got 'best'",
         "clustering.exact: input should be a valid boolean",
     ):
         assert part in str(error.value)
@@ -103,10 +103,14 @@ def test_one_letter_missing_still_finds_the_key(name, data):
 
 
 def test_what_a_size_needs():
-    config = Config()
+    assert (Config().least_images(), Config().least_reference()) == (20, 60)
+    config = load_config(None, ["method=paper"])
     assert config.least_reference() == 350
     assert config.least_images() == 51
-    few = load_config(None, ["texture.neighbours=4", "texture.images=5"])
+    few = load_config(None, ["method=paper", "texture.neighbours=4", "texture.images=5"])
     assert few.least_reference() == 40
-    fixed = load_config(None, ["texture.neighbours=4", "texture.images=5", "calibration.t_merge=9"])
+    fixed = load_config(
+        None,
+        ["method=paper", "texture.neighbours=4", "texture.images=5", "calibration.t_merge=9"],
+    )
     assert fixed.least_reference() == 5

@@ -26,7 +26,7 @@ pytest.importorskip("pyspark")
 
 COLUMNS = [
     "path", "image_id", "width", "height", "status", "reason", "score", "threshold", "is_fake",
-    "fingerprint_id",
+    "fingerprint_id", "confidence",
 ]  # fmt: skip
 
 

@@ -55,14 +55,17 @@ def results(**changes: Any) -> dict[str, Any]:
     return {
         "summary": summary | changes,
         "scores": [
-            block | {"threshold": 9.9, "reference": chance[:400] * abs(chance[:400]),
+            block | {"fingerprint_id": None, "threshold": 9.9,
+                     "reference": chance[:400] * abs(chance[:400]),
                      "images": np.r_[chance[400:], rng.uniform(20, 300, 118), np.nan]}
         ],
         "fingerprints": [
             block | {"fingerprint_id": "3f2a91c0d4e5", "images": 72, "flagged": True,
-                     "margin": -9.3, "pixels": rng.normal(size=(96, 96)).astype(np.float32)},
+                     "margin": -9.3, "cohesion": None, "repeats": None,
+                     "pixels": rng.normal(size=(96, 96)).astype(np.float32)},
             block | {"fingerprint_id": "91aa00c1b2d3", "images": 60, "flagged": False,
-                     "margin": None, "pixels": np.zeros((96, 96), np.float32)},
+                     "margin": None, "cohesion": None, "repeats": None,
+                     "pixels": np.zeros((96, 96), np.float32)},
         ],
         "flagged": [
             image | {"path": "/data/dump/low.png", "score": 12.0, "thumbnail": None},

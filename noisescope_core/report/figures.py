@@ -123,7 +123,7 @@ def score_figure(images: ArrayLike, reference: ArrayLike, threshold: float | Non
         ticks = _score_ticks(edges[0], edges[-1])
         labels = [f"{tick:,}".replace("-", "\N{MINUS SIGN}") for tick in ticks]
         panels[1].set_xticks(signed_root(ticks).tolist(), labels)
-        panels[1].set_xlabel("score (peak-to-correlation energy, square-root spacing)")
+        panels[1].set_xlabel("score (square-root spacing)")
         panels[0].set_xlim(edges[0], edges[-1])
         if threshold is not None:
             panels[0].annotate(

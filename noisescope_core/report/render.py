@@ -12,6 +12,8 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from noisescope_core.growth import FALSE_POSITIVES
+
 from .figures import (
     LARGEST_SIDE,
     ZOOM_SIDE,
@@ -50,7 +52,9 @@ def render_report(
     fingerprints : sequence of mappings
         One per cluster examined: ``fingerprint_id``, ``width``, ``height`` (pixels), ``images``
         (members), ``flagged`` (a generator's or not), ``margin`` (LOF score minus offset,
-        negative for an outlier; or None), ``pixels`` (float32, shape (H, W), mean residual).
+        negative for an outlier; or None), ``cohesion`` and ``repeats`` (times chance, of the
+        cluster and of the best ones with drawn signs; or None), ``pixels`` (float32, shape
+        (H, W), the pattern).
     flagged : sequence of mappings
         Some or all of the images judged fake: ``path``, ``image_id``, ``score``, ``threshold``,
         ``fingerprint_id``, ``width``, ``height``, ``thumbnail`` (JPEG bytes or None).
@@ -153,20 +157,27 @@ def answer(summary: Record) -> tuple[str, str]:
         else f"a generator\u2019s fingerprint; {found:,} different fingerprints were found."
     )
     expected = false_alarms(summary) * counts["real"]
-    alarms = f"about {plural(round(expected), 'photograph')}"
+    about = "at most about" if summary["method"] == "whitened" else "about"
+    alarms = f"{about} {plural(round(expected), 'photograph')}"
     return (
         f"{some} of {plural(scored, 'image')} {carry} {marks}",
         "Images of one generator share a faint noise pattern that the reference photographs do "
         f"not have. The threshold lets {alarms if expected >= 1 else 'less than one photograph'} "
-        "through by chance; photographs that were clustered with the generator by mistake come "
-        "on top."
+        "through by chance"
+        + (
+            "; photographs that were clustered with the generator by mistake come on top."
+            if summary["method"] != "whitened"
+            else "."
+        )
         if fake
         else "A group of images led to the fingerprint, yet none scores above the threshold.",
     )
 
 
 def false_alarms(summary: Record) -> float:
-    """Share of photographs like the reference that the threshold lets through, 0 to 1."""
+    """Share of photographs like the reference that a threshold lets through at most, 0 to 1."""
+    if summary["method"] == "whitened":
+        return FALSE_POSITIVES
     return 1 - float(summary["config"]["detection"]["percentile"]) / 100
 
 

@@ -29,16 +29,24 @@ def calibrate(run: Run, config: Config, progress: Progress) -> None:
             count = len(known) if known else 0
             reason = _shortage(config, width, height, len(tested), count)
             t_merge = None
-            if reason is None and known is not None:
+            if reason is None and known is not None and config.method == "paper":
                 stage.note(f"{count:,} reference images of {width} x {height}")
                 t_merge = config.calibration.t_merge or _merge_threshold(run, config, known)
                 fingerprints += _reference_fingerprints(run, config, known)
             calibrations.append((width, height, len(tested), count, t_merge, reason))
         run.write_rows("reference_fingerprints", fingerprints)
         run.write_rows("calibration", calibrations)
-        done = [row for row in calibrations if row[4] is not None]
+        done = [row for row in calibrations if row[5] is None]
         stage.done(
-            ", ".join(f"T_merge {row[4]:.2f} at {row[0]} x {row[1]}" for row in done[:3])
+            ", ".join(
+                f"{row[0]} x {row[1]}: "
+                + (
+                    f"T_merge {row[4]:.2f}"
+                    if row[4]
+                    else f"{row[2]:,} images, {row[3]:,} reference"
+                )
+                for row in done[:3]
+            )
             or "no size has enough images to decide"
         )
 

@@ -10,6 +10,7 @@ from noisescope_core.config import Config
 from noisescope_core.correlation import Pairs
 from noisescope_core.fingerprint import fingerprint_id, sample_members
 from noisescope_core.spark.correlate import correlated_pairs, decidable_sizes, gather_pairs
+from noisescope_core.spark.discover import discover_patterns
 from noisescope_core.spark.means import fingerprints_of, haralick_of, summed_residuals
 from noisescope_core.spark.progress import Progress, Stage
 from noisescope_core.spark.sets import ImageSet
@@ -18,7 +19,10 @@ from noisescope_core.texture import fit_texture, texture_margins
 
 
 def cluster(run: Run, config: Config, progress: Progress) -> None:
-    """Read `correlations`, write `clusters`, `merging` and `fingerprints`."""
+    """Read the correlations, write `clusters`, `fingerprints` and, by the paper, `merging`."""
+    if config.method == "whitened":
+        discover_patterns(run, config, progress)
+        return
     rounds: list[tuple[Any, ...]] = []
     merged: list[tuple[Any, ...]] = []
     fingerprints: list[tuple[Any, ...]] = []
@@ -111,6 +115,6 @@ def _fingerprints(
         ids = [images.ids[member] for member in members]
         rows.append(
             (fingerprint_id(ids), images.width, images.height, len(ids), margin < 0, margin,
-             haralick, ids, bytearray(pixels.tobytes()))
+             haralick, *[None] * 11, ids, bytearray(pixels.tobytes()), None)
         )  # fmt: skip
     return rows

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from noisescope_core.clustering import Clusters
 from noisescope_core.config import Config
 from noisescope_core.correlation import Pairs, above_threshold, spectra
+from noisescope_core.spark.bands import correlate_bands
 from noisescope_core.spark.means import mean_of_sums, summed_residuals
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
@@ -32,7 +33,10 @@ SPLIT_FROM = 192
 
 
 def correlate(run: Run, config: Config, progress: Progress) -> None:
-    """Read `residuals` and `calibration`, write `correlations`: one row per pair of blocks."""
+    """Read `residuals` and `calibration`, write `correlations` or `band_correlations`."""
+    if config.method == "whitened":
+        correlate_bands(run, config, progress)
+        return
     sizes = decidable_sizes(run)
     pairs = sum(len(images) * (len(images) - 1) // 2 for images, _ in sizes)
     with progress.stage("correlate", pairs, "pairs") as stage:

@@ -14,11 +14,13 @@ from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
 from noisescope_core.decode import decode, thumbnail
+from noisescope_core.duplicates import sketch
 from noisescope_core.errors import NoiseScopeError, first_line
-from noisescope_core.residual import noise_residual
+from noisescope_core.residual import channel_residuals, mixed
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.tables import SCHEMAS, Run
+from noisescope_core.whitening import whitened_planes
 
 TABLES = {"image": "residuals", "reference": "reference_residuals"}
 """Roles of a file, and the table that its residual goes to."""
@@ -35,6 +37,7 @@ _RESIDUALS = pa.schema(
         ("status", pa.string()),
         ("reason", pa.string()),
         ("thumbnail", pa.binary()),
+        ("sketch", pa.binary()),
         ("residual", pa.binary()),
     ]
 )
@@ -153,10 +156,13 @@ def _residual_row(data: bytes, config: Config, with_thumbnail: bool) -> dict[str
         if min(image.pixels.shape[:2]) < config.decode.min_side:
             reason = f"smaller than {config.decode.min_side} pixels a side (decode.min_side)"
             return row | {"status": "unscored", "reason": reason}
-        residual = noise_residual(image.pixels, config.residual.sigma, config.residual.levels)
+        row["sketch"] = sketch(image.pixels).tobytes()
+        channels = channel_residuals(image.pixels, config.residual.sigma, config.residual.levels)
+        residual = mixed(channels)
+        cell = residual if config.method == "paper" else whitened_planes(channels)
     except Exception as error:  # One file must not cost the run, whatever is wrong with it.
         reason = f"could not be processed ({type(error).__name__})"
         return row | {"status": "quarantined", "reason": reason}
     if residual.std() < FLAT:
         return row | {"status": "unscored", "reason": "flat image, no noise residual to test"}
-    return row | {"status": "scored", "residual": residual.tobytes()}
+    return row | {"status": "scored", "residual": cell.tobytes()}

@@ -48,8 +48,9 @@ def summed_residuals(
         }
     )
     rows = images.residuals(run, numbers).select("groups", "residual")
+    dtype = "float32" if config.method == "paper" else "float16"
     return rows.mapInArrow(
-        _partial_sums(config.spark.batch_bytes), "group long, images long, total binary"
+        _partial_sums(config.spark.batch_bytes, dtype), "group long, images long, total binary"
     )
 
 
@@ -116,7 +117,7 @@ def haralick_of(sums: DataFrame, shape: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def _partial_sums(
-    limit: int,
+    limit: int, dtype: str
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def partial_sums(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         totals: dict[int, NDArray[Any]] = {}
@@ -124,10 +125,10 @@ def _partial_sums(
         held = 0
         for batch in batches:
             for groups, cell in zip(*batch.columns, strict=True):
-                residual = np.frombuffer(cell.as_buffer(), np.float32)
+                residual = np.frombuffer(cell.as_buffer(), dtype).astype(np.float32)
                 for group in groups.as_py():
                     if group not in totals:
-                        totals[group] = residual.copy()
+                        totals[group] = residual
                         held += residual.nbytes
                     elif counts[group] == 1:
                         totals[group] = np.add(totals[group], residual, dtype=np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from noisescope_core.config import Config
 from noisescope_core.correlation import Spectra, spectra
 from noisescope_core.detection import detection_threshold, score_images
 from noisescope_core.spark.extract import TABLES
+from noisescope_core.spark.match import matcher
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.tables import SCHEMAS, Run
@@ -27,16 +29,11 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     """
     found = run.read("fingerprints").where("flagged").collect()
     found.sort(key=lambda row: row.fingerprint_id)
-    fingerprints: dict[Size, tuple[Spectra, list[str]]] = {}
-    for size in sorted({(row.width, row.height) for row in found}):
-        rows = [row for row in found if (row.width, row.height) == size]
-        pixels = [np.frombuffer(row.pixels, np.float32).reshape(size[::-1]) for row in rows]
-        fingerprints[size] = (
-            spectra(np.stack(pixels), np.float64),
-            [row.fingerprint_id for row in rows],
-        )
+    by_size: dict[Size, list[Any]] = {}
+    for row in found:
+        by_size.setdefault((row.width, row.height), []).append(row)
     matching = F.lit(False)
-    for width, height in fingerprints:
+    for width, height in by_size:
         matching |= (F.col("width") == width) & (F.col("height") == height)
     images, reference = (
         run.read(table)
@@ -45,15 +42,24 @@ def score(run: Run, config: Config, progress: Progress) -> None:
         for role, table in TABLES.items()
     )
     residuals = images.unionByName(reference)
+    scorer = _scorer(by_size) if config.method == "paper" else matcher(by_size)
     with progress.stage("score", residuals.count(), "images") as stage:
-        run.write("scores", residuals.mapInArrow(_scorer(fingerprints), SCHEMAS["scores"]))
+        run.write("scores", residuals.mapInArrow(scorer, SCHEMAS["scores"]))
         _write_verdicts(run, config)
         stage.done(f"generators' fingerprints: {len(found)}")
 
 
 def _scorer(
-    fingerprints: dict[Size, tuple[Spectra, list[str]]],
+    by_size: dict[Size, list[Any]],
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    fingerprints: dict[Size, tuple[Spectra, list[str]]] = {}
+    for size, rows in by_size.items():
+        pixels = [np.frombuffer(row.pixels, np.float32).reshape(size[::-1]) for row in rows]
+        fingerprints[size] = (
+            spectra(np.stack(pixels), np.float64),
+            [row.fingerprint_id for row in rows],
+        )
+
     def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with one_task():
             for batch in batches:
@@ -67,9 +73,16 @@ def _scorer(
                     scores.append(value[0])
                     best.append(ids[row[0]])
                 kept = batch.select(["role", "path", "image_id", "width", "height"])
-                yield kept.append_column("score", pa.array(scores, pa.float64())).append_column(
-                    "fingerprint_id", pa.array(best, pa.string())
-                )
+                unknown = pa.nulls(len(best), pa.float64())
+                for name, values in (
+                    ("score", pa.array(scores, pa.float64())),
+                    # Known when all reference images are scored.
+                    ("threshold", unknown),
+                    ("confidence", unknown),
+                    ("fingerprint_id", pa.array(best, pa.string())),
+                ):
+                    kept = kept.append_column(name, values)
+                yield kept
 
     return score_batches
 
@@ -85,13 +98,14 @@ def _write_verdicts(run: Run, config: Config) -> None:
     thresholds = {
         size: detection_threshold(values, config.detection.percentile)
         for size, values in by_size.items()
+        if config.method == "paper"
     }
     sizes = run.spark.createDataFrame(
         [
             (row.width, row.height, row.reason, thresholds.get((row.width, row.height)))
             for row in run.read("calibration").collect()
         ],
-        "width int, height int, undecided string, threshold double",
+        "width int, height int, undecided string, calibrated double",
     )
     listed = (
         run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
@@ -114,11 +128,15 @@ def _write_verdicts(run: Run, config: Config) -> None:
         listed.join(images, "path", "left")
         .join(F.broadcast(sizes), ["width", "height"], "left")
         .join(
-            scores.where("role = 'image'").select("path", "score", "fingerprint_id"), "path", "left"
+            scores.where("role = 'image'").select(
+                "path", "score", "threshold", "confidence", "fingerprint_id"
+            ),
+            "path",
+            "left",
         )
         .withColumn("reason", F.coalesce("reason", unread, "undecided"))
         .withColumn("status", status)
-        .withColumn("threshold", F.when(is_scored, F.col("threshold")))
+        .withColumn("threshold", F.when(is_scored, F.coalesce("threshold", "calibrated")))
         .withColumn("is_fake", F.when(is_scored, fake))
         .withColumn("fingerprint_id", F.when(F.col("is_fake"), F.col("fingerprint_id")))
         .orderBy("path")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
@@ -40,19 +40,14 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
             {"status": row[0], "reason": row[1], "files": row[2]}
             for row in sorted(reasons, key=lambda row: (-row[2], row[0], row[1]))
         ],
-        "sizes": _sizes(run),
+        "sizes": _sizes(run, config),
         "warnings": _warnings(run, counts),
         "config": config.model_dump(),
     }
 
 
-def _sizes(run: Run) -> list[dict[str, Any]]:
+def _sizes(run: Run, config: Config) -> list[dict[str, Any]]:
     size = ["width", "height"]
-    compared = (
-        run.read("correlations")
-        .groupBy(size)
-        .agg(F.sum("compared").alias("pairs"), F.sum("refined").alias("first_refined"))
-    )
     flagged = (
         run.read("fingerprints")
         .groupBy(size)
@@ -61,26 +56,48 @@ def _sizes(run: Run) -> list[dict[str, Any]]:
     thresholds = run.read("verdicts").groupBy(size).agg(F.max("threshold").alias("threshold"))
     rows = (
         run.read("calibration")
-        .join(compared, size, "left")
-        .join(run.read("merging"), size, "left")
+        .join(_work(run, config), size, "left")
         .join(flagged, size, "left")
         .join(thresholds, size, "left")
         .orderBy(*size)
         .collect()
     )
+    counts = ("pairs", "refined", "rounds", "clusters", "fingerprints")
     return [
         {
             **{key: row[key] for key in ("width", "height", "images", "reference", "t_merge")},
             "threshold": row.threshold,
-            "pairs": (row.pairs or 0) + (row.compared or 0),
-            "refined": (row.first_refined or 0) + (row.refined or 0),
-            "rounds": row.rounds or 0,
-            "clusters": row.clusters or 0,
-            "fingerprints": row.fingerprints or 0,
+            **{key: row[key] or 0 for key in counts},
             "reason": row.reason,
         }
         for row in rows
     ]
+
+
+def _work(run: Run, config: Config) -> DataFrame:
+    """Count what was compared and merged for each size."""
+    size = ["width", "height"]
+    if config.method == "whitened":
+        none = F.lit(0).cast("long")
+        return (
+            run.read("band_correlations")
+            .groupBy(size)
+            .agg(F.sum("compared").alias("pairs"))
+            .select(*size, "pairs", *[none.alias(n) for n in ("refined", "rounds", "clusters")])
+        )
+    return (
+        run.read("correlations")
+        .groupBy(size)
+        .agg(F.sum("compared").alias("first"), F.sum("refined").alias("first_refined"))
+        .join(run.read("merging"), size, "left")
+        .select(
+            *size,
+            (F.col("first") + F.coalesce("compared", F.lit(0))).alias("pairs"),
+            (F.col("first_refined") + F.coalesce("refined", F.lit(0))).alias("refined"),
+            "rounds",
+            "clusters",
+        )
+    )
 
 
 def _warnings(run: Run, counts: Mapping[str, int]) -> list[str]:
@@ -138,19 +155,23 @@ def report(run: Run, config: Config, summary: Mapping[str, Any]) -> str:
 
 
 def _score_distributions(run: Run, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    scores: dict[tuple[str, int, int], list[float]] = {}
-    for row in run.read("scores").select("role", "width", "height", "score").collect():
-        scores.setdefault((row.role, row.width, row.height), []).append(row.score)
-
-    def of(role: str, size: Mapping[str, Any]) -> NDArray[np.float64]:
-        return np.sort(scores.get((role, size["width"], size["height"]), []))
-
+    """Gather the scores of each size; of each fingerprint where each has its own threshold."""
+    paper = summary["method"] == "paper"
+    groups: dict[tuple[Any, ...], dict[str, list[float]]] = {}
+    for row in run.read("scores").drop("path", "image_id").collect():
+        group = (row.width, row.height, None if paper else row.fingerprint_id, row.threshold)
+        groups.setdefault(group, {"image": [], "reference": []})[row.role].append(row.score)
+    thresholds = {(size["width"], size["height"]): size["threshold"] for size in summary["sizes"]}
     return [
         {
-            **{key: size[key] for key in ("width", "height", "threshold")},
-            "images": of("image", size),
-            "reference": of("reference", size),
+            "width": width,
+            "height": height,
+            "fingerprint_id": fingerprint_id,
+            "threshold": thresholds[width, height] if threshold is None else threshold,
+            "images": np.sort(scores["image"]),
+            "reference": np.sort(scores["reference"]),
         }
-        for size in summary["sizes"]
-        if size["threshold"] is not None
+        for (width, height, fingerprint_id, threshold), scores in sorted(
+            groups.items(), key=lambda item: tuple(map(str, item[0]))
+        )
     ]

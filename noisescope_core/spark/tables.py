@@ -12,7 +12,7 @@ from noisescope_core.errors import NoiseScopeError, UsageError
 
 _RESIDUALS = """
     path string, image_id string, width int, height int, status string, reason string,
-    thumbnail binary, residual binary"""
+    thumbnail binary, sketch binary, residual binary"""
 
 SCHEMAS = {
     "files": "role string, path string, bytes long, reason string",
@@ -25,19 +25,26 @@ SCHEMAS = {
     "correlations": """
         width int, height int, block_pair long, compared long, refined long,
         first array<long>, second array<long>, pce array<double>""",
+    "band_correlations": """
+        width int, height int, block_pair long, compared long, first array<long>,
+        second array<long>, bands binary""",
     "clusters": """
         width int, height int, round int, cluster int, image_id string""",
     "merging": """
         width int, height int, rounds int, clusters int, compared long, refined long""",
     "fingerprints": """
         fingerprint_id string, width int, height int, images long, flagged boolean,
-        margin double, haralick array<double>, members array<string>, pixels binary""",
+        margin double, haralick array<double>, cohesion double, repeats array<double>,
+        off_grid boolean, weights array<double>, centres array<double>, reference_centre double,
+        reference_spread double, threshold double, member_mean double, member_spread double,
+        prior double, members array<string>, pixels binary, whitened binary""",
     "scores": """
         role string, path string, image_id string, width int, height int, score double,
-        fingerprint_id string""",
+        threshold double, confidence double, fingerprint_id string""",
     "verdicts": """
         path string, image_id string, width int, height int, status string, reason string,
-        score double, threshold double, is_fake boolean, fingerprint_id string""",
+        score double, threshold double, is_fake boolean, fingerprint_id string,
+        confidence double""",
 }
 
 

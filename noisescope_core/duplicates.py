@@ -1,0 +1,68 @@
+"""Duplicates: images that show one picture, and so share more noise than any fingerprint gives.
+
+Copies saved again, burst shots and frames of a film correlate like nothing else. Counted one by
+one they would be a cluster of their own. Two images are duplicates if both their noise and their
+content say so: strong fingerprints alone correlate too, and so do skies.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+SIDE = 32
+CONTENT = 0.95
+"""Correlation of two sketches from which their content is the same."""
+
+NOISE = 0.1
+"""Correlation of whitened noise that no fingerprint needs."""
+
+
+def sketch(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink an image to 32 x 32 grey levels.
+
+    Parameters
+    ----------
+    pixels : (H, W) or (H, W, 3) uint8, RGB
+
+    Returns
+    -------
+    (1024,) uint8
+    """
+    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8).ravel()
+
+
+def first_of_group(
+    sketches: NDArray[np.uint8], correlations: NDArray[np.float32]
+) -> NDArray[np.intp]:
+    """Find for every image the first of its duplicates.
+
+    Parameters
+    ----------
+    sketches : (n, 1024) uint8, from `sketch`
+    correlations : (n, n) float
+        Of whitened noise, all planes and bands, -1..1.
+
+    Returns
+    -------
+    (n,) int64
+        Row numbers; an image without duplicates has its own. Duplicates of duplicates are
+        duplicates.
+    """
+    content = sketches.astype(np.float32)
+    content -= content.mean(1, keepdims=True)
+    content /= np.linalg.norm(content, axis=1, keepdims=True) + 1e-6
+    first, second = np.nonzero(np.tril(correlations >= NOISE, -1))
+    same = np.einsum("ij,ij->i", content[first], content[second]) >= CONTENT
+    links = coo_array(
+        (np.ones(int(same.sum()), np.int8), (first[same], second[same])),
+        shape=correlations.shape,
+    )
+    _, group = connected_components(links, directed=False)
+    _, start = np.unique(group, return_index=True)
+    return np.asarray(start[group], np.intp)

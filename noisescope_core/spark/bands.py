@@ -1,0 +1,179 @@
+"""Stage 3 of the whitened method: correlations of all pairs by band, as a blocked join.
+
+Tested images and reference images are one list here, tested images first: the reference is what
+discovery holds them against. A size with more images than discovery takes is sampled; ids are
+hashes, so the first of them are a random draw that does not depend on names or order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from noisescope_core.config import Config
+from noisescope_core.spark.progress import Progress
+from noisescope_core.spark.session import one_task
+from noisescope_core.spark.sets import ImageSet, image_sets
+from noisescope_core.spark.tables import SCHEMAS, Run
+from noisescope_core.whitening import BANDS, PLANES, band_correlations, layout
+
+_PRODUCTS = "block_pair long, compared long, first array<long>, second array<long>, bands binary"
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What discovery looks at of one size: `images` tested ones, then `reference` ones."""
+
+    tested: ImageSet
+    known: ImageSet
+    images: int
+    reference: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.tested.width, self.tested.height
+
+    @property
+    def rows(self) -> int:
+        """Images in the list."""
+        return self.images + self.reference
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of different images in the list."""
+        return self.rows * (self.rows - 1) // 2
+
+
+def searched_sizes(run: Run, config: Config) -> list[Searched]:
+    """List what is searched of every size that has enough images."""
+    tested, known = image_sets(run, "residuals"), image_sets(run, "reference_residuals")
+    rows = run.read("calibration").where("reason is null").select("width", "height").collect()
+    return [
+        Searched(
+            tested[size], known[size],
+            min(len(tested[size]), config.discovery.images),
+            min(len(known[size]), config.discovery.reference),
+        )
+        for size in sorted((row.width, row.height) for row in rows)
+    ]  # fmt: skip
+
+
+def correlate_bands(run: Run, config: Config, progress: Progress) -> None:
+    """Read `residuals` and `calibration`, write `band_correlations`: a row per pair of blocks."""
+    sizes = searched_sizes(run, config)
+    pairs = sum(searched.pairs for searched in sizes)
+    with progress.stage("correlate", pairs, "pairs") as stage:
+        stage.note(f"{pairs:,} pairs of {sum(searched.rows for searched in sizes):,} images")
+        table = run.spark.createDataFrame([], SCHEMAS["band_correlations"])
+        for searched in sizes:
+            width, height = searched.size
+            found = _block_products(run, config, searched).select(
+                F.lit(width).alias("width"), F.lit(height).alias("height"), "*"
+            )
+            table = table.unionByName(found)
+        run.write("band_correlations", table)
+        stage.done(f"{pairs:,} pairs in {len(BANDS)} bands of {len(PLANES)} planes")
+
+
+def gathered(run: Run, searched: Searched) -> NDArray[np.float32]:
+    """Put the correlations of one size together on the driver.
+
+    Returns
+    -------
+    (33, n, n) float32, symmetric; n is bounded by `discovery.images` and `discovery.reference`.
+    """
+    width, height = searched.size
+    rows = (
+        run.read("band_correlations")
+        .where((F.col("width") == width) & (F.col("height") == height))
+        .select("first", "second", "bands")
+        .collect()
+    )
+    whole = np.empty((len(BANDS), searched.rows, searched.rows), np.float32)
+    scale = _scale(width, height)
+    for row in rows:
+        shape = (len(BANDS), len(row.first), len(row.second))
+        part = np.frombuffer(row.bands, np.float16).reshape(shape).astype(np.float32) / scale
+        whole[:, np.array(row.first)[:, None], row.second] = part
+        whole[:, np.array(row.second)[:, None], row.first] = part.transpose(0, 2, 1)
+    return whole
+
+
+def _scale(width: int, height: int) -> np.float32:
+    # Unrelated images then correlate by about 1, where half precision is at its best.
+    return np.float32(np.sqrt(layout(height, width).values))
+
+
+def _block_products(run: Run, config: Config, searched: Searched) -> DataFrame:
+    width, height = searched.size
+    cell = 2 * len(PLANES) * layout(height, width).values
+    blocks = max(1, -(-searched.rows * cell // config.spark.block_bytes))
+    block_pairs = [(i, j) for i in range(blocks) for j in range(i, blocks)]
+    rows = np.arange(searched.rows)
+    block = rows * blocks // searched.rows
+    pairs_of = [[k for k, pair in enumerate(block_pairs) if b in pair] for b in range(blocks)]
+
+    def of(images: ImageSet, first: int, count: int) -> DataFrame:
+        part = slice(first, first + count)
+        numbers = {
+            "number": pa.array(range(count), pa.int64()),
+            "row": pa.array(rows[part]),
+            "block": pa.array(block[part]),
+            "block_pairs": pa.array([pairs_of[b] for b in block[part]], pa.list_(pa.int64())),
+        }
+        return images.residuals(run, pa.table(numbers))
+
+    joined = of(searched.tested, 0, searched.images).unionByName(
+        of(searched.known, searched.images, searched.reference)
+    )
+    return (
+        joined.withColumn("block_pair", F.explode("block_pairs"))
+        .select("block_pair", "block", "row", "residual")
+        .groupBy("block_pair")
+        .applyInArrow(_multiplier(block_pairs, (height, width)), _PRODUCTS)
+    )
+
+
+def _multiplier(
+    block_pairs: list[tuple[int, int]], shape: tuple[int, int]
+) -> Callable[[pa.Table], pa.Table]:
+    def multiply_blocks(table: pa.Table) -> pa.Table:
+        pair = table["block_pair"][0].as_py()
+        left, right = block_pairs[pair]
+        bins = layout(*shape)
+        with one_task():
+            first, a = _features(table.filter(pc.equal(table["block"], left)))
+            second, b = first, a
+            if left != right:
+                second, b = _features(table.filter(pc.equal(table["block"], right)))
+            products = band_correlations(a, b, bins)
+            products *= _scale(shape[1], shape[0])
+        n, m = len(first), len(second)
+        cells = products.astype(np.float16).tobytes()
+        return pa.table(
+            {
+                "block_pair": [pair],
+                "compared": [n * (n - 1) // 2 if left == right else n * m],
+                "first": [first],
+                "second": [second],
+                "bands": pa.array([cells], pa.binary()),
+            }
+        )
+
+    return multiply_blocks
+
+
+def _features(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+    rows = table["row"].to_numpy()
+    cells = [cell for chunk in table["residual"].chunks for cell in chunk]
+    order = np.argsort(rows)
+    features = np.stack([np.frombuffer(cells[i].as_buffer(), np.float16) for i in order])
+    return rows[order], features.reshape(len(rows), len(PLANES), -1)

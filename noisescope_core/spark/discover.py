@@ -1,0 +1,111 @@
+"""Stage 4 of the whitened method: discovery on the driver, from the correlations of all pairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import functions as F
+
+from noisescope_core.config import Config
+from noisescope_core.discovery import SharedPattern, discover, prepare
+from noisescope_core.duplicates import first_of_group
+from noisescope_core.fingerprint import fingerprint_id
+from noisescope_core.spark.bands import Searched, gathered, searched_sizes
+from noisescope_core.spark.means import fingerprints_of, summed_residuals
+from noisescope_core.spark.progress import Progress, Stage
+from noisescope_core.spark.sets import ImageSet
+from noisescope_core.spark.tables import Run
+from noisescope_core.whitening import PLANES, layout, spatial
+
+
+def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
+    """Read `band_correlations`, write `clusters` and `fingerprints`."""
+    clusters: list[tuple[Any, ...]] = []
+    fingerprints: list[tuple[Any, ...]] = []
+    with progress.stage("cluster") as stage:
+        for searched in searched_sizes(run, config):
+            patterns = _discover(run, config, searched, stage)
+            clusters += [
+                (*searched.size, 1, k, searched.tested.ids[member])
+                for k, pattern in enumerate(patterns)
+                for member in pattern.members
+            ]
+            fingerprints += _fingerprints(run, config, searched, patterns)
+        run.write_rows("clusters", clusters)
+        run.write_rows("fingerprints", fingerprints)
+        stage.done(f"{len(fingerprints):,} shared patterns that the reference lacks")
+
+
+def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> list[SharedPattern]:
+    width, height = searched.size
+    stage.note(f"{width} x {height}: {searched.rows:,} images")
+    correlations = gathered(run, searched)
+    sketches = np.concatenate(
+        [
+            _sketches(run, images)[:count]
+            for images, count in (
+                (searched.tested, searched.images), (searched.known, searched.reference)
+            )
+        ]
+    )  # fmt: skip
+    rows = np.arange(searched.rows)
+    counted = first_of_group(sketches, correlations.sum(0) / len(PLANES)) == rows
+    reference = rows[searched.images :][counted[searched.images :]]
+    # Hashes sort the images, so the halves are drawn at random.
+    searching, held_out = np.array_split(reference, 2)
+    prepared = prepare(
+        correlations, searched.images, searching, held_out, layout(height, width).shares(),
+        counted[: searched.images],
+    )  # fmt: skip
+    del correlations
+    return discover(
+        prepared,
+        chance=config.discovery.chance,
+        margin=config.discovery.margin,
+        repeats=config.discovery.repeats,
+        least=config.discovery.members,
+        seed=config.seed,
+        note=lambda text: stage.note(f"{width} x {height}: {text}"),
+    )
+
+
+def _sketches(run: Run, images: ImageSet) -> NDArray[np.uint8]:
+    rows = (
+        run.read(images.table)
+        .where((F.col("width") == images.width) & (F.col("height") == images.height))
+        .where("status = 'scored'")
+        .select("image_id", "sketch")
+        .collect()
+    )
+    known = {row.image_id: row.sketch for row in rows}
+    return np.stack([np.frombuffer(known[image_id], np.uint8) for image_id in images.ids])
+
+
+def _fingerprints(
+    run: Run, config: Config, searched: Searched, patterns: list[SharedPattern]
+) -> list[tuple[Any, ...]]:
+    if not patterns:
+        return []
+    width, height = searched.size
+    bins = layout(height, width)
+    groups = {k: pattern.members.tolist() for k, pattern in enumerate(patterns)}
+    means = fingerprints_of(
+        summed_residuals(run, config, searched.tested, groups), (len(PLANES), bins.values)
+    )
+    rows = []
+    for pattern, mean in zip(patterns, means, strict=True):
+        ids = [searched.tested.ids[member] for member in pattern.members]
+        # The picture shows the plane that says most.
+        plane = int(np.argmax((pattern.weights * bins.shares()).reshape(len(PLANES), -1).sum(1)))
+        picture = np.zeros((height, width), np.float32)
+        picture[: bins.shape[0], : bins.shape[1]] = spatial(mean[plane], bins)
+        bar = pattern.bar
+        rows.append(
+            (fingerprint_id(ids), width, height, len(ids), True, None, None, pattern.cohesion,
+             pattern.repeats, pattern.off_grid, pattern.weights.tolist(), pattern.centre.tolist(),
+             bar.centre, bar.spread, bar.threshold, bar.mean, bar.deviation, bar.prior, ids,
+             bytearray(picture.tobytes()), bytearray(mean.tobytes()))
+        )  # fmt: skip
+    return rows

@@ -1,0 +1,215 @@
+"""Whitened colour planes: the feature of the default method.
+
+A generator leaves more in the differences of colours than in their mix, unequally over frequency.
+So a residual is kept as three planes (grey, R - G, B - G), each made flat in space (divided by
+its local standard deviation) and in frequency (divided by its own smoothed spectrum). After that
+unrelated images correlate like white noise, and the correlation of two images is a sum over
+planes and bands of frequency that can be weighed (docs/method.md).
+
+Two kinds of bins are kept apart from the rings of frequency, because processing leaves its traces
+in them: `grid`, what repeats every 16 pixels both ways (JPEG blocks, of subsampled chroma too),
+and `lines`, what is constant or alternating along rows or columns (resized blocks, upsampled
+chroma, borders).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from noisescope_core.residual import mixed
+
+PLANES = ("grey", "R - G", "B - G")
+
+RINGS = (0, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 5 / 16, 3 / 8, 7 / 16, 1 / 2)
+"""Lower edges of the rings, cycles a pixel; the last holds the corners too."""
+
+GRID = 16
+"""Period in pixels of the JPEG grid with subsampled chroma."""
+
+LOCAL_WINDOW = 9
+LOCAL_FLOOR = 0.02
+SPECTRUM_WINDOW = 15
+
+_PER_PLANE = len(RINGS) + 2
+
+BANDS = tuple(
+    f"{plane}, {band}"
+    for plane in PLANES
+    for band in (*[f"from {edge:g}" for edge in RINGS], "grid", "lines")
+)
+"""Names of the bands, plane by plane."""
+
+OFF_GRID = np.tile(np.arange(_PER_PLANE) < len(RINGS), len(PLANES))
+"""(33,) bool: the bands that hold neither grid nor lines."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the bins of one plane's half spectrum lie in a feature.
+
+    Attributes
+    ----------
+    shape : (H, W), multiples of 16
+    order : (H * (W // 2 + 1),) int64, bins sorted by band
+    cuts : (12,) int64, a band's values are cuts[b]:cuts[b + 1] of a plane, two to a bin
+    weights : (H * (W // 2 + 1),) float32, in the sorted order: square roots of how often a bin
+        counts in the whole spectrum
+    """
+
+    shape: tuple[int, int]
+    order: NDArray[np.int64]
+    cuts: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    @property
+    def values(self) -> int:
+        """Values of one plane."""
+        return 2 * len(self.order)
+
+    def slices(self) -> list[tuple[int, slice]]:
+        """Plane and slice of every band, in the order of `BANDS`."""
+        parts = [slice(int(i), int(j)) for i, j in zip(self.cuts, self.cuts[1:], strict=False)]
+        return [(plane, part) for plane in range(len(PLANES)) for part in parts]
+
+    def shares(self) -> NDArray[np.float64]:
+        """Share of all values that each band holds: (33,), sum 1."""
+        return np.tile(np.diff(self.cuts) / self.values, len(PLANES)) / len(PLANES)
+
+
+@cache
+def layout(height: int, width: int) -> Layout:
+    """Sort the bins of the half spectrum of an image's whole blocks into bands.
+
+    Parameters
+    ----------
+    height, width : of the image, pixels
+        Its last rows and columns are left out where they do not fill a block of 16: within
+        whole blocks what repeats every 16 pixels has bins of its own.
+
+    Raises
+    ------
+    ValueError
+        If a side is shorter than two blocks.
+    """
+    if min(height, width) < 2 * GRID:
+        raise ValueError(f"image must be at least {2 * GRID} a side, got {height} x {width}")
+    height, width = height // GRID * GRID, width // GRID * GRID
+    rows = np.rint(fft.fftfreq(height) * height)[:, None]
+    columns = np.arange(width // 2 + 1.0)[None, :]
+    ring = np.digitize(np.hypot(rows / height, columns / width), RINGS) - 1
+    # A pattern that fades along its lines leaks into the next bin.
+    for frequency, half in ((rows, height / 2), (columns, width / 2)):
+        line = (abs(frequency) <= 1) | (abs(abs(frequency) - half) <= 1)
+        ring[np.broadcast_to(line, ring.shape)] = len(RINGS) + 1
+    ring[(rows % (height / GRID) == 0) & (columns % (width / GRID) == 0)] = len(RINGS)
+    order = np.argsort(ring.ravel(), kind="stable")
+    cuts = 2 * np.searchsorted(ring.ravel()[order], np.arange(_PER_PLANE + 1))
+    weights = np.full((height, width // 2 + 1), np.sqrt(2), np.float32)
+    weights[:, [0, -1]] = 1
+    return Layout((height, width), order, cuts, weights.ravel()[order])
+
+
+def whitened_planes(channels: NDArray[Any]) -> NDArray[np.float16]:
+    """Make the feature of an image from the residuals of its channels.
+
+    Parameters
+    ----------
+    channels : (3, H, W) or (1, H, W) float, grey levels, from `residual.channel_residuals`
+        One channel stands for three equal ones, whose differences are flat.
+
+    Returns
+    -------
+    (3, V) float16
+        Values of each plane in the order of `layout(H, W)`; the squares of a plane sum to V, or
+        to 0 if it is flat.
+    """
+    bins = layout(*channels.shape[1:])
+    height, width = bins.shape
+    channels = np.broadcast_to(channels, (3, *channels.shape[1:]))[:, :height, :width]
+    red, green, blue = channels.astype(np.float32)
+    grey = mixed(np.stack([red, green, blue]))
+    feature = np.zeros((len(PLANES), bins.values), np.float16)
+    for k, plane in enumerate((grey, red - green, blue - green)):
+        whitened = _whiten(_flatten(plane)).ravel()[bins.order] * bins.weights
+        energy = float(np.vdot(whitened, whitened).real)
+        if energy > 0:
+            scaled = whitened * np.float32(np.sqrt(bins.values / energy))
+            feature[k, 0::2], feature[k, 1::2] = scaled.real, scaled.imag
+    return feature
+
+
+def _flatten(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    energy = cv2.blur(plane * plane, (LOCAL_WINDOW, LOCAL_WINDOW), borderType=cv2.BORDER_REFLECT)
+    floor = LOCAL_FLOOR * float(energy.mean())
+    if floor < 1e-12:
+        return np.zeros_like(plane)
+    flat: NDArray[np.float32] = plane / np.sqrt(energy + np.float32(floor))
+    return flat
+
+
+def _whiten(plane: NDArray[np.float32]) -> NDArray[np.complex64]:
+    height, width = plane.shape
+    reach = SPECTRUM_WINDOW // 2
+    spectrum = fft.rfft2(plane)
+    power = spectrum.real**2 + spectrum.imag**2
+    whole = np.empty((height, width), np.float32)
+    half = width // 2 + 1
+    whole[:, :half] = power
+    # The other half is the first, turned about the origin.
+    mirrored = np.roll(power[::-1], 1, axis=0)
+    whole[:, half:] = mirrored[:, 1:-1][:, ::-1]
+    padded = np.pad(whole, reach, mode="wrap")
+    smooth = cv2.blur(padded, (SPECTRUM_WINDOW, SPECTRUM_WINDOW))[reach:-reach, reach:-reach]
+    smooth = smooth[:, :half]
+    whitened = spectrum / np.sqrt(smooth + np.float32(1e-12 * float(smooth.mean()) + 1e-30))
+    whitened[0, 0] = 0
+    return np.asarray(whitened, np.complex64)
+
+
+def spatial(values: NDArray[Any], bins: Layout) -> NDArray[np.float32]:
+    """Turn one plane of a feature, or of a mean of features, back into a picture.
+
+    Parameters
+    ----------
+    values : (V,) float
+
+    Returns
+    -------
+    (H, W) float32
+    """
+    height, width = bins.shape
+    spectrum = np.zeros(height * (width // 2 + 1), np.complex64)
+    values = np.asarray(values, np.float32)
+    spectrum[bins.order] = (values[0::2] + 1j * values[1::2]) / bins.weights
+    picture = fft.irfft2(spectrum.reshape(height, -1), s=bins.shape, norm="ortho")
+    return np.asarray(picture, np.float32)
+
+
+def band_correlations(a: NDArray[Any], b: NDArray[Any], bins: Layout) -> NDArray[np.float32]:
+    """Correlate every feature of `a` with every one of `b`, band by band.
+
+    Parameters
+    ----------
+    a : (n, 3, V) float
+    b : (m, 3, V) float
+
+    Returns
+    -------
+    (33, n, m) float32
+        In the order of `BANDS`; the bands of one plane sum to the correlation of that plane,
+        -1..1.
+    """
+    products = np.empty((len(BANDS), len(a), len(b)), np.float32)
+    for band, (plane, part) in enumerate(bins.slices()):
+        left = a[:, plane, part].astype(np.float32)
+        right = left if b is a else b[:, plane, part].astype(np.float32)
+        np.matmul(left, right.T, out=products[band])
+    products /= bins.values
+    return products

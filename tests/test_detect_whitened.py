@@ -1,0 +1,136 @@
+"""The default method on Spark: verdicts, parity with the heart, determinism, nothing to find."""
+
+import os
+import shutil
+
+import cv2
+import numpy as np
+import pyarrow.dataset as ds
+import pytest
+
+from noisescope_core.config import load_config
+from noisescope_core.discovery import discover, prepare
+from noisescope_core.duplicates import first_of_group, sketch
+from noisescope_core.residual import channel_residuals
+from noisescope_core.whitening import PLANES, band_correlations, layout, whitened_planes
+from tests.conftest import SMALL, picture, save
+from tests.test_detect import run_detect, verdicts_of
+
+pytest.importorskip("pyspark")
+
+SETTINGS = (*[s for s in SMALL if s.startswith("spark.")], "method=whitened")
+
+
+@pytest.fixture(scope="module")
+def run(spark, dump, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whitened")
+    return out, run_detect(spark, load_config(None, SETTINGS), dump.images, dump.reference, out)
+
+
+def test_finds_the_generated_images_and_says_how_sure(run, dump):
+    out, summary = run
+    rows = verdicts_of(out)
+    assert {name for name, row in rows.items() if row["is_fake"]} == dump.fakes
+    assert all((row["score"] > row["threshold"]) == row["is_fake"] for row in rows.values())
+    assert all((row["confidence"] > 0.5) == row["is_fake"] for row in rows.values())
+    assert summary["method"] == "whitened"
+    assert summary["sizes"][0]["pairs"] == 180 * 179 // 2
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "24 of 60 images carry the fingerprint of 1 generator" in page
+    assert "as chance lets any such group agree" in page
+
+
+def test_equals_the_heart(run, dump):
+    out, _ = run
+    rows = verdicts_of(out)
+    names = sorted(rows, key=lambda name: rows[name]["image_id"])
+    references = sorted(
+        ds.dataset(out / "reference_residuals").to_table(["image_id", "path"]).to_pylist(),
+        key=lambda row: row["image_id"],
+    )
+    paths = [str(dump.images / name) for name in names] + [row["path"] for row in references]
+    pixels = [cv2.imread(path)[:, :, ::-1] for path in paths]
+    features = np.stack([whitened_planes(channel_residuals(p)) for p in pixels])
+    bins = layout(64, 64)
+    correlations = band_correlations(features, features, bins)
+    sketches = np.stack([sketch(np.ascontiguousarray(p)) for p in pixels])
+    first = first_of_group(sketches, correlations.sum(0) / len(PLANES))
+    assert (first == np.arange(len(first))).all()
+    searching, held_out = np.array_split(np.arange(60, 180), 2)
+    patterns = discover(prepare(correlations, 60, searching, held_out, bins.shares()))
+    fingerprints = ds.dataset(out / "fingerprints").to_table().to_pylist()
+    assert len(patterns) == len(fingerprints) == 1
+    ids = [rows[names[member]]["image_id"] for member in patterns[0].members]
+    assert fingerprints[0]["members"] == ids
+    assert fingerprints[0]["threshold"] == pytest.approx(patterns[0].bar.threshold, rel=0.01)
+    mean = np.frombuffer(fingerprints[0]["whitened"], np.float32)
+    assert np.allclose(
+        mean, features[patterns[0].members].astype(np.float64).mean(0).ravel(), atol=1e-5
+    )
+
+
+def test_a_member_is_scored_without_itself(run):
+    out, _ = run
+    fingerprint = ds.dataset(out / "fingerprints").to_table().to_pylist()[0]
+    scores = ds.dataset(out / "scores").to_table().to_pylist()
+    z = {row["image_id"]: np.sign(row["score"]) * abs(row["score"]) ** 0.5 for row in scores}
+    members = np.array([z[image_id] for image_id in fingerprint["members"]])
+    assert np.median(members) == pytest.approx(fingerprint["member_mean"], rel=0.02)
+
+
+def test_partitions_blocks_and_names_change_no_verdict(run, dump, spark, tmp_path):
+    out, _ = run
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    names = sorted(os.listdir(dump.images))
+    shuffled = np.random.default_rng(3).permutation(names).tolist()
+    for name, new in zip(names, shuffled, strict=True):
+        (moved / name[2]).mkdir(exist_ok=True)
+        shutil.copy(dump.images / name, moved / name[2] / f"moved-{new}")
+    settings = [*SETTINGS, "spark.batch_bytes=65536", "spark.block_bytes=1048576"]
+    run_detect(spark, load_config(None, settings), moved, dump.reference, tmp_path / "out")
+    pairs = ds.dataset(tmp_path / "out" / "band_correlations").to_table(["block_pair"])
+    assert len(pairs) > 10
+    by_id = {row["image_id"]: row for row in verdicts_of(out).values()}
+    for row in verdicts_of(tmp_path / "out").values():
+        before = by_id[row["image_id"]]
+        assert row["is_fake"] == before["is_fake"]
+        assert row["fingerprint_id"] == before["fingerprint_id"]
+        assert row["score"] == pytest.approx(before["score"], rel=1e-4, abs=1e-4)
+
+
+def test_nothing_in_common_flags_nothing(spark, dump, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    rng = np.random.default_rng(11)
+    for k in range(40):
+        save(images / f"{k}.png", picture(rng))
+    config = load_config(None, SETTINGS)
+    summary = run_detect(spark, config, images, dump.reference, tmp_path / "out")
+    rows = verdicts_of(tmp_path / "out")
+    assert all(row["is_fake"] is False and row["confidence"] is None for row in rows.values())
+    assert summary["sizes"][0]["fingerprints"] == 0
+
+
+def test_copies_share_a_verdict_and_found_nothing_by_themselves(spark, dump, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    rng = np.random.default_rng(12)
+    for k in range(30):
+        save(images / f"{k}.png", picture(rng))
+    pixels = cv2.imread(str(images / "0.png"))
+    for quality in range(86, 98):
+        cv2.imwrite(str(images / f"copy{quality}.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    config = load_config(None, SETTINGS)
+    run_detect(spark, config, images, dump.reference, tmp_path / "out")
+    rows = verdicts_of(tmp_path / "out")
+    assert len(rows) == 42
+    assert not any(row["is_fake"] for row in rows.values())
+
+
+def test_more_images_than_are_searched_are_all_tested(spark, dump, tmp_path):
+    config = load_config(None, [*SETTINGS, "discovery.images=30", "discovery.reference=80"])
+    summary = run_detect(spark, config, dump.images, dump.reference, tmp_path / "out")
+    assert summary["sizes"][0]["pairs"] == 110 * 109 // 2
+    rows = verdicts_of(tmp_path / "out")
+    assert {name for name, row in rows.items() if row["is_fake"]} == dump.fakes

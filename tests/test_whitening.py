@@ -1,0 +1,89 @@
+"""Whitened colour planes: layout of the bands, flatness, correlations."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import fft
+
+from noisescope_core.whitening import (
+    BANDS,
+    GRID,
+    OFF_GRID,
+    band_correlations,
+    layout,
+    spatial,
+    whitened_planes,
+)
+
+sides = st.integers(64, 97)
+
+
+def noise(seed: int, count: int = 1, shape: tuple[int, int] = (64, 64)) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, 3, *shape)).astype(np.float32)
+
+
+@settings(deadline=None, max_examples=20)
+@given(sides, sides)
+def test_every_bin_is_in_one_band_and_counts_as_often_as_in_the_whole_spectrum(height, width):
+    bins = layout(height, width)
+    height, width = height // GRID * GRID, width // GRID * GRID
+    assert bins.shape == (height, width)
+    assert sorted(bins.order) == list(range(height * (width // 2 + 1)))
+    assert bins.cuts[0] == 0
+    assert bins.cuts[-1] == bins.values
+    assert np.square(bins.weights.astype(float)).sum() == pytest.approx(height * width, rel=1e-5)
+    assert bins.shares().sum() == pytest.approx(1)
+
+
+@settings(deadline=None, max_examples=20)
+@given(sides, sides, st.integers(0, 2**31))
+def test_correlation_is_the_dot_product_of_the_pictures(height, width, seed):
+    a, b = (whitened_planes(c).astype(np.float32) for c in noise(seed, 2, (height, width)))
+    bins = layout(height, width)
+    bands = band_correlations(a[None], b[None], bins)[:, 0, 0].reshape(3, -1).sum(1)
+    for plane in range(3):
+        x, y = spatial(a[plane], bins), spatial(b[plane], bins)
+        dot = np.vdot(x, y) / np.linalg.norm(x) / np.linalg.norm(y)
+        assert bands[plane] == pytest.approx(dot, abs=2e-3)
+
+
+def test_a_plane_is_flat_in_space_and_in_frequency():
+    # Noise that is three times louder on the left, and low-pass.
+    channels = noise(1, 1, (128, 128))[0]
+    channels = (channels + np.roll(channels, 1, 2)) * np.where(np.arange(128) < 64, 3, 1)
+    bins = layout(128, 128)
+    picture = spatial(whitened_planes(channels)[0], bins)
+    assert picture[:, :60].std() / picture[:, 68:].std() == pytest.approx(1, abs=0.1)
+    power = np.abs(fft.fft2(picture)) ** 2
+    assert power[:, 3:30].mean() / power[:, 34:62].mean() == pytest.approx(1, abs=0.2)
+
+
+def test_a_one_channel_image_has_flat_differences():
+    planes = whitened_planes(noise(2)[0, :1])
+    assert np.square(planes[0].astype(float)).sum() == pytest.approx(planes.shape[1], rel=1e-3)
+    assert not planes[1:].any()
+    assert not whitened_planes(np.zeros((3, 64, 64), np.float32)).any()
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (96, 160), (100, 90), (75, 133)])
+def test_block_patterns_stay_in_the_grid(shape):
+    rows, columns = np.indices(shape)
+    tile = np.random.default_rng(3).normal(size=(GRID, GRID))
+    pattern = np.stack([tile[rows % GRID, columns % GRID]] * 3).astype(np.float32)
+    a, b = (whitened_planes(c + 3 * pattern) for c in noise(4, 2, shape))
+    bands = band_correlations(a[None], b[None], layout(*shape))[:, 0, 0]
+    grid = np.array(["grid" in name or "lines" in name for name in BANDS])
+    assert (grid == ~OFF_GRID).all()
+    assert bands[:11][grid[:11]].sum() > 0.02
+    assert abs(bands[:11][~grid[:11]].sum()) < 0.1 * bands[:11][grid[:11]].sum() + 0.03
+
+
+def test_lines_stay_in_the_lines():
+    stripes = np.random.default_rng(5).normal(size=(1, 64, 1)).astype(np.float32)
+    a, b = (whitened_planes(c + 2 * stripes) for c in noise(6, 2))
+    bands = dict(
+        zip(BANDS, band_correlations(a[None], b[None], layout(64, 64))[:, 0, 0], strict=True)
+    )
+    assert bands["grey, lines"] > 0.05
+    assert sum(v for k, v in bands.items() if k.startswith("grey, from")) < 0.05
