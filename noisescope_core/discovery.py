@@ -102,6 +102,8 @@ class SharedPattern:
     cohesion : how many times the excess that chance allows
     repeats : the same of the best sets found with drawn signs
     off_grid : whether the grid and lines had to be left out
+    agreement, error : (33,) float, mean correlation of two members by band, and its standard
+        error if they were unrelated
     """
 
     members: NDArray[np.intp]
@@ -111,6 +113,8 @@ class SharedPattern:
     cohesion: float
     repeats: list[float] = field(default_factory=list)
     off_grid: bool = False
+    agreement: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(BANDS)))
+    error: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(BANDS)))
 
 
 def prepare(
@@ -350,7 +354,21 @@ def _refined(
         if all((a == b).all() for a, b in zip(assigned, sets, strict=True)):
             break
         sets = [a if a.sum() >= least else b for a, b in zip(assigned, sets, strict=True)]
+    patterns = [
+        replace(pattern, agreement=agreement, error=error)
+        for pattern in patterns
+        for agreement, error in [_agreement(correlations, pattern.members)]
+    ]
     return sorted(patterns, key=lambda pattern: (-len(pattern.members), pattern.members[0]))
+
+
+def _agreement(
+    correlations: Correlations, members: NDArray[np.intp]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    within = correlations.whole[:, members][:, :, members]
+    ordered = len(members) * (len(members) - 1)
+    unrelated = correlations.whole[:, correlations.tested :].std((1, 2), dtype=np.float64)
+    return within.sum((1, 2), dtype=np.float64) / ordered, unrelated / np.sqrt(ordered / 2)
 
 
 def best_fit(values: list[NDArray[np.float64]]) -> NDArray[np.intp]:

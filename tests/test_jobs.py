@@ -42,7 +42,9 @@ def config(tmp_path_factory):
     for setting in SMALL:
         key, _, value = setting.partition("=")
         section, _, leaf = key.partition(".")
-        if section != "spark":
+        if not leaf:
+            values[section] = value
+        elif section != "spark":
             values.setdefault(section, {})[leaf] = yaml.safe_load(value)
     file = tmp_path_factory.mktemp("config") / "small.yaml"
     file.write_text(yaml.safe_dump(values))

@@ -61,10 +61,10 @@ def results(**changes: Any) -> dict[str, Any]:
         ],
         "fingerprints": [
             block | {"fingerprint_id": "3f2a91c0d4e5", "images": 72, "flagged": True,
-                     "margin": -9.3, "cohesion": None, "repeats": None,
+                     "margin": -9.3, "cohesion": None, "repeats": None, "maker": None,
                      "pixels": rng.normal(size=(96, 96)).astype(np.float32)},
             block | {"fingerprint_id": "91aa00c1b2d3", "images": 60, "flagged": False,
-                     "margin": None, "cohesion": None, "repeats": None,
+                     "margin": None, "cohesion": None, "repeats": None, "maker": None,
                      "pixels": np.zeros((96, 96), np.float32)},
         ],
         "flagged": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from pyspark.sql import functions as F
 from noisescope_core.config import Config
 from noisescope_core.discovery import SharedPattern, discover, prepare
 from noisescope_core.duplicates import first_of_group
+from noisescope_core.evidence import gather
 from noisescope_core.fingerprint import fingerprint_id
 from noisescope_core.spark.bands import Searched, gathered, searched_sizes
 from noisescope_core.spark.means import fingerprints_of, summed_residuals
@@ -35,7 +37,12 @@ def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
             fingerprints += _fingerprints(run, config, searched, patterns)
         run.write_rows("clusters", clusters)
         run.write_rows("fingerprints", fingerprints)
-        stage.done(f"{len(fingerprints):,} shared patterns that the reference lacks")
+        makers = Counter(row[10] for row in fingerprints)
+        stage.done(
+            f"{len(fingerprints):,} shared patterns"
+            + (": " if makers else "")
+            + ", ".join(f"{count} of a {maker}" for maker, count in sorted(makers.items()))
+        )
 
 
 def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> list[SharedPattern]:
@@ -101,11 +108,14 @@ def _fingerprints(
         plane = int(np.argmax((pattern.weights * bins.shares()).reshape(len(PLANES), -1).sum(1)))
         picture = np.zeros((height, width), np.float32)
         picture[: bins.shape[0], : bins.shape[1]] = spatial(mean[plane], bins)
+        found = gather(pattern.agreement, pattern.error, mean, len(ids), bins)
         bar = pattern.bar
         rows.append(
-            (fingerprint_id(ids), width, height, len(ids), True, None, None, pattern.cohesion,
-             pattern.repeats, pattern.off_grid, pattern.weights.tolist(), pattern.centre.tolist(),
-             bar.centre, bar.spread, bar.threshold, bar.mean, bar.deviation, bar.prior, ids,
-             bytearray(picture.tobytes()), bytearray(mean.tobytes()))
+            (fingerprint_id(ids), width, height, len(ids), found.maker == "generator", None, None,
+             pattern.cohesion, pattern.repeats, pattern.off_grid, found.maker, found.strength,
+             found.colour, found.peak, found.grid, found.spread, pattern.weights.tolist(),
+             pattern.centre.tolist(), bar.centre, bar.spread, bar.threshold, bar.mean,
+             bar.deviation, bar.prior, ids, bytearray(picture.tobytes()),
+             bytearray(mean.tobytes()))
         )  # fmt: skip
     return rows

@@ -35,9 +35,11 @@ SCHEMAS = {
     "fingerprints": """
         fingerprint_id string, width int, height int, images long, flagged boolean,
         margin double, haralick array<double>, cohesion double, repeats array<double>,
-        off_grid boolean, weights array<double>, centres array<double>, reference_centre double,
-        reference_spread double, threshold double, member_mean double, member_spread double,
-        prior double, members array<string>, pixels binary, whitened binary""",
+        off_grid boolean, maker string, strength double, colour double, peak double,
+        grid double, spread double, weights array<double>, centres array<double>,
+        reference_centre double, reference_spread double, threshold double, member_mean double,
+        member_spread double, prior double, members array<string>, pixels binary,
+        whitened binary""",
     "scores": """
         role string, path string, image_id string, width int, height int, score double,
         threshold double, confidence double, fingerprint_id string""",

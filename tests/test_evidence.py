@@ -1,0 +1,107 @@
+"""Whose pattern it is: the simulator's generators and sensors, overlays, grids."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from noisescope_core.evidence import Evidence, gather
+from noisescope_core.residual import channel_residuals
+from noisescope_core.simulate import build_camera, build_generator, generate, scene
+from noisescope_core.simulate.camera import _develop, _expose
+from noisescope_core.whitening import band_correlations, layout, whitened_planes
+
+SIDE = 256
+COUNT = 40
+
+
+def judged(pictures) -> Evidence:
+    def feature(pixels):
+        return whitened_planes(channel_residuals(np.ascontiguousarray(pixels)))
+
+    with ThreadPoolExecutor(2) as pool:
+        features = np.stack(list(pool.map(feature, pictures)))
+    bins = layout(*pictures[0].shape[:2])
+    correlations = band_correlations(features, features, bins)
+    first, second = np.tril_indices(len(features), -1)
+    pairs = correlations[:, first, second].astype(np.float64)
+    # Unrelated images correlate in a band by one over the root of its values.
+    error = bins.shares() * 3 / np.sqrt(np.maximum(bins.shares() * 3 * bins.values, 1))
+    return gather(
+        pairs.mean(1), error / np.sqrt(len(first)), features.astype(np.float32).mean(0),
+        len(features), bins,
+    )  # fmt: skip
+
+
+def saved_again(pixels, quality):
+    encoded = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return cv2.imdecode(encoded, cv2.IMREAD_COLOR)[:, :, ::-1]
+
+
+def scenes(seed):
+    return [scene(np.random.default_rng((seed, k)), SIDE, SIDE) for k in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def generated():
+    generator = build_generator(np.random.default_rng(0), SIDE, SIDE)
+    return [
+        generate(generator, np.random.default_rng((1, k)), shown)
+        for k, shown in enumerate(scenes(2))
+    ]
+
+
+@pytest.mark.parametrize("quality", [None, 80])
+def test_a_generator_is_one_saved_again_or_not(generated, quality):
+    pictures = [saved_again(p, quality) for p in generated] if quality else generated
+    assert judged(pictures).maker == "generator"
+
+
+@pytest.mark.parametrize("body", [1, 2, 3])
+def test_the_sensor_of_one_camera_is_a_device(body):
+    # The same photosites every time, as the simulator's uploads never show them.
+    camera = build_camera(np.random.default_rng((9, 199 + body)), SIDE, SIDE)
+    site = camera.prnu[:SIDE, :SIDE]
+    rng = np.random.default_rng(4)
+    shots = [
+        _develop(camera, _expose(camera, rng, cv2.GaussianBlur(shown, (0, 0), 0.7), site))
+        for shown in map(np.float32, scenes(5))
+    ]
+    pictures = [saved_again(shot, 90) for shot in shots]
+    evidence = judged(pictures)
+    assert evidence.strength > 0.001
+    assert evidence.maker == "device"
+
+
+@pytest.mark.parametrize("kind", ["logo", "frame", "caption"])
+def test_what_is_laid_over_is_an_overlay(kind):
+    rng = np.random.default_rng(6)
+    texture = rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+    pictures = []
+    for shown in scenes(7):
+        noise = rng.normal(0, 3, shown.shape)
+        pixels = np.clip(255 * shown ** (1 / 2.2) + noise, 0, 255).astype(np.uint8)
+        if kind == "logo":
+            pixels[200:240, 180:240] = texture[200:240, 180:240]
+        elif kind == "frame":
+            inside = pixels[10:-10, 10:-10].copy()
+            pixels = texture.copy()
+            pixels[10:-10, 10:-10] = inside
+        else:
+            pixels = cv2.putText(
+                np.ascontiguousarray(pixels), "Sample News 2020", (10, 240), 0, 0.8,
+                (255, 255, 255), 2,
+            )  # fmt: skip
+        pictures.append(pixels)
+    assert judged(pictures).maker == "overlay"
+
+
+def test_the_rule():
+    plain = Evidence(strength=0.005, colour=1.0, peak=1.0, grid=0.4, spread=1.0)
+    assert plain.maker == "generator"
+    assert Evidence(0.005, 0.1, 1.0, 0.4, 1.0).maker == "device"
+    assert Evidence(0.005, 0.1, 5.0, 0.4, 1.0).maker == "generator"
+    assert Evidence(0.050, 0.1, 1.0, 0.4, 1.0).maker == "generator"
+    assert Evidence(0.005, 1.0, 1.0, 0.9, 1.0).maker == "processing"
+    assert Evidence(0.005, 1.0, 1.0, 0.4, 0.1).maker == "overlay"
