@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from noisescope_core import __version__
 from noisescope_core.config import Config
+from noisescope_core.growth import FALSE_POSITIVES
 from noisescope_core.report import render_report
 from noisescope_core.spark.tables import Run
 
@@ -118,11 +119,36 @@ def _warnings(run: Run, counts: Mapping[str, int]) -> list[str]:
         )
     if shared:
         warnings.append(f"Images in both the reference and the test set: {shared:,}.")
+    warnings += _carrying(run)
     if counts["unscored"]:
         warnings.append(
             f"Images not scored: {counts['unscored']:,}; the reasons are in the verdicts."
         )
     return warnings
+
+
+def _carrying(run: Run) -> list[str]:
+    """Warn of reference images that carry a fingerprint of the whitened method."""
+    reference = run.read("scores").where("role = 'reference'")
+    rows = (
+        reference.groupBy("width", "height")
+        .agg(
+            F.countDistinct("image_id").alias("images"),
+            F.countDistinct(F.when(F.col("score") > F.col("threshold"), F.col("image_id"))).alias(
+                "above"
+            ),
+        )
+        .orderBy("width", "height")
+        .collect()
+    )
+    return [
+        f"Reference images of {row.width} x {row.height} that carry a fingerprint: {row.above:,} of "
+        f"{row.images:,}. If they are generated, take them out and run again; if they are "
+        "photographs, the pattern is not a generator's. They are in scores/, role 'reference', "
+        "score above threshold."
+        for row in rows
+        if row.above > max(3, 4 * FALSE_POSITIVES * row.images)
+    ]
 
 
 def report(run: Run, config: Config, summary: Mapping[str, Any]) -> str:
