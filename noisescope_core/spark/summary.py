@@ -142,8 +142,8 @@ def _carrying(run: Run) -> list[str]:
         .collect()
     )
     return [
-        f"Reference images of {row.width} x {row.height} that carry a fingerprint: {row.above:,} of "
-        f"{row.images:,}. If they are generated, take them out and run again; if they are "
+        f"Reference images of {row.width} x {row.height} that carry a fingerprint: {row.above:,} "
+        f"of {row.images:,}. If they are generated, take them out and run again; if they are "
         "photographs, the pattern is not a generator's. They are in scores/, role 'reference', "
         "score above threshold."
         for row in rows
