@@ -17,14 +17,18 @@ from noisescope_core.simulate import write_dump
 
 Row = dict[str, Any]
 
+METHODS = ("whitened", "paper")
 
-def measure(data: Path, images: int = 1000, reference: int = 1000) -> tuple[list[Row], float]:
-    """Run `detect` on simulated images, 30 % of them generated.
+
+def measure(
+    data: Path, images: int = 1000, reference: int = 1000
+) -> tuple[list[Row], dict[str, float]]:
+    """Run `detect` with both methods on simulated images, 30 % of them generated.
 
     Returns
     -------
-    rows : one per stage, with seconds and peak resident MiB
-    f1 : float
+    rows : one per method and stage, with seconds and peak resident MiB
+    f1 : by method
     """
     dump = data / f"{images}+{reference}"
     if not dump.exists():
@@ -33,10 +37,15 @@ def measure(data: Path, images: int = 1000, reference: int = 1000) -> tuple[list
             dump, photographs=images - generated, generated=generated, reference=reference,
             broken=False, seed=5,
         )  # fmt: skip
-    with tempfile.TemporaryDirectory() as out:
-        run = detect(dump / "images", dump / "reference", out)
-        verdicts = ds.dataset(f"{out}/verdicts").to_table().to_pylist()
-    return stage_rows(run), evaluate(verdicts, read_labels(dump / "labels.csv"))["f1"]
+    rows: list[Row] = []
+    f1 = {}
+    for method in METHODS:
+        with tempfile.TemporaryDirectory() as out:
+            run = detect(dump / "images", dump / "reference", out, f"method={method}")
+            verdicts = ds.dataset(f"{out}/verdicts").to_table().to_pylist()
+        rows += [{"method": method, **row} for row in stage_rows(run)]
+        f1[method] = evaluate(verdicts, read_labels(dump / "labels.csv"))["f1"]
+    return rows, f1
 
 
 def detect(images: Path, reference: Path, out: str, *settings: str) -> Run:
