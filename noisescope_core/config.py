@@ -64,6 +64,14 @@ class Detection(_Section):
     percentile: float = Field(99.5, gt=0, le=100, description="percentile of reference scores")
 
 
+class Whitening(_Section):
+    """Feature of the whitened method."""
+
+    side: int = Field(
+        512, ge=64, le=4096, description="largest side of the centre that is compared, pixels"
+    )
+
+
 class Discovery(_Section):
     """Search of the whitened method for shared patterns."""
 
@@ -117,6 +125,7 @@ class Config(_Section):
     clustering: Clustering = Clustering()
     texture: Texture = Texture()
     detection: Detection = Detection()
+    whitening: Whitening = Whitening()
     discovery: Discovery = Discovery()
     spark: Spark = Spark()
     report: Report = Report()

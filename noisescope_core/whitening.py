@@ -116,6 +116,18 @@ def layout(height: int, width: int) -> Layout:
     return Layout((height, width), order, cuts, weights.ravel()[order])
 
 
+def central(stack: NDArray[Any], side: int) -> NDArray[Any]:
+    """Cut the centre of at most `side` x `side` out of (..., H, W)."""
+    height, width = stack.shape[-2:]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    return stack[..., top : top + side, left : left + side]
+
+
+def compared(height: int, width: int, side: int) -> Layout:
+    """Lay out what is compared of an image of this size: `layout` of its `central` part."""
+    return layout(min(height, side), min(width, side))
+
+
 def whitened_planes(channels: NDArray[Any]) -> NDArray[np.float16]:
     """Make the feature of an image from the residuals of its channels.
 

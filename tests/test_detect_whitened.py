@@ -128,6 +128,25 @@ def test_copies_share_a_verdict_and_found_nothing_by_themselves(spark, dump, tmp
     assert not any(row["is_fake"] for row in rows.values())
 
 
+def test_of_large_images_the_centre_is_compared(spark, tmp_path):
+    rng = np.random.default_rng(13)
+    shape = (256, 300)
+    pattern = rng.normal(0, 1.2, (*shape, 1))
+    for folder, count in (("images", 40), ("reference", 80)):
+        (tmp_path / folder).mkdir()
+        for k in range(count):
+            fake = folder == "images" and k < 15
+            save(tmp_path / folder / f"{k}.png", picture(rng, shape) + fake * pattern)
+    config = load_config(None, [*SETTINGS, "whitening.side=64"])
+    run_detect(spark, config, tmp_path / "images", tmp_path / "reference", tmp_path / "out")
+    rows = verdicts_of(tmp_path / "out")
+    assert {name for name, row in rows.items() if row["is_fake"]} == {f"{k}.png" for k in range(15)}
+    cells = ds.dataset(tmp_path / "out" / "residuals").to_table(["residual"])["residual"]
+    assert {len(cell.as_py()) for cell in cells} == {3 * 2 * layout(64, 64).values}
+    fingerprint = ds.dataset(tmp_path / "out" / "fingerprints").to_table().to_pylist()[0]
+    assert len(fingerprint["pixels"]) == 4 * 256 * 300
+
+
 def test_more_images_than_are_searched_are_all_tested(spark, dump, tmp_path):
     config = load_config(None, [*SETTINGS, "discovery.images=30", "discovery.reference=80"])
     summary = run_detect(spark, config, dump.images, dump.reference, tmp_path / "out")

@@ -22,19 +22,23 @@ from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import ImageSet, image_sets
 from noisescope_core.spark.tables import SCHEMAS, Run
-from noisescope_core.whitening import BANDS, PLANES, band_correlations, layout
+from noisescope_core.whitening import BANDS, PLANES, Layout, band_correlations, compared
 
 _PRODUCTS = "block_pair long, compared long, first array<long>, second array<long>, bands binary"
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What discovery looks at of one size: `images` tested ones, then `reference` ones."""
+    """What discovery looks at of one size: `images` tested ones, then `reference` ones.
+
+    `bins` is the layout of the part of them that is compared.
+    """
 
     tested: ImageSet
     known: ImageSet
     images: int
     reference: int
+    bins: Layout
 
     @property
     def size(self) -> tuple[int, int]:
@@ -61,6 +65,7 @@ def searched_sizes(run: Run, config: Config) -> list[Searched]:
             tested[size], known[size],
             min(len(tested[size]), config.discovery.images),
             min(len(known[size]), config.discovery.reference),
+            compared(size[1], size[0], config.whitening.side),
         )
         for size in sorted((row.width, row.height) for row in rows)
     ]  # fmt: skip
@@ -98,7 +103,7 @@ def gathered(run: Run, searched: Searched) -> NDArray[np.float32]:
         .collect()
     )
     whole = np.empty((len(BANDS), searched.rows, searched.rows), np.float32)
-    scale = _scale(width, height)
+    scale = _scale(searched.bins)
     for row in rows:
         shape = (len(BANDS), len(row.first), len(row.second))
         part = np.frombuffer(row.bands, np.float16).reshape(shape).astype(np.float32) / scale
@@ -107,14 +112,13 @@ def gathered(run: Run, searched: Searched) -> NDArray[np.float32]:
     return whole
 
 
-def _scale(width: int, height: int) -> np.float32:
+def _scale(bins: Layout) -> np.float32:
     # Unrelated images then correlate by about 1, where half precision is at its best.
-    return np.float32(np.sqrt(layout(height, width).values))
+    return np.float32(np.sqrt(bins.values))
 
 
 def _block_products(run: Run, config: Config, searched: Searched) -> DataFrame:
-    width, height = searched.size
-    cell = 2 * len(PLANES) * layout(height, width).values
+    cell = 2 * len(PLANES) * searched.bins.values
     blocks = max(1, -(-searched.rows * cell // config.spark.block_bytes))
     block_pairs = [(i, j) for i in range(blocks) for j in range(i, blocks)]
     rows = np.arange(searched.rows)
@@ -138,24 +142,21 @@ def _block_products(run: Run, config: Config, searched: Searched) -> DataFrame:
         joined.withColumn("block_pair", F.explode("block_pairs"))
         .select("block_pair", "block", "row", "residual")
         .groupBy("block_pair")
-        .applyInArrow(_multiplier(block_pairs, (height, width)), _PRODUCTS)
+        .applyInArrow(_multiplier(block_pairs, searched.bins), _PRODUCTS)
     )
 
 
-def _multiplier(
-    block_pairs: list[tuple[int, int]], shape: tuple[int, int]
-) -> Callable[[pa.Table], pa.Table]:
+def _multiplier(block_pairs: list[tuple[int, int]], bins: Layout) -> Callable[[pa.Table], pa.Table]:
     def multiply_blocks(table: pa.Table) -> pa.Table:
         pair = table["block_pair"][0].as_py()
         left, right = block_pairs[pair]
-        bins = layout(*shape)
         with one_task():
             first, a = _features(table.filter(pc.equal(table["block"], left)))
             second, b = first, a
             if left != right:
                 second, b = _features(table.filter(pc.equal(table["block"], right)))
             products = band_correlations(a, b, bins)
-            products *= _scale(shape[1], shape[0])
+            products *= _scale(bins)
         n, m = len(first), len(second)
         cells = products.astype(np.float16).tobytes()
         return pa.table(

@@ -19,7 +19,7 @@ from noisescope_core.spark.means import fingerprints_of, summed_residuals
 from noisescope_core.spark.progress import Progress, Stage
 from noisescope_core.spark.sets import ImageSet
 from noisescope_core.spark.tables import Run
-from noisescope_core.whitening import PLANES, layout, spatial
+from noisescope_core.whitening import PLANES, spatial
 
 
 def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
@@ -63,7 +63,7 @@ def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> lis
     # Hashes sort the images, so the halves are drawn at random.
     searching, held_out = np.array_split(reference, 2)
     prepared = prepare(
-        correlations, searched.images, searching, held_out, layout(height, width).shares(),
+        correlations, searched.images, searching, held_out, searched.bins.shares(),
         counted[: searched.images],
     )  # fmt: skip
     del correlations
@@ -96,7 +96,7 @@ def _fingerprints(
     if not patterns:
         return []
     width, height = searched.size
-    bins = layout(height, width)
+    bins = searched.bins
     groups = {k: pattern.members.tolist() for k, pattern in enumerate(patterns)}
     means = fingerprints_of(
         summed_residuals(run, config, searched.tested, groups), (len(PLANES), bins.values)
@@ -107,7 +107,9 @@ def _fingerprints(
         # The picture shows the plane that says most.
         plane = int(np.argmax((pattern.weights * bins.shares()).reshape(len(PLANES), -1).sum(1)))
         picture = np.zeros((height, width), np.float32)
-        picture[: bins.shape[0], : bins.shape[1]] = spatial(mean[plane], bins)
+        tall, wide = bins.shape
+        top, left = (height - tall) // 2, (width - wide) // 2
+        picture[top : top + tall, left : left + wide] = spatial(mean[plane], bins)
         found = gather(pattern.agreement, pattern.error, mean, len(ids), bins)
         bar = pattern.bar
         rows.append(

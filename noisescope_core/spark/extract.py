@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -16,14 +18,17 @@ from noisescope_core.config import Config
 from noisescope_core.decode import decode, thumbnail
 from noisescope_core.duplicates import sketch
 from noisescope_core.errors import NoiseScopeError, first_line
-from noisescope_core.residual import channel_residuals, mixed
+from noisescope_core.residual import channel_residuals, mixed, noise_residual
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.tables import SCHEMAS, Run
-from noisescope_core.whitening import whitened_planes
+from noisescope_core.whitening import central, whitened_planes
 
 TABLES = {"image": "residuals", "reference": "reference_residuals"}
 """Roles of a file, and the table that its residual goes to."""
+
+MARGIN = 64
+"""Pixels around the part compared that are denoised with it, so that its border is no border."""
 
 FLAT = 1e-3
 """Standard deviation in grey levels below which a residual is rounding, not noise."""
@@ -157,12 +162,25 @@ def _residual_row(data: bytes, config: Config, with_thumbnail: bool) -> dict[str
             reason = f"smaller than {config.decode.min_side} pixels a side (decode.min_side)"
             return row | {"status": "unscored", "reason": reason}
         row["sketch"] = sketch(image.pixels).tobytes()
-        channels = channel_residuals(image.pixels, config.residual.sigma, config.residual.levels)
-        residual = mixed(channels)
-        cell = residual if config.method == "paper" else whitened_planes(channels)
+        residual, cell = _residual(image.pixels, config)
     except Exception as error:  # One file must not cost the run, whatever is wrong with it.
         reason = f"could not be processed ({type(error).__name__})"
         return row | {"status": "quarantined", "reason": reason}
     if residual.std() < FLAT:
         return row | {"status": "unscored", "reason": "flat image, no noise residual to test"}
     return row | {"status": "scored", "residual": cell.tobytes()}
+
+
+def _residual(
+    pixels: NDArray[np.uint8], config: Config
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Extract the grey residual, and what the method stores of it."""
+    sigma, levels = config.residual.sigma, config.residual.levels
+    if config.method == "paper":
+        residual = noise_residual(pixels, sigma, levels)
+        return residual, residual
+    # Images of a size are cut alike, so the cut cannot tell one from another.
+    planes = central(np.atleast_3d(pixels).transpose(2, 0, 1), config.whitening.side + 2 * MARGIN)
+    channels = channel_residuals(np.ascontiguousarray(planes.transpose(1, 2, 0)), sigma, levels)
+    channels = central(channels, config.whitening.side)
+    return mixed(channels), whitened_planes(channels)

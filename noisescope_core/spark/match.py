@@ -12,16 +12,21 @@ from numpy.typing import NDArray
 from noisescope_core.confidence import Bar
 from noisescope_core.detection import Fingerprint, match
 from noisescope_core.spark.session import one_task
-from noisescope_core.whitening import PLANES, layout
+from noisescope_core.whitening import PLANES, compared
 
 Size = tuple[int, int]
 
 
 def matcher(
-    by_size: dict[Size, list[Any]],
+    by_size: dict[Size, list[Any]], side: int
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Make the function that scores batches of images, from the fingerprints' rows by size."""
-    fingerprints = {size: [_fingerprint(row) for row in rows] for size, rows in by_size.items()}
+    """Make the function that scores batches of images, from the fingerprints' rows by size.
+
+    `side` is that of the centre that is compared.
+    """
+    fingerprints = {
+        size: [_fingerprint(row, side) for row in rows] for size, rows in by_size.items()
+    }
 
     def match_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with one_task():
@@ -33,7 +38,7 @@ def matcher(
                 for image_id, width, height, cell in zip(*columns, strict=True):
                     known = fingerprints[width.as_py(), height.as_py()]
                     feature: NDArray[np.float16] = np.frombuffer(cell.as_buffer(), np.float16)
-                    bins = layout(height.as_py(), width.as_py())
+                    bins = compared(height.as_py(), width.as_py(), side)
                     rows.append(match(feature, image_id.as_py(), known, bins))
                 kept = batch.select(["role", "path", "image_id", "width", "height"])
                 for name, values in zip(
@@ -47,8 +52,8 @@ def matcher(
     return match_batches
 
 
-def _fingerprint(row: Any) -> Fingerprint:
-    bins = layout(row.height, row.width)
+def _fingerprint(row: Any, side: int) -> Fingerprint:
+    bins = compared(row.height, row.width, side)
     return Fingerprint(
         row.fingerprint_id,
         np.frombuffer(row.whitened, np.float32).reshape(len(PLANES), bins.values),

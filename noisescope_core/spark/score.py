@@ -42,7 +42,9 @@ def score(run: Run, config: Config, progress: Progress) -> None:
         for role, table in TABLES.items()
     )
     residuals = images.unionByName(reference)
-    scorer = _scorer(by_size) if config.method == "paper" else matcher(by_size)
+    scorer = (
+        _scorer(by_size) if config.method == "paper" else matcher(by_size, config.whitening.side)
+    )
     with progress.stage("score", residuals.count(), "images") as stage:
         run.write("scores", residuals.mapInArrow(scorer, SCHEMAS["scores"]))
         _write_verdicts(run, config)
