@@ -39,9 +39,8 @@ def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
         run.write_rows("fingerprints", fingerprints)
         makers = Counter(row[10] for row in fingerprints)
         stage.done(
-            f"{len(fingerprints):,} shared patterns"
-            + (": " if makers else "")
-            + ", ".join(f"{count} of a {maker}" for maker, count in sorted(makers.items()))
+            "shared patterns by maker: "
+            + (", ".join(f"{maker} {count}" for maker, count in sorted(makers.items())) or "none")
         )
 
 
