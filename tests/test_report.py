@@ -39,7 +39,7 @@ def results(**changes: Any) -> dict[str, Any]:
         "sizes": [
             block | {"images": 320, "reference": 400, "t_merge": 11.9, "threshold": 9.9,
                      "pairs": 51040, "refined": 7000, "rounds": 9, "clusters": 3,
-                     "fingerprints": 1}
+                     "fingerprints": 1, "other_patterns": 1}
         ],
         "stages": [{"stage": "extract", "seconds": 12.1, "what": "733 files, 41 MB"}],
         "warnings": ["The reference differs from the images."],
@@ -155,12 +155,12 @@ def test_hostile_reason_in_answer_is_escaped() -> None:
         ({"counts": counts(1200, 1, 1)}, "1 of 1 image carries the fingerprint of 1 generator."),
         ({"counts": counts(9, 9, 0)}, "None of 9 images carry the fingerprint of 1 generator."),
         (
-            {"sizes": [{"fingerprints": 1}, {"fingerprints": 2}]},
+            {"sizes": [{"fingerprints": k, "other_patterns": 0} for k in (1, 2)]},
             "118 of 320 images carry a generator\u2019s fingerprint; "
             "3 different fingerprints were found.",
         ),
         (
-            {"counts": counts(325, 320, 0), "sizes": [{"fingerprints": 0}]},
+            {"counts": counts(325, 320, 0), "sizes": [{"fingerprints": 0, "other_patterns": 0}]},
             "No generator\u2019s fingerprint was found among 320 images.",
         ),
         (
@@ -183,6 +183,13 @@ def test_nothing_scored_says_why() -> None:
     assert "zero bytes (8 files); too few of this size (5 files)." in meaning
     run = results(counts=counts(0, 0, 0), sizes=[], reasons=[])
     assert "no files" in answer(run["summary"])[1]
+
+
+def test_patterns_of_other_makers_are_not_denied() -> None:
+    sizes = [{"fingerprints": 0, "other_patterns": 2}]
+    headline, meaning = answer(results(counts=counts(325, 320, 0), sizes=sizes)["summary"])
+    assert headline == "No generator\u2019s fingerprint was found among 320 images."
+    assert "2 groups of images that share a noise pattern were found" in meaning
 
 
 def test_expected_false_alarms_are_stated() -> None:

@@ -142,6 +142,15 @@ def answer(summary: Record) -> tuple[str, str]:
             f"The reasons: {'; '.join(listed[:3]) or 'none was recorded'}{more}. Nothing is said "
             "here about whether these files are generated.",
         )
+    others = sum(size["other_patterns"] for size in summary["sizes"])
+    if not found and others:
+        return (
+            f"No generator\u2019s fingerprint was found among {plural(scored, 'image')}.",
+            f"{plural(others, 'group')} of images that share a noise pattern "
+            f"{'was' if others == 1 else 'were'} found, but one that photographs can have, from "
+            "a sensor, a frame or the compression: it flags none. That does not prove the images "
+            "to be photographs.",
+        )
     if not found:
         return (
             f"No generator\u2019s fingerprint was found among {plural(scored, 'image')}.",

@@ -52,7 +52,10 @@ def _sizes(run: Run, config: Config) -> list[dict[str, Any]]:
     flagged = (
         run.read("fingerprints")
         .groupBy(size)
-        .agg(F.count(F.when(F.col("flagged"), 1)).alias("fingerprints"))
+        .agg(
+            F.count(F.when(F.col("flagged"), 1)).alias("fingerprints"),
+            F.count(F.when(~F.col("flagged"), 1)).alias("other_patterns"),
+        )
     )
     thresholds = run.read("verdicts").groupBy(size).agg(F.max("threshold").alias("threshold"))
     rows = (
@@ -63,7 +66,7 @@ def _sizes(run: Run, config: Config) -> list[dict[str, Any]]:
         .orderBy(*size)
         .collect()
     )
-    counts = ("pairs", "refined", "rounds", "clusters", "fingerprints")
+    counts = ("pairs", "refined", "rounds", "clusters", "fingerprints", "other_patterns")
     return [
         {
             **{key: row[key] for key in ("width", "height", "images", "reference", "t_merge")},
