@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from noisescope_core.discovery import discover, prepare
-from noisescope_core.duplicates import first_of_group, sketch
+from noisescope_core.discovery import discover, prepare_counted
+from noisescope_core.duplicates import sketch
 from noisescope_core.evidence import gather
 from noisescope_core.residual import channel_residuals
-from noisescope_core.whitening import PLANES, band_correlations, layout, whitened_planes
+from noisescope_core.whitening import band_correlations, layout, whitened_planes
 
 Row = dict[str, Any]
 
@@ -191,13 +191,8 @@ def _run(trial: Trial, draw: int, images: _Images) -> Row:
     )
     rows = np.concatenate([tested, known[: trial.known]])
     part = np.ascontiguousarray(images.correlations[:, rows][:, :, rows])
-    number = np.arange(len(rows))
-    counted = first_of_group(images.sketches[rows], part.sum(0) / len(PLANES)) == number
-    searching, held_out = np.array_split(number[len(tested) :][counted[len(tested) :]], 2)
     bins = layout(trial.side, trial.side)
-    found = discover(
-        prepare(part, len(tested), searching, held_out, bins.shares(), counted[: len(tested)])
-    )
+    found = discover(prepare_counted(part, images.sketches[rows], len(tested), bins.shares()))
     patterns = [
         pattern
         for pattern in found

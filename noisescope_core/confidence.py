@@ -55,10 +55,11 @@ class Bar:
         return np.asarray(self.prior + member - student.logpdf(np.maximum(z, 0), FREEDOM))
 
     def fit(self, z: ArrayLike) -> NDArray[np.float64]:
-        """Grade how well images fit, to be compared between fingerprints; below 0 under the bar."""
+        """Grade how well images fit, to be compared between fingerprints; above 0 over the bar."""
         # Odds saturate where members abound; the score then decides.
         z = np.asarray(z, np.float64)
-        return np.where(z > self.threshold, np.maximum(self.log_odds(z), 0) + 1e-3 * z, -1.0)
+        above = np.maximum(self.log_odds(z), 0) + 1e-3 * z
+        return np.where(z > self.threshold, above, z - self.threshold)
 
     def confidence(self, z: ArrayLike) -> NDArray[np.float64]:
         """Probability, 0..1, that images of these standardised scores are members."""

@@ -98,7 +98,7 @@ def spectra(residuals: ArrayLike, dtype: DTypeLike = np.float32) -> Spectra:
     centred = np.empty((n, height, width), dtype)
     spectrum = np.empty((n, height, 2, width // 2 + 1), dtype)
     power = np.empty((n, height, width // 2 + 1), dtype)
-    weights = np.sqrt(_half_plane_weights(width) / (height * width)).astype(dtype)
+    weights = np.sqrt(half_plane_weights(width) / (height * width)).astype(dtype)
 
     def transform(images: range) -> None:
         for start in images[::_BATCH]:
@@ -214,7 +214,8 @@ def hole_share(pixels: int) -> float:
     return min(0.5, 0.03 + 8 * HOLE * HOLE / pixels)
 
 
-def _half_plane_weights(width: int) -> NDArray[np.float64]:
+def half_plane_weights(width: int) -> NDArray[np.float64]:
+    """Count how often a column of the half spectrum is in the whole one: (W // 2 + 1,)."""
     weights = np.full(width // 2 + 1, 2.0)
     weights[0] = 1
     if width % 2 == 0:
@@ -314,7 +315,7 @@ def _hole_transforms(
     shifts = np.arange(HOLE) - HOLE // 2
     rows = 2 * np.pi * np.outer(shifts[HOLE // 2 :], np.arange(height // 2 + 1)) / height
     columns = 2 * np.pi * np.outer(np.arange(width // 2 + 1), shifts) / width
-    weights = _half_plane_weights(width)[:, None] / (height * width)
+    weights = half_plane_weights(width)[:, None] / (height * width)
     along = np.concatenate([weights * np.cos(columns), -weights * np.sin(columns)])
     return np.cos(rows).astype(dtype), np.sin(rows).astype(dtype), along.astype(dtype)
 

@@ -98,10 +98,9 @@ def match(
         bands = products / bins.values / np.sqrt(max(count, 1))
         bar = fingerprint.bar
         z = bar.standardised(fingerprint.weights @ (bands - fingerprint.centre))
-        grade = float(bar.fit(z)) if z > bar.threshold else float(z - bar.threshold)
         graded.append(
             (
-                grade,
+                float(bar.fit(z)),
                 float(z * abs(z)),
                 bar.threshold**2,
                 float(bar.confidence(z)),

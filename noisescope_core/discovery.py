@@ -27,11 +27,9 @@ from scipy.stats import chi2
 
 from noisescope_core.candidates import pair_clusters, spectral_directions
 from noisescope_core.confidence import Bar, fit_bar
+from noisescope_core.duplicates import NOISE, first_of_group
 from noisescope_core.growth import band_scores, combined, grow, learned_weights
 from noisescope_core.whitening import BANDS, OFF_GRID, PLANES
-
-DUPLICATE = 0.1
-"""Correlation that no fingerprint needs: what exceeds it is cut to it."""
 
 SURE = 8.0
 """Cohesion at which no repeat with drawn signs can come near, so none is made."""
@@ -48,7 +46,8 @@ class Correlations:
     ----------
     products : (b, t + r, t) float32
         Of tested images and held-out reference images with tested images, by band of the
-        search, scaled to one spread per image, cut at `DUPLICATE`, 0 where an image meets itself.
+        search, scaled to one spread per image, cut at `duplicates.NOISE`, 0 where an image meets
+        itself.
     whole : (33, t + r, t) float32
         The same over all bands, neither scaled nor cut.
     views : list of (t + s, t + s) float32
@@ -142,28 +141,26 @@ def prepare(
     diagonal = np.arange(images)
     correlations[:, diagonal, diagonal] = 0
     total = correlations.sum(0) / len(PLANES)
-    cut = np.minimum(1, DUPLICATE / np.maximum(np.abs(total), 1e-9)).astype(np.float32)
+    cut = np.minimum(1, NOISE / np.maximum(np.abs(total), 1e-9)).astype(np.float32)
     reference = np.concatenate([searching, held_out])
     rows = np.concatenate([np.arange(tested), held_out])
     joint = np.concatenate([np.arange(tested), searching])
     scale = 0.4549 / float(np.median(total[np.ix_(searching, held_out)] ** 2))
     products = np.empty((int(OFF_GRID.sum()), len(rows), tested), np.float32)
-    views = [np.zeros((len(joint), len(joint)), np.float32) for _ in range(2 + len(_PARTS))]
+    views = [np.zeros((len(joint), len(joint)), np.float32) for _ in _VIEWS]
     searched = 0
     for band, matrix in enumerate(correlations):
         # Images with little noise have correlations of a wider spread.
         size = np.sqrt(np.einsum("ij,ij->i", matrix[:, reference], matrix[:, reference]))
         size = np.maximum(size / np.median(size[reference]), 0.5).astype(np.float32)
         even = matrix / size[:, None] / size * cut
-        views[0] += even[np.ix_(joint, joint)]
         if OFF_GRID[band]:
             products[searched] = even[np.ix_(rows, np.arange(tested))]
             searched += 1
-            part = even[np.ix_(joint, joint)]
-            views[1] += part
-            for view, bands in zip(views[2:], _PARTS, strict=True):
-                if bands[band]:
-                    view += part
+        part = even[np.ix_(joint, joint)]
+        for view, bands in zip(views, _VIEWS, strict=True):
+            if bands[band]:
+                view += part
     unrelated = products[:, tested:].reshape(len(products), -1)
     return Correlations(
         products,
@@ -177,15 +174,35 @@ def prepare(
     )
 
 
-def _parts() -> list[NDArray[np.bool_]]:
+def prepare_counted(
+    correlations: NDArray[np.float32],
+    sketches: NDArray[np.uint8],
+    tested: int,
+    shares: NDArray[np.float64],
+) -> Correlations:
+    """Hold duplicates apart, halve the reference, and `prepare`.
+
+    Parameters
+    ----------
+    correlations, tested, shares : as for `prepare`; all others are reference images, in an order
+        that says nothing of them
+    sketches : (n, 1024) uint8, from `duplicates.sketch`
+    """
+    rows = np.arange(len(sketches))
+    counted = first_of_group(sketches, correlations.sum(0) / len(PLANES)) == rows
+    searching, held_out = np.array_split(rows[tested:][counted[tested:]], 2)
+    return prepare(correlations, tested, searching, held_out, shares, counted[:tested])
+
+
+def _views() -> list[NDArray[np.bool_]]:
     names = np.array([name.split(", ")[0] for name in BANDS])
     planes = [OFF_GRID & (names == plane) for plane in PLANES]
     ring = np.arange(len(BANDS)) % (len(BANDS) // len(PLANES))
     rings = [OFF_GRID & (ring >= first) & (ring < first + 3) for first in (0, 3, 6)]
-    return planes + rings
+    return [np.ones(len(BANDS), bool), OFF_GRID, *planes, *rings]
 
 
-_PARTS = _parts()
+_VIEWS = _views()
 
 
 def cohesion(
@@ -298,7 +315,7 @@ def _best(
     starts: list[NDArray[np.intp]] = []
     together = correlations.views[0][np.ix_(rows, rows)] / np.float32(len(PLANES))
     # A pair beyond any fingerprint's strength is one picture twice: no reason to merge.
-    together[together >= 0.99 * DUPLICATE] = 0
+    together[together >= 0.99 * NOISE] = 0
     starts += [rows[cluster] for cluster in pair_clusters(together, correlations.scale)]
     searching = np.arange(correlations.tested, len(correlations.views[0]))
     joint = np.concatenate([rows, searching])
@@ -324,6 +341,8 @@ def _refined(
     found: list[tuple[NDArray[np.bool_], float, list[float]]],
     least: int,
 ) -> list[SharedPattern]:
+    if not found:
+        return []
     everything = np.ones(len(BANDS), bool)
     sets, kept = [], []
     for members, _, _ in found:
@@ -339,9 +358,7 @@ def _refined(
     for _ in range(3):
         patterns, values = [], []
         for members, bands, (_, value, chances) in zip(sets, kept, found, strict=True):
-            scores, weights, centre = _tested(correlations, members, bands)
-            bar = fit_bar(scores[: correlations.tested], scores[correlations.tested :], members)
-            z = bar.standardised(scores[: correlations.tested])
+            bar, z, weights, centre = _tested(correlations, members, bands)
             values.append(bar.fit(z))
             patterns.append(
                 SharedPattern(
@@ -354,41 +371,48 @@ def _refined(
         if all((a == b).all() for a, b in zip(assigned, sets, strict=True)):
             break
         sets = [a if a.sum() >= least else b for a, b in zip(assigned, sets, strict=True)]
+    unrelated = correlations.whole[:, correlations.tested :].std((1, 2), dtype=np.float64)
     patterns = [
-        replace(pattern, agreement=agreement, error=error)
+        replace(
+            pattern,
+            agreement=_agreement(correlations, pattern.members),
+            error=unrelated / np.sqrt(len(pattern.members) * (len(pattern.members) - 1) / 2),
+        )
         for pattern in patterns
-        for agreement, error in [_agreement(correlations, pattern.members)]
     ]
     return sorted(patterns, key=lambda pattern: (-len(pattern.members), pattern.members[0]))
 
 
-def _agreement(
-    correlations: Correlations, members: NDArray[np.intp]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    within = correlations.whole[:, members][:, :, members]
-    ordered = len(members) * (len(members) - 1)
-    unrelated = correlations.whole[:, correlations.tested :].std((1, 2), dtype=np.float64)
-    return within.sum((1, 2), dtype=np.float64) / ordered, unrelated / np.sqrt(ordered / 2)
+def _agreement(correlations: Correlations, members: NDArray[np.intp]) -> NDArray[np.float64]:
+    within = correlations.whole[:, members][:, :, members].sum((1, 2), dtype=np.float64)
+    return np.asarray(within / (len(members) * (len(members) - 1)), np.float64)
 
 
 def best_fit(values: list[NDArray[np.float64]]) -> NDArray[np.intp]:
     """Choose for every image the fingerprint that it fits best, -1 for none."""
-    if not values:
-        return np.empty(0, np.intp)
     graded = np.stack(values)
-    return np.where(graded.max(0) >= 0, graded.argmax(0), -1)
+    return np.where(graded.max(0) > 0, graded.argmax(0), -1)
 
 
 def _tested(
     correlations: Correlations, members: NDArray[np.bool_], bands: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Score all images over some bands; also the weights and centres, 0 for bands left out."""
+) -> tuple[Bar, NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Test all images over some bands.
+
+    Returns
+    -------
+    bar : Bar
+    z : (t,) float64, standardised scores of the tested images
+    weights, centre : (33,) float64, 0 for bands left out
+    """
     column = members[:, None]
     scores = band_scores(correlations.whole[bands], column)
     weights, centre = np.zeros(len(bands)), np.zeros(len(bands))
     learned, centres = learned_weights(scores, column, correlations.shares[bands])
     weights[bands], centre[bands] = learned[:, 0], centres[:, 0]
-    return combined(scores, learned, centres)[:, 0], weights, centre
+    total = combined(scores, learned, centres)[:, 0]
+    bar = fit_bar(total[: correlations.tested], total[correlations.tested :], members)
+    return bar, bar.standardised(total[: correlations.tested]), weights, centre
 
 
 def _settle(
@@ -398,9 +422,7 @@ def _settle(
     least: int,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     for _ in range(FINAL_ROUNDS):
-        scores, _, _ = _tested(correlations, members, bands)
-        bar = fit_bar(scores[: correlations.tested], scores[correlations.tested :], members)
-        z = bar.standardised(scores[: correlations.tested])
+        bar, z, _, _ = _tested(correlations, members, bands)
         chosen = (z > bar.threshold) & correlations.counted
         if chosen.sum() < least or (chosen == members).all():
             break

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from noisescope_core.correlation import half_plane_weights
 from noisescope_core.residual import mixed
 
 PLANES = ("grey", "R - G", "B - G")
@@ -111,9 +112,8 @@ def layout(height: int, width: int) -> Layout:
     ring[(rows % (height / GRID) == 0) & (columns % (width / GRID) == 0)] = len(RINGS)
     order = np.argsort(ring.ravel(), kind="stable")
     cuts = 2 * np.searchsorted(ring.ravel()[order], np.arange(_PER_PLANE + 1))
-    weights = np.full((height, width // 2 + 1), np.sqrt(2), np.float32)
-    weights[:, [0, -1]] = 1
-    return Layout((height, width), order, cuts, weights.ravel()[order])
+    weights = np.sqrt(half_plane_weights(width)).astype(np.float32)
+    return Layout((height, width), order, cuts, np.tile(weights, height)[order])
 
 
 def central(stack: NDArray[Any], side: int) -> NDArray[Any]:

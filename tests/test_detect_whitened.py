@@ -21,6 +21,14 @@ pytest.importorskip("pyspark")
 SETTINGS = (*[s for s in SMALL if s.startswith("spark.")], "method=whitened")
 
 
+def photographs(folder, seed, count):
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    for k in range(count):
+        save(folder / f"{k}.png", picture(rng))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def run(spark, dump, tmp_path_factory):
     out = tmp_path_factory.mktemp("whitened")
@@ -100,11 +108,7 @@ def test_partitions_blocks_and_names_change_no_verdict(run, dump, spark, tmp_pat
 
 
 def test_nothing_in_common_flags_nothing(spark, dump, tmp_path):
-    images = tmp_path / "images"
-    images.mkdir()
-    rng = np.random.default_rng(11)
-    for k in range(40):
-        save(images / f"{k}.png", picture(rng))
+    images = photographs(tmp_path / "images", 11, 40)
     config = load_config(None, SETTINGS)
     summary = run_detect(spark, config, images, dump.reference, tmp_path / "out")
     rows = verdicts_of(tmp_path / "out")
@@ -113,11 +117,7 @@ def test_nothing_in_common_flags_nothing(spark, dump, tmp_path):
 
 
 def test_copies_share_a_verdict_and_found_nothing_by_themselves(spark, dump, tmp_path):
-    images = tmp_path / "images"
-    images.mkdir()
-    rng = np.random.default_rng(12)
-    for k in range(30):
-        save(images / f"{k}.png", picture(rng))
+    images = photographs(tmp_path / "images", 12, 30)
     pixels = cv2.imread(str(images / "0.png"))
     for quality in range(86, 98):
         cv2.imwrite(str(images / f"copy{quality}.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])

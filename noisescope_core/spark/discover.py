@@ -6,12 +6,11 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.discovery import SharedPattern, discover, prepare
-from noisescope_core.duplicates import first_of_group
+from noisescope_core.discovery import SharedPattern, discover, prepare_counted
 from noisescope_core.evidence import gather
 from noisescope_core.fingerprint import fingerprint_id
 from noisescope_core.spark.bands import Searched, gathered, searched_sizes
@@ -50,21 +49,14 @@ def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> lis
     correlations = gathered(run, searched)
     sketches = np.concatenate(
         [
-            _sketches(run, images)[:count]
+            _sketches(run, images, count)
             for images, count in (
                 (searched.tested, searched.images), (searched.known, searched.reference)
             )
         ]
     )  # fmt: skip
-    rows = np.arange(searched.rows)
-    counted = first_of_group(sketches, correlations.sum(0) / len(PLANES)) == rows
-    reference = rows[searched.images :][counted[searched.images :]]
-    # Hashes sort the images, so the halves are drawn at random.
-    searching, held_out = np.array_split(reference, 2)
-    prepared = prepare(
-        correlations, searched.images, searching, held_out, searched.bins.shares(),
-        counted[: searched.images],
-    )  # fmt: skip
+    # Hashes sort the images, so their order says nothing of them.
+    prepared = prepare_counted(correlations, sketches, searched.images, searched.bins.shares())
     del correlations
     return discover(
         prepared,
@@ -77,16 +69,10 @@ def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> lis
     )
 
 
-def _sketches(run: Run, images: ImageSet) -> NDArray[np.uint8]:
-    rows = (
-        run.read(images.table)
-        .where((F.col("width") == images.width) & (F.col("height") == images.height))
-        .where("status = 'scored'")
-        .select("image_id", "sketch")
-        .collect()
-    )
-    known = {row.image_id: row.sketch for row in rows}
-    return np.stack([np.frombuffer(known[image_id], np.uint8) for image_id in images.ids])
+def _sketches(run: Run, images: ImageSet, count: int) -> NDArray[np.uint8]:
+    numbers = pa.table({"number": pa.array(range(count), pa.int64())})
+    rows = sorted(images.residuals(run, numbers, "sketch").collect())
+    return np.stack([np.frombuffer(row.sketch, np.uint8) for row in rows])
 
 
 def _fingerprints(

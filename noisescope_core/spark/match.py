@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 
 from noisescope_core.confidence import Bar
 from noisescope_core.detection import Fingerprint, match
-from noisescope_core.spark.session import one_task
 from noisescope_core.whitening import PLANES, compared
 
 Size = tuple[int, int]
 
+Scored = tuple[float, float | None, float | None, str]
+"""Score, threshold, confidence and fingerprint."""
 
-def matcher(
-    by_size: dict[Size, list[Any]], side: int
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Make the function that scores batches of images, from the fingerprints' rows by size.
+Test = Callable[[str, Size, pa.Buffer], Scored]
+"""Given an image's id, size and residual as stored."""
+
+
+def match_test(by_size: dict[Size, list[Any]], side: int) -> Test:
+    """Make the test of images against the fingerprints of their size, from the rows of these.
 
     `side` is that of the centre that is compared.
     """
@@ -28,28 +31,12 @@ def matcher(
         size: [_fingerprint(row, side) for row in rows] for size, rows in by_size.items()
     }
 
-    def match_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with one_task():
-            for batch in batches:
-                rows = []
-                columns = [
-                    batch.column(name) for name in ("image_id", "width", "height", "residual")
-                ]
-                for image_id, width, height, cell in zip(*columns, strict=True):
-                    known = fingerprints[width.as_py(), height.as_py()]
-                    feature: NDArray[np.float16] = np.frombuffer(cell.as_buffer(), np.float16)
-                    bins = compared(height.as_py(), width.as_py(), side)
-                    rows.append(match(feature, image_id.as_py(), known, bins))
-                kept = batch.select(["role", "path", "image_id", "width", "height"])
-                for name, values in zip(
-                    ("score", "threshold", "confidence", "fingerprint_id"),
-                    zip(*rows, strict=True),
-                    strict=True,
-                ):
-                    kept = kept.append_column(name, pa.array(values))
-                yield kept
+    def test(image_id: str, size: Size, cell: pa.Buffer) -> Scored:
+        width, height = size
+        feature: NDArray[np.float16] = np.frombuffer(cell, np.float16)
+        return match(feature, image_id, fingerprints[size], compared(height, width, side))
 
-    return match_batches
+    return test
 
 
 def _fingerprint(row: Any, side: int) -> Fingerprint:

@@ -13,12 +13,19 @@ from noisescope_core.config import Config
 from noisescope_core.correlation import Spectra, spectra
 from noisescope_core.detection import detection_threshold, score_images
 from noisescope_core.spark.extract import TABLES
-from noisescope_core.spark.match import matcher
+from noisescope_core.spark.match import Scored, Size, Test, match_test
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.tables import SCHEMAS, Run
 
-Size = tuple[int, int]
+_SCORED = pa.schema(
+    [
+        ("score", pa.float64()),
+        ("threshold", pa.float64()),
+        ("confidence", pa.float64()),
+        ("fingerprint_id", pa.string()),
+    ]
+)
 
 
 def score(run: Run, config: Config, progress: Progress) -> None:
@@ -42,18 +49,36 @@ def score(run: Run, config: Config, progress: Progress) -> None:
         for role, table in TABLES.items()
     )
     residuals = images.unionByName(reference)
-    scorer = (
-        _scorer(by_size) if config.method == "paper" else matcher(by_size, config.whitening.side)
-    )
+    paper = config.method == "paper"
+    test = _pce_test(by_size) if paper else match_test(by_size, config.whitening.side)
     with progress.stage("score", residuals.count(), "images") as stage:
-        run.write("scores", residuals.mapInArrow(scorer, SCHEMAS["scores"]))
+        run.write("scores", residuals.mapInArrow(_scorer(test), SCHEMAS["scores"]))
         _write_verdicts(run, config)
         stage.done(f"generators' fingerprints: {len(found)}")
 
 
-def _scorer(
-    by_size: dict[Size, list[Any]],
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _scorer(test: Test) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with one_task():
+            for batch in batches:
+                columns = [
+                    batch.column(name) for name in ("image_id", "width", "height", "residual")
+                ]
+                rows = [
+                    test(image_id.as_py(), (width.as_py(), height.as_py()), cell.as_buffer())
+                    for image_id, width, height, cell in zip(*columns, strict=True)
+                ]
+                kept = batch.select(["role", "path", "image_id", "width", "height"])
+                for k, field in enumerate(_SCORED):
+                    values = pa.array([row[k] for row in rows], field.type)
+                    kept = kept.append_column(field.name, values)
+                yield kept
+
+    return score_batches
+
+
+def _pce_test(by_size: dict[Size, list[Any]]) -> Test:
+    """Make the paper's test: the largest PCE; the threshold needs all reference images first."""
     fingerprints: dict[Size, tuple[Spectra, list[str]]] = {}
     for size, rows in by_size.items():
         pixels = [np.frombuffer(row.pixels, np.float32).reshape(size[::-1]) for row in rows]
@@ -62,31 +87,13 @@ def _scorer(
             [row.fingerprint_id for row in rows],
         )
 
-    def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with one_task():
-            for batch in batches:
-                scores, best = [], []
-                for width, height, cell in zip(
-                    *[batch.column(name) for name in ("width", "height", "residual")], strict=True
-                ):
-                    known, ids = fingerprints[width.as_py(), height.as_py()]
-                    residual = np.frombuffer(cell.as_buffer(), np.float32).reshape(known.shape)
-                    value, row = score_images(residual[None], known)
-                    scores.append(value[0])
-                    best.append(ids[row[0]])
-                kept = batch.select(["role", "path", "image_id", "width", "height"])
-                unknown = pa.nulls(len(best), pa.float64())
-                for name, values in (
-                    ("score", pa.array(scores, pa.float64())),
-                    # Known when all reference images are scored.
-                    ("threshold", unknown),
-                    ("confidence", unknown),
-                    ("fingerprint_id", pa.array(best, pa.string())),
-                ):
-                    kept = kept.append_column(name, values)
-                yield kept
+    def test(image_id: str, size: Size, cell: pa.Buffer) -> Scored:
+        known, ids = fingerprints[size]
+        residual = np.frombuffer(cell, np.float32).reshape(known.shape)
+        value, row = score_images(residual[None], known)
+        return float(value[0]), None, None, ids[row[0]]
 
-    return score_batches
+    return test
 
 
 def _write_verdicts(run: Run, config: Config) -> None:

@@ -37,26 +37,28 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def residuals(self, run: Run, numbers: pa.Table) -> DataFrame:
+    def residuals(self, run: Run, numbers: pa.Table, column: str = "residual") -> DataFrame:
         """Join this set's residuals with what is known of them by number.
 
         Parameters
         ----------
         numbers : pa.Table
-            Column `number` and any others, none of them called `path` or `residual`.
+            Column `number` and any others, none of them called `path` or `column`.
+        column : str
+            What to join: `residual` or `sketch`.
 
         Returns
         -------
         DataFrame
-            The columns of `numbers` and `residual`.
+            The columns of `numbers` and `column`.
         """
         paths = pa.array(self.paths, pa.string()).take(numbers["number"].combine_chunks())
         lookup = run.spark.createDataFrame(numbers.append_column("path", paths))
         pixels = run.read(self.table).where(
             (F.col("width") == self.width) & (F.col("height") == self.height)
         )
-        joined = pixels.select("path", "residual").join(F.broadcast(lookup), "path")
-        return joined.select(*numbers.column_names, "residual")
+        joined = pixels.select("path", column).join(F.broadcast(lookup), "path")
+        return joined.select(*numbers.column_names, column)
 
 
 def image_sets(run: Run, table: str) -> dict[tuple[int, int], ImageSet]:
