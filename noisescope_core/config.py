@@ -62,6 +62,9 @@ class Detection(_Section):
     """Image detector."""
 
     percentile: float = Field(99.5, gt=0, le=100, description="percentile of reference scores")
+    alignments: Literal["all", "own"] = Field(
+        "all", description="where on a fingerprint the whitened method looks for an image"
+    )
 
 
 class Whitening(_Section):

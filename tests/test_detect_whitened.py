@@ -153,3 +153,34 @@ def test_more_images_than_are_searched_are_all_tested(spark, dump, tmp_path):
     assert summary["sizes"][0]["pairs"] == 110 * 109 // 2
     rows = verdicts_of(tmp_path / "out")
     assert {name for name, row in rows.items() if row["is_fake"]} == dump.fakes
+
+
+def test_crops_are_found_on_the_fingerprint_of_another_size(spark, dump, tmp_path):
+    images = tmp_path / "images"
+    shutil.copytree(dump.images, images)
+    fake, real = (sorted(set(os.listdir(images)) & dump.fakes), sorted(os.listdir(images)))
+    real = [name for name in real if name not in dump.fakes]
+    for kind, names in (("fake", fake[:4]), ("real", real[:4])):
+        for name in names:
+            pixels = cv2.imread(str(images / name))
+            cv2.imwrite(str(images / f"{kind}-crop-{name}"), pixels[5:61, 3:59])
+    shifted = cv2.imread(str(images / fake[5]))
+    cv2.imwrite(str(images / "shifted.png"), np.roll(shifted, (-8, -16), (0, 1)))
+    config = load_config(None, [*SETTINGS, "decode.min_side=32"])
+    summary = run_detect(spark, config, images, dump.reference, tmp_path / "out")
+    rows = verdicts_of(tmp_path / "out")
+    assert len(rows) == 69
+    for name, row in rows.items():
+        if name.startswith("fake-crop"):
+            assert row["status"] == "scored" and row["is_fake"]
+            assert (row["shift_x"], row["shift_y"]) == (3, 5)
+            assert row["reason"] is None and row["confidence"] > 0.9
+        elif name.startswith("real-crop"):
+            assert row["status"] == "unscored" and "too few images" in row["reason"]
+            assert row["score"] is None and row["fingerprint_id"] is None
+    assert (rows["shifted.png"]["shift_x"], rows["shifted.png"]["shift_y"]) == (16, 8)
+    assert summary["counts"]["elsewhere"] == 5
+    config = load_config(None, [*SETTINGS, "decode.min_side=32", "detection.alignments=own"])
+    run_detect(spark, config, images, dump.reference, tmp_path / "own")
+    own = verdicts_of(tmp_path / "own")
+    assert {name for name, row in own.items() if row["is_fake"]} == dump.fakes

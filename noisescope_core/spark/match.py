@@ -3,38 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from noisescope_core.alignment import Pattern, pattern_of, search
 from noisescope_core.confidence import Bar
+from noisescope_core.config import Config
 from noisescope_core.detection import Fingerprint, match
 from noisescope_core.whitening import PLANES, compared
 
 Size = tuple[int, int]
 
-Scored = tuple[float, float | None, float | None, str]
-"""Score, threshold, confidence and fingerprint."""
+
+@dataclass(frozen=True)
+class Scored:
+    """What the test of an image says; None where its method does not."""
+
+    score: float
+    fingerprint_id: str
+    threshold: float | None = None
+    confidence: float | None = None
+    shift_x: int | None = None
+    shift_y: int | None = None
+
 
 Test = Callable[[str, Size, pa.Buffer], Scored]
 """Given an image's id, size and residual as stored."""
 
 
-def match_test(by_size: dict[Size, list[Any]], side: int) -> Test:
-    """Make the test of images against the fingerprints of their size, from the rows of these.
+def match_test(by_size: dict[Size, list[Any]], config: Config) -> Test:
+    """Make the test of images against the fingerprints, from the rows of these.
 
-    `side` is that of the centre that is compared.
+    Images are tested in place against the fingerprints of their own size, and where that finds
+    nothing at all alignments against all fingerprints.
     """
-    fingerprints = {
-        size: [_fingerprint(row, side) for row in rows] for size, rows in by_size.items()
-    }
+    side = config.whitening.side
+    fingerprints: dict[Size, list[Fingerprint]] = {}
+    patterns: list[Pattern] = []
+    for size, rows in by_size.items():
+        fingerprints[size] = [_fingerprint(row, side) for row in rows]
+        if config.detection.alignments == "all":
+            patterns += [
+                pattern_of(known.fingerprint_id, size, known.mean, known.weights, side)
+                for known in fingerprints[size]
+            ]
 
     def test(image_id: str, size: Size, cell: pa.Buffer) -> Scored:
         width, height = size
         feature: NDArray[np.float16] = np.frombuffer(cell, np.float16)
-        return match(feature, image_id, fingerprints[size], compared(height, width, side))
+        in_place = None
+        if size in fingerprints:
+            bins = compared(height, width, side)
+            score, threshold, confidence, name = match(feature, image_id, fingerprints[size], bins)
+            in_place = Scored(score, name, threshold, confidence)
+            if score > threshold or not patterns:
+                return in_place
+        found = search(feature, size, patterns, side)
+        if in_place and found.pce <= found.threshold:
+            return in_place
+        return Scored(
+            found.pce, found.fingerprint_id, found.threshold, found.confidence, *found.shift
+        )
 
     return test
 

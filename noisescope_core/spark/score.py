@@ -24,6 +24,8 @@ _SCORED = pa.schema(
         ("threshold", pa.float64()),
         ("confidence", pa.float64()),
         ("fingerprint_id", pa.string()),
+        ("shift_x", pa.int32()),
+        ("shift_y", pa.int32()),
     ]
 )
 
@@ -39,7 +41,9 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     by_size: dict[Size, list[Any]] = {}
     for row in found:
         by_size.setdefault((row.width, row.height), []).append(row)
-    matching = F.lit(False)
+    paper = config.method == "paper"
+    everywhere = not paper and config.detection.alignments == "all"
+    matching = F.lit(everywhere and bool(found))
     for width, height in by_size:
         matching |= (F.col("width") == width) & (F.col("height") == height)
     images, reference = (
@@ -49,8 +53,7 @@ def score(run: Run, config: Config, progress: Progress) -> None:
         for role, table in TABLES.items()
     )
     residuals = images.unionByName(reference)
-    paper = config.method == "paper"
-    test = _pce_test(by_size) if paper else match_test(by_size, config.whitening.side)
+    test = _pce_test(by_size) if paper else match_test(by_size, config)
     with progress.stage("score", residuals.count(), "images") as stage:
         run.write("scores", residuals.mapInArrow(_scorer(test), SCHEMAS["scores"]))
         _write_verdicts(run, config)
@@ -69,8 +72,8 @@ def _scorer(test: Test) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.Reco
                     for image_id, width, height, cell in zip(*columns, strict=True)
                 ]
                 kept = batch.select(["role", "path", "image_id", "width", "height"])
-                for k, field in enumerate(_SCORED):
-                    values = pa.array([row[k] for row in rows], field.type)
+                for field in _SCORED:
+                    values = pa.array([getattr(row, field.name) for row in rows], field.type)
                     kept = kept.append_column(field.name, values)
                 yield kept
 
@@ -91,7 +94,7 @@ def _pce_test(by_size: dict[Size, list[Any]]) -> Test:
         known, ids = fingerprints[size]
         residual = np.frombuffer(cell, np.float32).reshape(known.shape)
         value, row = score_images(residual[None], known)
-        return float(value[0]), None, None, ids[row[0]]
+        return Scored(float(value[0]), ids[row[0]])
 
     return test
 
@@ -120,9 +123,11 @@ def _write_verdicts(run: Run, config: Config) -> None:
         run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
     )
     images = run.read("residuals").drop("residual", "thumbnail")
+    # A size that cannot be decided by itself may lie on another size's fingerprint.
+    found = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
     status = (
         F.when(F.col("status").isNull(), "quarantined")
-        .when((F.col("status") == "scored") & F.col("undecided").isNotNull(), "unscored")
+        .when((F.col("status") == "scored") & F.col("undecided").isNotNull() & ~found, "unscored")
         .otherwise(F.col("status"))
     )
     unread = F.when(
@@ -132,22 +137,20 @@ def _write_verdicts(run: Run, config: Config) -> None:
         ),
     )
     is_scored = F.col("status") == "scored"
-    fake = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
+    of_scored = ("score", "threshold", "confidence")
+    of_fake = ("fingerprint_id", "shift_x", "shift_y")
     verdicts = (
         listed.join(images, "path", "left")
         .join(F.broadcast(sizes), ["width", "height"], "left")
         .join(
-            scores.where("role = 'image'").select(
-                "path", "score", "threshold", "confidence", "fingerprint_id"
-            ),
-            "path",
-            "left",
+            scores.where("role = 'image'").select("path", *_SCORED.names), "path", "left"
         )
-        .withColumn("reason", F.coalesce("reason", unread, "undecided"))
+        .withColumn("threshold", F.coalesce("threshold", "calibrated"))
         .withColumn("status", status)
-        .withColumn("threshold", F.when(is_scored, F.coalesce("threshold", "calibrated")))
-        .withColumn("is_fake", F.when(is_scored, fake))
-        .withColumn("fingerprint_id", F.when(F.col("is_fake"), F.col("fingerprint_id")))
+        .withColumn("reason", F.coalesce("reason", unread, F.when(~is_scored, F.col("undecided"))))
+        .withColumn("is_fake", F.when(is_scored, found))
+        .withColumns({name: F.when(is_scored, F.col(name)) for name in of_scored})
+        .withColumns({name: F.when(F.col("is_fake"), F.col(name)) for name in of_fake})
         .orderBy("path")
     )
     run.write("verdicts", verdicts)

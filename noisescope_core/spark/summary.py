@@ -28,6 +28,7 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
             ],
             F.count(F.when(F.col("is_fake"), 1)).alias("fake"),
             F.count(F.when(~F.col("is_fake"), 1)).alias("real"),
+            F.count("shift_x").alias("elsewhere"),
         )
         .collect()[0]
         .asDict()
@@ -184,10 +185,11 @@ def report(run: Run, config: Config, summary: Mapping[str, Any]) -> str:
 
 
 def _score_distributions(run: Run, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Gather the scores of each size; of each fingerprint where each has its own threshold."""
+    """Gather the scores in place of each size; of each fingerprint if it has its own threshold."""
     paper = summary["method"] == "paper"
     groups: dict[tuple[Any, ...], dict[str, list[float]]] = {}
-    for row in run.read("scores").drop("path", "image_id").collect():
+    in_place = run.read("scores").where("shift_x is null")
+    for row in in_place.drop("path", "image_id").collect():
         group = (row.width, row.height, None if paper else row.fingerprint_id, row.threshold)
         groups.setdefault(group, {"image": [], "reference": []})[row.role].append(row.score)
     thresholds = {(size["width"], size["height"]): size["threshold"] for size in summary["sizes"]}

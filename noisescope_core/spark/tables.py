@@ -42,11 +42,11 @@ SCHEMAS = {
         whitened binary""",
     "scores": """
         role string, path string, image_id string, width int, height int, score double,
-        threshold double, confidence double, fingerprint_id string""",
+        threshold double, confidence double, fingerprint_id string, shift_x int, shift_y int""",
     "verdicts": """
         path string, image_id string, width int, height int, status string, reason string,
         score double, threshold double, is_fake boolean, fingerprint_id string,
-        confidence double""",
+        confidence double, shift_x int, shift_y int""",
 }
 
 

@@ -1,0 +1,191 @@
+"""Fingerprints matched at other alignments and sizes, by the search over shifts that PCE allows.
+
+A crop of a generated image no longer lies on its fingerprint, but somewhere on it. The image's
+whitened planes are correlated with the fingerprint at all shifts at once, its bands weighed as for
+a match in place, grid and lines left out of both. JPEG makes shifts that lie alike on the grid of
+blocks correlate more widely than others, so a peak squared is held against the mean square of
+shifts that lie as it does, which is what PCE does with all of them (paper, section 3.2). For an
+unrelated image it is the largest of so many squared normal numbers. So the price is known
+beforehand: `FALSE_ALARMS` an image, half of it spent on shifts by multiples of 8 (crops on block
+borders), half on all shifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+from scipy.special import expit
+from scipy.stats import norm
+
+from noisescope_core.correlation import HOLE
+from noisescope_core.whitening import OFF_GRID, compared, spatial
+
+FALSE_ALARMS = 1e-4
+"""Share of unrelated images that pass at some shift of some fingerprint."""
+
+BLOCK = 8
+CLIP = 3.0
+"""A plane's bins are cut at so many times their median: what repeats in a picture has a few large."""
+
+CARRYING = 0.01
+"""Share of images taken to carry a fingerprint elsewhere, for the confidence."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A fingerprint ready for the search.
+
+    Attributes
+    ----------
+    fingerprint_id : str
+    size : (width, height) of its images
+    pixels : (3, H, W) float32, its mean planes weighed by band, without grid and lines
+    origin : (top, left) of these in the image
+    """
+
+    fingerprint_id: str
+    size: tuple[int, int]
+    pixels: NDArray[np.float32]
+    origin: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best match of an image at another alignment.
+
+    Attributes
+    ----------
+    pce : of the peak
+    threshold : PCE that an unrelated image passes as rarely as `FALSE_ALARMS` says
+    confidence : probability, 0..1
+    fingerprint_id : str
+    shift : (x, y) in pixels; the image's pixel (u, v) lies at (u + x, v + y) of the fingerprint
+    """
+
+    pce: float
+    threshold: float
+    confidence: float
+    fingerprint_id: str
+    shift: tuple[int, int]
+
+
+def pattern_of(
+    fingerprint_id: str,
+    size: tuple[int, int],
+    mean: NDArray[np.float32],
+    weights: NDArray[np.float64],
+    side: int,
+) -> Pattern:
+    """Weigh a fingerprint's bands and turn it back into pixels.
+
+    Parameters
+    ----------
+    size : (width, height) of the images
+    mean : (3, V) float, mean of the members' whitened planes
+    weights : (33,) float, of the bands
+    side : of the centre that is compared, pixels
+    """
+    width, height = size
+    bins = compared(height, width, side)
+    weighed = np.zeros_like(mean, np.float32)
+    for (plane, part), weight in zip(bins.slices(), np.where(OFF_GRID, weights, 0), strict=True):
+        weighed[plane, part] = mean[plane, part] * np.float32(weight)
+    pixels = np.stack([spatial(plane, bins) for plane in weighed])
+    pixels /= np.float32(np.sqrt(np.square(pixels).mean()) + 1e-30)
+    return Pattern(fingerprint_id, size, pixels, _origin(size, side))
+
+
+def search(
+    feature: NDArray[Any], size: tuple[int, int], patterns: Sequence[Pattern], side: int
+) -> Found:
+    """Search an image at all shifts for every fingerprint.
+
+    Parameters
+    ----------
+    feature : (3 * V,) float, from `whitening.whitened_planes`
+    size : (width, height) of the image
+    patterns : at least one
+        Of a fingerprint of the image's own size, the neighbourhood of shift 0 is left to the
+        match in place.
+    side : of the centre that is compared, pixels
+
+    Returns
+    -------
+    Found
+        Of the fingerprint and shift that are furthest above, or least below, their threshold.
+    """
+    bins = compared(size[1], size[0], side)
+    values = np.array(feature, np.float32).reshape(-1, bins.values)
+    for (plane, part), kept in zip(bins.slices(), OFF_GRID, strict=True):
+        if not kept:
+            values[plane, part] = 0
+    planes = np.stack([spatial(plane, bins) for plane in values])
+    top, left = _origin(size, side)
+    spectra: dict[tuple[int, ...], NDArray[np.complex64]] = {}
+    found = []
+    for pattern in patterns:
+        shape = tuple(np.maximum(bins.shape, pattern.pixels.shape[1:]).tolist())
+        if shape not in spectra:
+            spectra[shape] = _clipped(np.conj(fft.rfft2(planes, s=shape)))
+        product = (spectra[shape] * fft.rfft2(pattern.pixels, s=shape)).sum(0)
+        surface = fft.irfft2(product, s=shape)
+        surface = _standardised(surface)
+        if pattern.size == size:
+            surface[_hole((0, 0), shape)] = 0
+        # Shifts are counted between what is compared; images' own corners lie elsewhere.
+        offset = (pattern.origin[0] - top, pattern.origin[1] - left)
+        for step in (BLOCK, 1):
+            pce, peak, shifts = _peak(surface, offset, step)
+            trials = shifts * len(patterns)
+            threshold = float(norm.isf(FALSE_ALARMS / 2 / trials)) ** 2
+            chance = norm.logsf(np.sqrt(max(pce, 0.0))) + np.log(trials)
+            y, x = (
+                (k + length // 2) % length - length // 2 + start
+                for k, length, start in zip(peak, shape, offset, strict=True)
+            )
+            confidence = float(expit(np.log(CARRYING) - chance))
+            found.append(Found(pce, threshold, confidence, pattern.fingerprint_id, (x, y)))
+    return max(found, key=lambda match: match.pce / match.threshold)
+
+
+def _clipped(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    magnitude = np.abs(spectra)
+    limit = CLIP * np.median(magnitude, axis=(1, 2), keepdims=True)
+    return np.asarray(spectra * np.minimum(1, limit / (magnitude + 1e-30)), np.complex64)
+
+
+def _origin(size: tuple[int, int], side: int) -> tuple[int, int]:
+    return max(0, (size[1] - side) // 2), max(0, (size[0] - side) // 2)
+
+
+def _hole(centre: tuple[int, int], shape: tuple[int, ...]) -> tuple[NDArray[np.int64], ...]:
+    around = np.arange(HOLE) - HOLE // 2
+    return np.ix_(*((middle + around) % side for middle, side in zip(centre, shape, strict=True)))
+
+
+def _peak(
+    surface: NDArray[np.float32], offset: tuple[int, int], step: int
+) -> tuple[float, tuple[int, int], int]:
+    """Find the PCE of the highest peak at shifts by multiples of `step`, where, and of how many."""
+    starts = [-start % step for start in offset]
+    part = surface[starts[0] :: step, starts[1] :: step]
+    row, column = np.unravel_index(int(part.argmax()), part.shape)
+    peak = int(row) * step + starts[0], int(column) * step + starts[1]
+    height = float(surface[peak])
+    return height * abs(height), peak, part.size
+
+
+def _standardised(surface: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Divide shifts by their spread, among those that lie alike on the grid of blocks."""
+    rows, columns = (side // BLOCK for side in surface.shape)
+    alike = surface.reshape(rows, BLOCK, columns, BLOCK)
+    energy = np.square(alike)
+    # The peak must not count against itself.
+    energy = np.minimum(energy, 9 * energy.mean((0, 2), keepdims=True))
+    standardised = alike / np.sqrt(energy.mean((0, 2), keepdims=True) + 1e-30)
+    return np.asarray(standardised.reshape(surface.shape), np.float32)
