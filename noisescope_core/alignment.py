@@ -30,7 +30,7 @@ FALSE_ALARMS = 1e-4
 
 BLOCK = 8
 CLIP = 3.0
-"""A plane's bins are cut at so many times their median: what repeats in a picture has a few large."""
+"""Bins are cut at so many times their median: what repeats in a picture has a few large ones."""
 
 CARRYING = 0.01
 """Share of images taken to carry a fingerprint elsewhere, for the confidence."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import EXTRASAMPLES, TiffImageFile
+
+from noisescope_core.compression import Compression, compression_of
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -29,12 +31,44 @@ class Decoded:
     width, height : int, in pixels, 0 where the header could not be read
     reason : str or None
         Why the file is set aside, in one line.
+    compression : of the file, None where the header could not be read
     """
 
     pixels: NDArray[np.uint8] | None
     width: int = 0
     height: int = 0
     reason: str | None = None
+    compression: Compression | None = None
+
+
+def read_header(data: bytes, max_pixels: int, max_bytes: int) -> tuple[Decoded, dict[int, Any]]:
+    """Read what a file says of itself: `decode` without pixels, and the tags of a TIFF."""
+    if not data:
+        return Decoded(None, reason="empty file (zero bytes)"), {}
+    if len(data) > max_bytes:
+        return Decoded(None, reason=f"file of {len(data):,} bytes, limit {max_bytes:,}"), {}
+    try:
+        with warnings.catch_warnings():
+            # Pillow's own warning about large images: the limit below is the one that counts.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as header:
+                width, height = header.size
+                # What a camera appends to its JPEG (a depth map, a gain map) is not an animation.
+                frames = 1 if header.format == "MPO" else getattr(header, "n_frames", 1)
+                tiff = dict(header.tag_v2) if isinstance(header, TiffImageFile) else {}
+                compression = compression_of(header)
+    except UnidentifiedImageError:
+        return Decoded(None, reason="not an image, or of a format that is not supported"), {}
+    except Image.DecompressionBombError:
+        return Decoded(None, reason=f"too many pixels to decode, limit {max_pixels:,}"), {}
+    except Exception as error:  # Pillow's readers raise whatever a broken header makes them.
+        return Decoded(None, reason=f"broken image header ({type(error).__name__})"), {}
+    reason = None
+    if width * height > max_pixels:
+        reason = f"{width:,} x {height:,} pixels are too many to decode, limit {max_pixels:,}"
+    elif frames > 1:
+        reason = f"animation of {frames} frames, not one image"
+    return Decoded(None, width, height, reason, compression), tiff
 
 
 def decode(data: bytes, max_pixels: int = 33_554_432, max_bytes: int = 104_857_600) -> Decoded:
@@ -50,30 +84,9 @@ def decode(data: bytes, max_pixels: int = 33_554_432, max_bytes: int = 104_857_6
     max_pixels, max_bytes : int
         Larger images and files are set aside before any pixel is decoded.
     """
-    if not data:
-        return Decoded(None, reason="empty file (zero bytes)")
-    if len(data) > max_bytes:
-        return Decoded(None, reason=f"file of {len(data):,} bytes, limit {max_bytes:,}")
-    try:
-        with warnings.catch_warnings():
-            # Pillow's own warning about large images: the limit below is the one that counts.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as header:
-                width, height = header.size
-                # What a camera appends to its JPEG (a depth map, a gain map) is not an animation.
-                frames = 1 if header.format == "MPO" else getattr(header, "n_frames", 1)
-                tiff = dict(header.tag_v2) if isinstance(header, TiffImageFile) else {}
-    except UnidentifiedImageError:
-        return Decoded(None, reason="not an image, or of a format that is not supported")
-    except Image.DecompressionBombError:
-        return Decoded(None, reason=f"too many pixels to decode, limit {max_pixels:,}")
-    except Exception as error:  # Pillow's readers raise whatever a broken header makes them.
-        return Decoded(None, reason=f"broken image header ({type(error).__name__})")
-    if width * height > max_pixels:
-        reason = f"{width:,} x {height:,} pixels are too many to decode, limit {max_pixels:,}"
-        return Decoded(None, width, height, reason)
-    if frames > 1:
-        return Decoded(None, width, height, f"animation of {frames} frames, not one image")
+    header, tiff = read_header(data, max_pixels, max_bytes)
+    if header.reason:
+        return header
     try:
         pixels = cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
@@ -81,15 +94,16 @@ def decode(data: bytes, max_pixels: int = 33_554_432, max_bytes: int = 104_857_6
     except cv2.error:
         pixels = None
     if pixels is None:
-        return Decoded(None, width, height, "truncated or corrupt image data")
+        return replace(header, reason="truncated or corrupt image data")
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     if tiff:
         try:
             pixels = _tiff_as_stored(pixels, data, tiff)
         except Exception:  # The second reader may refuse what the first let pass.
-            return Decoded(None, width, height, "truncated or corrupt image data")
-    return Decoded(pixels.astype(np.uint8, copy=False), pixels.shape[1], pixels.shape[0])
+            return replace(header, reason="truncated or corrupt image data")
+    height, width = pixels.shape[:2]
+    return replace(header, pixels=pixels.astype(np.uint8, copy=False), width=width, height=height)
 
 
 def _tiff_as_stored(

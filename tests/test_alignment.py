@@ -27,7 +27,7 @@ def noise(rng, height, width):
     return rng.normal(0, 1, (3, height, width))
 
 
-@pytest.mark.parametrize("top, left", [(16, 24), (5, 11)])
+@pytest.mark.parametrize(("top", "left"), [(16, 24), (5, 11)])
 def test_a_crop_is_found_where_it_lies(carried, known, top, left):
     rng = np.random.default_rng(2)
     crop = 0.35 * carried[:, top : top + 96, left : left + 112] + noise(rng, 96, 112)

@@ -184,3 +184,28 @@ def test_crops_are_found_on_the_fingerprint_of_another_size(spark, dump, tmp_pat
     run_detect(spark, config, images, dump.reference, tmp_path / "own")
     own = verdicts_of(tmp_path / "own")
     assert {name for name, row in own.items() if row["is_fake"]} == dump.fakes
+
+
+def test_the_reference_is_made_like_the_test_set(spark, dump, tmp_path):
+    images, reference = tmp_path / "images", tmp_path / "reference"
+    images.mkdir()
+    reference.mkdir()
+    rng = np.random.default_rng(14)
+    pattern = rng.normal(0, 1.5, (72, 80, 1))
+    for k in range(40):
+        pixels = picture(rng, (72, 80)) + (k < 20) * pattern
+        bgr = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)[:, :, ::-1]
+        cv2.imwrite(str(images / f"{k}.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    for k in range(70):
+        save(reference / f"{k}.png", picture(rng, (120, 130)))
+    summary = run_detect(spark, load_config(None, SETTINGS), images, reference, tmp_path / "out")
+    rows = verdicts_of(tmp_path / "out")
+    assert {name for name, row in rows.items() if row["is_fake"]} == {f"{k}.jpg" for k in range(20)}
+    made = ds.dataset(tmp_path / "out" / "reference_residuals").to_table().to_pylist()
+    assert len(made) == 140
+    steps = {(row["width"], row["height"], row["prepared"], row["format"]) for row in made}
+    again = "resized to 80 x 72, saved again as JPEG 4:2:0 quality 95"
+    assert steps == {(130, 120, None, "PNG"), (80, 72, again, "PNG")}
+    assert any("resized or saved again like the tested images: 70 of 70" in warning
+               for warning in summary["warnings"])  # fmt: skip
+    assert not any("could not be used" in warning for warning in summary["warnings"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from noisescope_core.compression import Compression
 from noisescope_core.config import Config
-from noisescope_core.decode import decode, thumbnail
+from noisescope_core.decode import decode, read_header, thumbnail
 from noisescope_core.duplicates import sketch
 from noisescope_core.errors import NoiseScopeError, first_line
+from noisescope_core.reference import Header, Preparation, preparations, prepared
 from noisescope_core.residual import channel_residuals, mixed, noise_residual
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
@@ -41,9 +43,24 @@ _RESIDUALS = pa.schema(
         ("height", pa.int32()),
         ("status", pa.string()),
         ("reason", pa.string()),
+        ("format", pa.string()),
+        ("quality", pa.int32()),
+        ("quantization", pa.binary()),
+        ("prepared", pa.string()),
         ("thumbnail", pa.binary()),
         ("sketch", pa.binary()),
         ("residual", pa.binary()),
+    ]
+)
+
+_HEADERS = "image_id string, width int, height int, format string, quantization binary"
+_HEADER_COLUMNS = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("format", pa.string()),
+        ("quantization", pa.binary()),
     ]
 )
 
@@ -79,8 +96,13 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
         name = "extract" if role == "image" else "reference"
         with progress.stage(name, len(readable[role]), "images") as stage:
             content = _content(sources[role], config)
-            run.write(table, content.mapInArrow(_extractor(role, config), SCHEMAS[table]))
-            stage.done(f"{len(readable[role]):,} files, {sum(readable[role]) / 1e6:,.1f} MB")
+            changed: dict[str, list[Preparation]] = {}
+            if role == "reference" and config.method == "whitened":
+                changed = _preparations(run, content, config)
+            extractor = _extractor(role, config, changed)
+            run.write(table, content.mapInArrow(extractor, SCHEMAS[table]))
+            read = f"{len(readable[role]):,} files, {sum(readable[role]) / 1e6:,.1f} MB"
+            stage.done(read + (f", {len(changed):,} made like the test set" if changed else ""))
 
 
 def _source(spark: SparkSession, location: str) -> DataFrame:
@@ -128,8 +150,63 @@ def _content(source: DataFrame, config: Config) -> DataFrame:
     return source.where(F.col("length") <= config.decode.max_bytes).select("path", "content")
 
 
+def _preparations(run: Run, content: DataFrame, config: Config) -> dict[str, list[Preparation]]:
+    tested = (
+        run.read("residuals")
+        .where("status = 'scored'")
+        .groupBy("width", "height", "format", "quantization")
+        .agg(F.countDistinct("image_id").alias("images"))
+        .collect()
+    )
+    read = content.mapInArrow(_header_reader(config), _HEADERS).distinct().collect()
+    return preparations(
+        {
+            ((row.width, row.height), Compression(row.format, bytes(row.quantization))): row.images
+            for row in tested
+        },
+        [
+            Header(
+                row.image_id,
+                (row.width, row.height),
+                Compression(row.format, bytes(row.quantization)),
+            )
+            for row in read
+        ],
+        config.least_images(),
+        config.least_reference(),
+        config.discovery.reference,
+        config.seed,
+    )
+
+
+def _header_reader(
+    config: Config,
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    limits = config.decode.max_pixels, config.decode.max_bytes
+
+    def read_headers(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            rows = []
+            for content in batch["content"]:
+                data = content.as_py()
+                header, _ = read_header(data, *limits)
+                if header.reason is None and header.compression is not None:
+                    rows.append(
+                        {
+                            "image_id": hashlib.sha256(data).hexdigest(),
+                            "width": header.width,
+                            "height": header.height,
+                            "format": header.compression.format,
+                            "quantization": header.compression.tables,
+                        }
+                    )
+            yield pa.RecordBatch.from_pylist(rows, _HEADER_COLUMNS)
+
+    return read_headers
+
+
 def _extractor(
-    role: str, config: Config
+    role: str, config: Config, changed: Mapping[str, list[Preparation]]
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def extract_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows: list[dict[str, Any]] = []
@@ -137,38 +214,76 @@ def _extractor(
         with one_task():
             for batch in batches:
                 for path, content in zip(*batch.columns, strict=True):
-                    row = _residual_row(content.as_py(), config, role == "image")
-                    rows.append({"path": _plain(path.as_py()), **row})
-                    held += len(row.get("residual", b""))
-                    if held >= config.spark.batch_bytes:
-                        yield pa.RecordBatch.from_pylist(rows, _RESIDUALS)
-                        rows, held = [], 0
+                    for row in _residual_rows(content.as_py(), config, role == "image", changed):
+                        rows.append({"path": _plain(path.as_py()), **row})
+                        held += len(row.get("residual", b""))
+                        if held >= config.spark.batch_bytes:
+                            yield pa.RecordBatch.from_pylist(rows, _RESIDUALS)
+                            rows, held = [], 0
         if rows:
             yield pa.RecordBatch.from_pylist(rows, _RESIDUALS)
 
     return extract_batches
 
 
-def _residual_row(data: bytes, config: Config, with_thumbnail: bool) -> dict[str, Any]:
+def _residual_rows(
+    data: bytes,
+    config: Config,
+    with_thumbnail: bool,
+    changed: Mapping[str, list[Preparation]],
+) -> Iterator[dict[str, Any]]:
     row: dict[str, Any] = {"image_id": hashlib.sha256(data).hexdigest(), "status": "quarantined"}
     try:
         image = decode(data, config.decode.max_pixels, config.decode.max_bytes)
-        row |= {"width": image.width or None, "height": image.height or None}
-        if image.pixels is None:
-            return row | {"reason": image.reason}
+    except Exception as error:  # One file must not cost the run, whatever is wrong with it.
+        yield row | {"reason": _unprocessed(error)}
+        return
+    row |= {"width": image.width or None, "height": image.height or None}
+    if image.pixels is None or image.compression is None:
+        yield row | {"reason": image.reason}
+        return
+    row |= {
+        "format": image.compression.format,
+        "quality": image.compression.quality,
+        "quantization": image.compression.tables,
+    }
+    wanted = changed.get(row["image_id"], [])
+    size = image.width, image.height
+    if not any(preparation.size == size for preparation in wanted):
+        yield row | _pixels_row(image.pixels, config, with_thumbnail)
+    for preparation in wanted:
+        width, height = preparation.size
+        again = preparation.compression
+        done = [] if preparation.size == size else [f"resized to {width} x {height}"]
+        done += [] if again is None else [f"saved again as {again}"]
+        try:
+            pixels = prepared(image.pixels, row["image_id"], preparation)
+        except Exception as error:
+            yield row | {"status": "quarantined", "reason": _unprocessed(error)}
+            continue
+        made = {"width": width, "height": height, "prepared": ", ".join(done)}
+        yield row | made | _pixels_row(pixels, config, with_thumbnail)
+
+
+def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    try:
         if with_thumbnail:
-            row["thumbnail"] = thumbnail(image.pixels)
-        if min(image.pixels.shape[:2]) < config.decode.min_side:
+            row["thumbnail"] = thumbnail(pixels)
+        if min(pixels.shape[:2]) < config.decode.min_side:
             reason = f"smaller than {config.decode.min_side} pixels a side (decode.min_side)"
             return row | {"status": "unscored", "reason": reason}
-        row["sketch"] = sketch(image.pixels).tobytes()
-        residual, cell = _residual(image.pixels, config)
-    except Exception as error:  # One file must not cost the run, whatever is wrong with it.
-        reason = f"could not be processed ({type(error).__name__})"
-        return row | {"status": "quarantined", "reason": reason}
+        row["sketch"] = sketch(pixels).tobytes()
+        residual, cell = _residual(pixels, config)
+    except Exception as error:  # As above.
+        return row | {"status": "quarantined", "reason": _unprocessed(error)}
     if residual.std() < FLAT:
         return row | {"status": "unscored", "reason": "flat image, no noise residual to test"}
     return row | {"status": "scored", "residual": cell.tobytes()}
+
+
+def _unprocessed(error: Exception) -> str:
+    return f"could not be processed ({type(error).__name__})"
 
 
 def _residual(

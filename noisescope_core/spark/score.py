@@ -142,9 +142,7 @@ def _write_verdicts(run: Run, config: Config) -> None:
     verdicts = (
         listed.join(images, "path", "left")
         .join(F.broadcast(sizes), ["width", "height"], "left")
-        .join(
-            scores.where("role = 'image'").select("path", *_SCORED.names), "path", "left"
-        )
+        .join(scores.where("role = 'image'").select("path", *_SCORED.names), "path", "left")
         .withColumn("threshold", F.coalesce("threshold", "calibrated"))
         .withColumn("status", status)
         .withColumn("reason", F.coalesce("reason", unread, F.when(~is_scored, F.col("undecided"))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +11,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
+from noisescope_core.compression import Compression
 from noisescope_core.config import Config
 from noisescope_core.growth import FALSE_POSITIVES
+from noisescope_core.reference import Size, unlike
 from noisescope_core.report import render_report
 from noisescope_core.spark.tables import Run
+
+FEW = 200
+"""Reference images of one size below which a run is warned."""
 
 
 def summarise(run: Run, config: Config) -> dict[str, Any]:
@@ -108,7 +114,7 @@ def _work(run: Run, config: Config) -> DataFrame:
 def _warnings(run: Run, counts: Mapping[str, int]) -> list[str]:
     listed = run.read("files").where("role = 'reference'").count()
     reference = run.read("reference_residuals")
-    usable = reference.where("status = 'scored'").count()
+    usable = reference.where("status = 'scored'").select("path").distinct().count()
     shared = (
         run.read("residuals")
         .select("image_id")
@@ -123,11 +129,60 @@ def _warnings(run: Run, counts: Mapping[str, int]) -> list[str]:
         )
     if shared:
         warnings.append(f"Images in both the reference and the test set: {shared:,}.")
+    warnings += _unlike(run)
     warnings += _carrying(run)
     if counts["unscored"]:
         warnings.append(
             f"Images not scored: {counts['unscored']:,}; the reasons are in the verdicts."
         )
+    return warnings
+
+
+def _unlike(run: Run) -> list[str]:
+    """Warn of sizes whose reference is small, made up, or compressed otherwise than the images."""
+    kinds: dict[str, dict[Size, Counter[Compression]]] = {}
+    made: Counter[Size] = Counter()
+    for table in ("residuals", "reference_residuals"):
+        rows = (
+            run.read(table)
+            .where("status = 'scored'")
+            .groupBy("width", "height", "format", "quantization", "prepared")
+            .agg(F.countDistinct("image_id").alias("images"))
+            .collect()
+        )
+        sizes = kinds.setdefault(table, {})
+        for row in rows:
+            size = row.width, row.height
+            made[size] += row.images if row.prepared else 0
+            compression = Compression(row.format, bytes(row.quantization))
+            if row.prepared is None:
+                sizes.setdefault(size, Counter())[compression] += row.images
+    warnings = []
+    decided = run.read("calibration").where("reason is null").orderBy("width", "height")
+    for row in decided.collect():
+        size = row.width, row.height
+        name = f"{row.width} x {row.height}"
+        if row.reference < FEW:
+            warnings.append(
+                f"Few reference images of {name}: {row.reference:,}. Weak generators may be "
+                f"missed and bars are rough; {FEW:,} and more are good."
+            )
+        if made[size]:
+            warnings.append(
+                f"Reference images of {name} that were resized or saved again like the tested "
+                f"images: {made[size]:,} of {row.reference:,}. Photographs from the same source "
+                "as the tested images would be better."
+            )
+        there = kinds["reference_residuals"].get(size)
+        share = unlike(kinds["residuals"][size], there) if there else 0.0
+        # What was saved again is alike by now, and not among these.
+        unmended = share * there.total() / row.reference if there else 0.0
+        if unmended > 0.5:
+            warnings.append(
+                f"Reference images of {name} that are compressed otherwise than the tested "
+                f"images: {unmended:.0%}, and it cannot be undone. Traces of compression may pass "
+                "for a pattern or hide one; take photographs saved as the tested images are."
+            )
     return warnings
 
 

@@ -12,7 +12,8 @@ from noisescope_core.errors import NoiseScopeError, UsageError
 
 _RESIDUALS = """
     path string, image_id string, width int, height int, status string, reason string,
-    thumbnail binary, sketch binary, residual binary"""
+    format string, quality int, quantization binary, prepared string, thumbnail binary,
+    sketch binary, residual binary"""
 
 SCHEMAS = {
     "files": "role string, path string, bytes long, reason string",

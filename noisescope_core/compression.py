@@ -1,0 +1,73 @@
+"""How a file was compressed: read from its header, named, and done again to other pixels."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+
+SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+
+LUMA_SUM = 3688
+"""Sum of the luma table that JPEG gives as an example (ITU-T T.81, table K.1), quality 50."""
+
+
+@dataclass(frozen=True, order=True)
+class Compression:
+    """Format of a file, and of a JPEG what it was quantised by.
+
+    Attributes
+    ----------
+    format : such as `PNG`, `JPEG 4:2:0`, `JPEG grey`
+    tables : 64 or 128 bytes, the quantisation tables of luma and chroma; empty if no JPEG
+    """
+
+    format: str
+    tables: bytes = b""
+
+    @property
+    def quality(self) -> int | None:
+        """Quality by the scale of the common encoders, 1..100, None if no JPEG."""
+        if not self.tables:
+            return None
+        scale = 100 * sum(self.tables[:64]) / LUMA_SUM
+        return max(1, min(100, round((200 - scale) / 2 if scale <= 100 else 5000 / scale)))
+
+    def __str__(self) -> str:
+        return f"{self.format} quality {self.quality}" if self.tables else self.format
+
+
+def compression_of(header: Image.Image) -> Compression:
+    """Read the compression from an image opened by Pillow; no pixel is decoded."""
+    if not isinstance(header, JpegImageFile):
+        return Compression(header.format or "unknown")
+    tables = [header.quantization[key] for key in sorted(header.quantization)][:2]
+    values = np.clip(np.array(tables, np.int64), 1, 255).astype(np.uint8).tobytes()
+    sampling = "grey" if header.mode == "L" else SUBSAMPLINGS.get(get_sampling(header), "other")
+    return Compression(f"JPEG {sampling}", values)
+
+
+def saved_again(pixels: NDArray[np.uint8], compression: Compression) -> NDArray[np.uint8]:
+    """Compress pixels as a JPEG was, and decode them.
+
+    Parameters
+    ----------
+    pixels : (H, W) or (H, W, 3) uint8, RGB
+    compression : of a JPEG; others leave the pixels as they are
+    """
+    if not compression.tables:
+        return pixels
+    tables = np.frombuffer(compression.tables, np.uint8).reshape(-1, 64).tolist()
+    subsampling = compression.format.removeprefix("JPEG ")
+    known = subsampling if subsampling in SUBSAMPLINGS.values() else "4:4:4"
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", qtables=tables, subsampling=known)
+    flags = cv2.IMREAD_GRAYSCALE if pixels.ndim == 2 else cv2.IMREAD_COLOR_RGB
+    decoded = cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), flags)
+    assert decoded is not None
+    return np.asarray(decoded, np.uint8)
