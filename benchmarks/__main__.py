@@ -95,7 +95,7 @@ def main(what: tuple[str, ...], images: int, data: Path, out: Path) -> None:
         show(
             "The default method with one ingredient removed",
             list(ablation.measure()),
-            "Photographs alone: runs that find any shared pattern, and that flag a generator's.",
+            "Files saved again; patterns found that are not taken for a generator's are counted.",
         )
     out.write_text("\n".join(page) + "\n", encoding="utf-8")
     console.print(f"Written to {out}", highlight=False)

@@ -89,7 +89,12 @@ def _flagged(
 
     def classify(clusters: Sequence[Members]) -> list[bool]:
         samples = [
-            [int(name) for name in sample_members([f"{m:05}" for m in members], texture.images)]
+            [
+                int(name)
+                for name in sample_members(
+                    [f"{member:05}" for member in members], texture.images, config.seed
+                )
+            ]
             for members in clusters
         ]
         margins = texture_margins(

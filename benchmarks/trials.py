@@ -235,13 +235,15 @@ class Result:
 
     @property
     def right(self) -> float:
-        """Share of the generated images flagged that are in a set mostly of their generator."""
-        right = 0
+        """Share of the generated images flagged that whose set is mostly from their generator."""
+        right = np.zeros(self.drawn.tested, bool)
         for members in self.answer.sets:
-            by_maker = np.bincount(self.drawn.labels[members], minlength=self.drawn.makers + 1)
-            right += int(by_maker[: self.drawn.makers].max(initial=0))
+            labels = self.drawn.labels[members]
+            made = labels < self.drawn.makers
+            if made.any():
+                right[members[labels == np.bincount(labels[made]).argmax()]] = True
         hits = int((self.flagged & self.generated).sum())
-        return right / hits if hits else 0.0
+        return float(right.sum() / hits) if hits else 0.0
 
 
 Method = Callable[[Drawn], Answer]
