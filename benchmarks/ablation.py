@@ -1,0 +1,159 @@
+"""What each ingredient of the default method is worth: one removed at a time, on the same draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from benchmarks.accuracy import Features, features, made_by_generator
+from benchmarks.trials import TRIALS, Answer, Drawn, Method, Row, pictures, row, tried
+from noisescope_core import discovery, growth, whitening
+from noisescope_core.confidence import Bar, fit_bar
+
+NAMES = (
+    "cyclegan 50+300",
+    "faces 512, 50+200",
+    "diffusion 512, 50+200",
+    "three at 256, 3x100+500",
+    *(name for name, trial in TRIALS.items() if not trial.fakes),
+)
+
+GREY = len(whitening.BANDS) // len(whitening.PLANES)
+"""Bands of the first plane."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The default method less one ingredient.
+
+    Attributes
+    ----------
+    changes : module, name and value of what stands in during extraction and search
+    extracts : whether features are not the default method's
+    bands : correlations used, the first so many
+    repeats : with drawn signs
+    """
+
+    changes: tuple[tuple[ModuleType, str, Any], ...] = ()
+    extracts: bool = False
+    bands: int = len(whitening.BANDS)
+    repeats: int = 3
+
+
+def _unflattened(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    return plane
+
+
+def _equal_weights(
+    scores: NDArray[np.float32], members: NDArray[np.bool_], shares: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    centre = np.median(scores[:, len(members) :], axis=1).astype(np.float64)
+    return np.ones_like(centre), centre
+
+
+def _quantile_bar(scores: ArrayLike, reference: ArrayLike, members: NDArray[np.bool_]) -> Bar:
+    bar = fit_bar(scores, reference, members)
+    z = bar.standardised(reference)
+    return replace(bar, threshold=float(growth.reference_bar(z[:, None])[0]))
+
+
+VARIANTS = {
+    "nothing": Variant(),
+    "colour planes": Variant(
+        (
+            (discovery, "PLANES", whitening.PLANES[:1]),
+            (discovery, "BANDS", whitening.BANDS[:GREY]),
+            (discovery, "OFF_GRID", whitening.OFF_GRID[:GREY]),
+        ),
+        bands=GREY,
+    ),
+    "local normalisation": Variant(((whitening, "_flatten", _unflattened),), extracts=True),
+    "learned weights": Variant(
+        (
+            (growth, "learned_weights", _equal_weights),
+            (discovery, "learned_weights", _equal_weights),
+        )
+    ),
+    "search off the grid": Variant(((discovery, "OFF_GRID", np.ones(len(whitening.BANDS), bool)),)),
+    "drawn signs": Variant(repeats=0),
+    "bar in the gap": Variant(((discovery, "fit_bar", _quantile_bar),)),
+}
+"""By what is removed."""
+
+
+def ready(variant: Variant, known: Features) -> Method:
+    """Ready a variant for the features of one side."""
+
+    def answer(drawn: Drawn) -> Answer:
+        part = known.between(drawn.rows)
+        shares = known.bins.shares()[: variant.bands]
+        with _changed(variant):
+            prepared = discovery.prepare_counted(
+                part[: variant.bands],
+                known.sketches[drawn.rows],
+                drawn.tested,
+                shares / shares.sum(),
+            )
+            patterns = discovery.discover(prepared, repeats=variant.repeats)
+        sets = [
+            pattern.members
+            for pattern in patterns
+            if made_by_generator(
+                pattern, *_agreement(part, pattern.members, drawn.tested), known, drawn.rows
+            )
+        ]
+        return Answer(sets, other=len(patterns) - len(sets))
+
+    return answer
+
+
+def measure(draws: int = 3, without: int = 5, saved_again: bool = True) -> Iterator[Row]:
+    """Yield a row per variant and trial.
+
+    Parameters
+    ----------
+    draws, without : draws of trials with generated images, and of those without
+    saved_again : whether files are
+    """
+    for side in (512, 256):
+        listed = pictures(side, saved_again)
+        names = [name for name in NAMES if TRIALS[name].side == side]
+        known = features(listed)
+        for removed, variant in VARIANTS.items():
+            own = known
+            if variant.extracts:
+                with _changed(variant):
+                    own = features(listed)
+            for name, found in tried(ready(variant, own), listed, names, draws, without):
+                line: Row = {"removed": removed} | row(name, saved_again, found)
+                line["not a generator's"] = float(np.mean([one.answer.other for one in found]))
+                yield line
+
+
+@contextmanager
+def _changed(variant: Variant) -> Iterator[None]:
+    with ExitStack() as stack:
+        for module, name, value in variant.changes:
+            stack.enter_context(patch.object(module, name, value))
+        stack.enter_context(patch.object(discovery, "_VIEWS", discovery._views()))
+        yield
+
+
+def _agreement(
+    part: NDArray[np.float32], members: NDArray[np.intp], tested: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Work out a pattern's agreement and error over all bands, also those not searched."""
+    count = len(members)
+    within = part[:, members][:, :, members]
+    diagonal = np.arange(count)
+    within[:, diagonal, diagonal] = 0
+    agreement = within.sum((1, 2), dtype=np.float64) / (count * (count - 1))
+    unrelated = part[:, tested:, :tested].std((1, 2), dtype=np.float64)
+    return agreement, unrelated / np.sqrt(count * (count - 1) / 2)
