@@ -29,6 +29,7 @@ from noisescope_core.candidates import pair_clusters, spectral_directions
 from noisescope_core.confidence import Bar, fit_bar
 from noisescope_core.duplicates import NOISE, first_of_group
 from noisescope_core.growth import band_scores, combined, grow, learned_weights
+from noisescope_core.splitting import split
 from noisescope_core.whitening import BANDS, OFF_GRID, PLANES
 
 SURE = 8.0
@@ -36,6 +37,7 @@ SURE = 8.0
 
 LEAST_SEARCHED = 10
 FINAL_ROUNDS = 8
+ASSIGNMENTS = 3
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class SharedPattern:
     cohesion : how many times the excess that chance allows
     repeats : the same of the best sets found with drawn signs
     off_grid : whether the grid and lines had to be left out
+    in_reference : share of the held-out reference images above the threshold
     agreement, error : (33,) float, mean correlation of two members by band, and its standard
         error if they were unrelated
     """
@@ -112,6 +115,7 @@ class SharedPattern:
     cohesion: float
     repeats: list[float] = field(default_factory=list)
     off_grid: bool = False
+    in_reference: float = 0.0
     agreement: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(BANDS)))
     error: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(BANDS)))
 
@@ -344,33 +348,43 @@ def _refined(
     if not found:
         return []
     everything = np.ones(len(BANDS), bool)
-    sets, kept = [], []
-    for members, _, _ in found:
+    sets, kept, facts = [], [], []
+    for members, value, chances in found:
         off, z = _settle(correlations, members, OFF_GRID, least)
         whole, _ = _settle(correlations, off, everything, least)
         added = whole & ~off
         # Images that only the grid or lines bring in must carry the pattern off them too.
         few = added.sum() <= max(5, 0.2 * off.sum())
         carried = few or z[added].mean() > 0.25 * z[off].mean()
-        sets.append(whole if carried else off)
-        kept.append(everything if carried else OFF_GRID)
+        for piece in _pieces(correlations, whole if carried else off, least):
+            sets.append(piece)
+            kept.append(everything if carried else OFF_GRID)
+            facts.append((value, chances))
     patterns: list[SharedPattern] = []
-    for _ in range(3):
+    rounds = 0
+    while True:
         patterns, values = [], []
-        for members, bands, (_, value, chances) in zip(sets, kept, found, strict=True):
+        for members, bands, (value, chances) in zip(sets, kept, facts, strict=True):
             bar, z, weights, centre = _tested(correlations, members, bands)
-            values.append(bar.fit(z))
+            values.append(bar.fit(z[: correlations.tested]))
+            above = float((z[correlations.tested :] > bar.threshold).mean())
             patterns.append(
                 SharedPattern(
                     np.flatnonzero(members), weights, centre, bar, value, chances,
-                    bool((~bands).any()),
+                    bool((~bands).any()), above,
                 )
             )  # fmt: skip
         best = best_fit(values)
         assigned = [(best == number) & correlations.counted for number in range(len(sets))]
-        if all((a == b).all() for a, b in zip(assigned, sets, strict=True)):
+        left = [number for number, members in enumerate(assigned) if members.sum() >= least]
+        rounds += 1
+        same = all((a == b).all() for a, b in zip(assigned, sets, strict=True))
+        if not left or same or (rounds >= ASSIGNMENTS and len(left) == len(sets)):
             break
-        sets = [a if a.sum() >= least else b for a, b in zip(assigned, sets, strict=True)]
+        # A set that lost its images to others was a part of them.
+        sets = [assigned[number] for number in left]
+        kept = [kept[number] for number in left]
+        facts = [facts[number] for number in left]
     unrelated = correlations.whole[:, correlations.tested :].std((1, 2), dtype=np.float64)
     patterns = [
         replace(
@@ -381,6 +395,24 @@ def _refined(
         for pattern in patterns
     ]
     return sorted(patterns, key=lambda pattern: (-len(pattern.members), pattern.members[0]))
+
+
+def _pieces(
+    correlations: Correlations, members: NDArray[np.bool_], least: int
+) -> list[NDArray[np.bool_]]:
+    column = members[:, None]
+    scores = band_scores(correlations.products, column)
+    weights, _ = learned_weights(scores, column, correlations.shares[OFF_GRID])
+    rows = np.flatnonzero(members)
+    side = split(correlations.products[:, rows][:, :, rows], weights[:, 0])
+    if side is None or min(side.sum(), (~side).sum()) < least:
+        return [members]
+    halves = []
+    for part in (rows[side], rows[~side]):
+        half = np.zeros_like(members)
+        half[part] = True
+        halves += _pieces(correlations, half, least)
+    return halves
 
 
 def _agreement(correlations: Correlations, members: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -402,7 +434,7 @@ def _tested(
     Returns
     -------
     bar : Bar
-    z : (t,) float64, standardised scores of the tested images
+    z : (t + r,) float64, standardised scores of the tested and held-out reference images
     weights, centre : (33,) float64, 0 for bands left out
     """
     column = members[:, None]
@@ -412,7 +444,7 @@ def _tested(
     weights[bands], centre[bands] = learned[:, 0], centres[:, 0]
     total = combined(scores, learned, centres)[:, 0]
     bar = fit_bar(total[: correlations.tested], total[correlations.tested :], members)
-    return bar, bar.standardised(total[: correlations.tested]), weights, centre
+    return bar, bar.standardised(total), weights, centre
 
 
 def _settle(
@@ -423,6 +455,7 @@ def _settle(
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     for _ in range(FINAL_ROUNDS):
         bar, z, _, _ = _tested(correlations, members, bands)
+        z = z[: correlations.tested]
         chosen = (z > bar.threshold) & correlations.counted
         if chosen.sum() < least or (chosen == members).all():
             break

@@ -10,7 +10,8 @@ Shared patterns have other makers than generators. What tells them apart, and th
   well, or has its energy where its upsampling puts it, or is strong. In doubt it is a device's.
 - *processing*: nearly all of it lies on the JPEG grid and on lines. (A pattern is only found if it
   stands without them, but what leaks from them can.)
-- else a *generator*.
+- else a *generator*. A pattern of images most of which carry a generator's known watermark is a
+  generator's in any case.
 
 The bounds were set on the simulator's cameras, generators and overlays and on three generators
 of real images; docs/method.md shows how far each lies from them.
@@ -55,6 +56,8 @@ class Evidence:
         Share of the whole strength that lies on the JPEG grid and on lines, 0..1.
     spread : float
         Strength of the median tile of the image over the mean tile, about 1 if it is everywhere.
+    watermarked : float
+        Share of the members that carry the known watermark of one generator, 0..1.
     """
 
     strength: float
@@ -62,10 +65,13 @@ class Evidence:
     peak: float
     grid: float
     spread: float
+    watermarked: float = 0.0
 
     @property
     def maker(self) -> Maker:
         """Who made the pattern, by the rule of this module."""
+        if self.watermarked > 0.5:
+            return "generator"
         if self.spread < LEAST_SPREAD:
             return "overlay"
         if self.grid > MOST_GRID:

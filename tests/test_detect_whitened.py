@@ -12,9 +12,11 @@ from noisescope_core.config import load_config
 from noisescope_core.discovery import discover, prepare
 from noisescope_core.duplicates import first_of_group, sketch
 from noisescope_core.residual import channel_residuals
+from noisescope_core.watermark import WORDS, watermark_of
 from noisescope_core.whitening import PLANES, band_correlations, layout, whitened_planes
 from tests.conftest import SMALL, picture, save
 from tests.test_detect import run_detect, verdicts_of
+from tests.test_watermark import marked, photograph
 
 pytest.importorskip("pyspark")
 
@@ -43,6 +45,12 @@ def test_finds_the_generated_images_and_says_how_sure(run, dump):
     assert all((row["confidence"] > 0.5) == row["is_fake"] for row in rows.values())
     assert summary["method"] == "whitened"
     assert summary["sizes"][0]["pairs"] == 180 * 179 // 2
+    (evidence,) = summary["fingerprints"]
+    assert (evidence["maker"], evidence["flagged"], evidence["images"]) == ("generator", True, 24)
+    assert (evidence["header"], evidence["same_header"]) == ("PNG", 1)
+    assert evidence["in_reference"] < 0.05
+    assert "watermark" not in evidence
+    assert evidence["watermarked"] == 0
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "24 of 60 images carry the fingerprint of 1 generator" in page
     assert "as chance lets any such group agree" in page
@@ -209,3 +217,29 @@ def test_the_reference_is_made_like_the_test_set(spark, dump, tmp_path):
     assert any("resized or saved again like the tested images: 70 of 70" in warning
                for warning in summary["warnings"])  # fmt: skip
     assert not any("could not be used" in warning for warning in summary["warnings"])
+
+
+def test_a_watermark_is_evidence_and_no_reference(spark, tmp_path):
+    images, reference = tmp_path / "images", tmp_path / "reference"
+    images.mkdir()
+    reference.mkdir()
+    word = WORDS["Stable Diffusion XL"]
+    pattern = np.random.default_rng(15).normal(0, 1.2, (128, 128, 1))
+    for k in range(30):
+        pixels = photograph(k, (128, 128)) + (k < 20) * pattern
+        pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+        save(images / f"{k}.png", marked(pixels, word) if k < 16 else pixels)
+    for k in range(62):
+        save(reference / f"{k}.png", photograph(100 + k, (128, 128)))
+    fakes = (marked(photograph(seed, (128, 128)), word) for seed in range(200, 220))
+    save(reference / "fake.png", next(fake for fake in fakes if watermark_of(fake)))
+    config = load_config(None, SETTINGS)
+    summary = run_detect(spark, config, images, reference, tmp_path / "out")
+    generators = [one for one in summary["fingerprints"] if one["flagged"]]
+    assert generators[0]["watermark"] == "Stable Diffusion XL"
+    assert generators[0]["watermarked"] > 0.5
+    rows = ds.dataset(tmp_path / "out" / "reference_residuals").to_table().to_pylist()
+    (aside,) = [row for row in rows if row["status"] != "scored"]
+    assert aside["reason"] == "generated: carries the watermark of Stable Diffusion XL"
+    assert any("carry a generator's watermark" in text and ": 1" in text
+               for text in summary["warnings"])  # fmt: skip

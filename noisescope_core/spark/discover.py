@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyspark.sql import functions as F
 
+from noisescope_core.compression import Compression
 from noisescope_core.config import Config
 from noisescope_core.discovery import SharedPattern, discover, prepare_counted
 from noisescope_core.evidence import gather
@@ -86,9 +90,13 @@ def _fingerprints(
     means = fingerprints_of(
         summed_residuals(run, config, searched.tested, groups), (len(PLANES), bins.values)
     )
+    facts = _headers(run, searched)
     rows = []
     for pattern, mean in zip(patterns, means, strict=True):
         ids = [searched.tested.ids[member] for member in pattern.members]
+        (header, same), (watermark, marked) = (
+            _most_common(facts[k][image_id] for image_id in ids) for k in (0, 1)
+        )
         # The picture shows the plane that says most.
         plane = int(np.argmax((pattern.weights * bins.shares()).reshape(len(PLANES), -1).sum(1)))
         picture = np.zeros((height, width), np.float32)
@@ -96,13 +104,41 @@ def _fingerprints(
         top, left = (height - tall) // 2, (width - wide) // 2
         picture[top : top + tall, left : left + wide] = spatial(mean[plane], bins)
         found = gather(pattern.agreement, pattern.error, mean, len(ids), bins)
+        found = replace(found, watermarked=marked)
         bar = pattern.bar
         rows.append(
             (fingerprint_id(ids), width, height, len(ids), found.maker == "generator", None, None,
              pattern.cohesion, pattern.repeats, pattern.off_grid, found.maker, found.strength,
-             found.colour, found.peak, found.grid, found.spread, pattern.weights.tolist(),
-             pattern.centre.tolist(), bar.centre, bar.spread, bar.threshold, bar.mean,
-             bar.deviation, bar.prior, ids, bytearray(picture.tobytes()),
-             bytearray(mean.tobytes()))
+             found.colour, found.peak, found.grid, found.spread, pattern.in_reference,
+             header, same, watermark, marked, pattern.weights.tolist(), pattern.centre.tolist(),
+             bar.centre, bar.spread, bar.threshold, bar.mean, bar.deviation, bar.prior, ids,
+             bytearray(picture.tobytes()), bytearray(mean.tobytes()))
         )  # fmt: skip
     return rows
+
+
+def _headers(run: Run, searched: Searched) -> tuple[dict[str, str], dict[str, str | None]]:
+    """What the files of a size say of themselves: compression and watermark by image id."""
+    width, height = searched.size
+    rows = (
+        run.read("residuals")
+        .where(
+            (F.col("width") == width) & (F.col("height") == height) & (F.col("status") == "scored")
+        )
+        .select("image_id", "format", "quantization", "watermark")
+        .distinct()
+        .collect()
+    )
+    headers = {row.image_id: str(Compression(row.format, bytes(row.quantization))) for row in rows}
+    return headers, {row.image_id: row.watermark for row in rows}
+
+
+def _most_common(values: Iterable[str | None]) -> tuple[str | None, float]:
+    """Find the most common value other than None, and its share of all."""
+    counts = Counter(values)
+    total = counts.total()
+    del counts[None]
+    if not counts:
+        return None, 0.0
+    value = min(counts, key=lambda value: (-counts[value], str(value)))
+    return value, counts[value] / total

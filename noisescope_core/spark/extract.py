@@ -24,6 +24,7 @@ from noisescope_core.residual import channel_residuals, mixed, noise_residual
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.tables import SCHEMAS, Run
+from noisescope_core.watermark import watermark_of
 from noisescope_core.whitening import central, whitened_planes
 
 TABLES = {"image": "residuals", "reference": "reference_residuals"}
@@ -46,6 +47,7 @@ _RESIDUALS = pa.schema(
         ("format", pa.string()),
         ("quality", pa.int32()),
         ("quantization", pa.binary()),
+        ("watermark", pa.string()),
         ("prepared", pa.string()),
         ("thumbnail", pa.binary()),
         ("sketch", pa.binary()),
@@ -214,7 +216,7 @@ def _extractor(
         with one_task():
             for batch in batches:
                 for path, content in zip(*batch.columns, strict=True):
-                    for row in _residual_rows(content.as_py(), config, role == "image", changed):
+                    for row in _residual_rows(content.as_py(), config, role, changed):
                         rows.append({"path": _plain(path.as_py()), **row})
                         held += len(row.get("residual", b""))
                         if held >= config.spark.batch_bytes:
@@ -229,7 +231,7 @@ def _extractor(
 def _residual_rows(
     data: bytes,
     config: Config,
-    with_thumbnail: bool,
+    role: str,
     changed: Mapping[str, list[Preparation]],
 ) -> Iterator[dict[str, Any]]:
     row: dict[str, Any] = {"image_id": hashlib.sha256(data).hexdigest(), "status": "quarantined"}
@@ -247,10 +249,16 @@ def _residual_rows(
         "quality": image.compression.quality,
         "quantization": image.compression.tables,
     }
+    if config.method == "whitened":
+        row["watermark"] = watermark_of(image.pixels)
+        if row["watermark"] and role == "reference":
+            reason = f"generated: carries the watermark of {row['watermark']}"
+            yield row | {"status": "unscored", "reason": reason}
+            return
     wanted = changed.get(row["image_id"], [])
     size = image.width, image.height
     if not any(preparation.size == size for preparation in wanted):
-        yield row | _pixels_row(image.pixels, config, with_thumbnail)
+        yield row | _pixels_row(image.pixels, config, role == "image")
     for preparation in wanted:
         width, height = preparation.size
         again = preparation.compression
@@ -262,7 +270,7 @@ def _residual_rows(
             yield row | {"status": "quarantined", "reason": _unprocessed(error)}
             continue
         made = {"width": width, "height": height, "prepared": ", ".join(done)}
-        yield row | made | _pixels_row(pixels, config, with_thumbnail)
+        yield row | made | _pixels_row(pixels, config, False)
 
 
 def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
             for row in sorted(reasons, key=lambda row: (-row[2], row[0], row[1]))
         ],
         "sizes": _sizes(run, config),
+        "fingerprints": _evidence(run),
         "warnings": _warnings(run, counts),
         "config": config.model_dump(),
     }
@@ -82,6 +83,20 @@ def _sizes(run: Run, config: Config) -> list[dict[str, Any]]:
             "reason": row.reason,
         }
         for row in rows
+    ]
+
+
+def _evidence(run: Run) -> list[dict[str, Any]]:
+    """Gather what is known of every pattern's maker, without its pixels."""
+    columns = [
+        name
+        for name in run.read("fingerprints").columns
+        if name not in ("haralick", "weights", "centres", "members", "pixels", "whitened")
+    ]
+    rows = run.read("fingerprints").select(*columns).orderBy("width", "height", "fingerprint_id")
+    return [
+        {name: value for name, value in row.asDict().items() if value is not None}
+        for row in rows.collect()
     ]
 
 
@@ -126,6 +141,12 @@ def _warnings(run: Run, counts: Mapping[str, int]) -> list[str]:
     if usable < listed:
         warnings.append(
             f"Reference files that could not be used: {listed - usable:,} of {listed:,}."
+        )
+    marked = reference.where("watermark is not null").select("path").distinct().count()
+    if marked:
+        warnings.append(
+            f"Reference images that carry a generator's watermark and were set aside: {marked:,}. "
+            "There may be others that do not; look through the reference set."
         )
     if shared:
         warnings.append(f"Images in both the reference and the test set: {shared:,}.")

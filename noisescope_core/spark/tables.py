@@ -12,8 +12,8 @@ from noisescope_core.errors import NoiseScopeError, UsageError
 
 _RESIDUALS = """
     path string, image_id string, width int, height int, status string, reason string,
-    format string, quality int, quantization binary, prepared string, thumbnail binary,
-    sketch binary, residual binary"""
+    format string, quality int, quantization binary, watermark string, prepared string,
+    thumbnail binary, sketch binary, residual binary"""
 
 SCHEMAS = {
     "files": "role string, path string, bytes long, reason string",
@@ -37,7 +37,8 @@ SCHEMAS = {
         fingerprint_id string, width int, height int, images long, flagged boolean,
         margin double, haralick array<double>, cohesion double, repeats array<double>,
         off_grid boolean, maker string, strength double, colour double, peak double,
-        grid double, spread double, weights array<double>, centres array<double>,
+        grid double, spread double, in_reference double, header string, same_header double,
+        watermark string, watermarked double, weights array<double>, centres array<double>,
         reference_centre double, reference_spread double, threshold double, member_mean double,
         member_spread double, prior double, members array<string>, pixels binary,
         whitened binary""",
