@@ -15,7 +15,7 @@ from scipy.stats import binom
 
 STEP = 36.0
 BLOCK = 4
-ROWS = 512
+ROWS = 256
 """Pixel rows that are read: more of a large image says nothing new."""
 
 CHANCE = 1e-9

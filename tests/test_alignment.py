@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from noisescope_core.alignment import FALSE_ALARMS, pattern_of, search
+from noisescope_core.alignment import FALSE_ALARMS, MARGIN, pattern_of, search
 from noisescope_core.whitening import BANDS, whitened_planes
 
 SIDE = 512
@@ -73,8 +73,8 @@ def test_block_shifts_have_the_lower_bar(carried, known):
         assert found.shift == (start, start)
         thresholds[start] = found.threshold
     shifts = 128 * 160
-    assert thresholds[11] == pytest.approx(norm.isf(FALSE_ALARMS / 2 / shifts) ** 2)
-    assert thresholds[8] == pytest.approx(norm.isf(FALSE_ALARMS / 2 / (shifts / 64)) ** 2)
+    assert thresholds[11] == pytest.approx(MARGIN * norm.isf(FALSE_ALARMS / 2 / shifts) ** 2)
+    assert thresholds[8] == pytest.approx(MARGIN * norm.isf(FALSE_ALARMS / 2 / (shifts / 64)) ** 2)
 
 
 def test_unrelated_images_stay_within_the_price(known):

@@ -11,7 +11,11 @@ import pytest
 from noisescope_core.config import load_config
 from noisescope_core.discovery import discover, prepare
 from noisescope_core.duplicates import first_of_group, sketch
+from noisescope_core.errors import NoiseScopeError
 from noisescope_core.residual import channel_residuals
+from noisescope_core.spark.discover import discover_patterns
+from noisescope_core.spark.progress import Progress
+from noisescope_core.spark.tables import Run
 from noisescope_core.watermark import WORDS, watermark_of
 from noisescope_core.whitening import PLANES, band_correlations, layout, whitened_planes
 from tests.conftest import SMALL, picture, save
@@ -214,7 +218,7 @@ def test_the_reference_is_made_like_the_test_set(spark, dump, tmp_path):
     steps = {(row["width"], row["height"], row["prepared"], row["format"]) for row in made}
     again = "resized to 80 x 72, saved again as JPEG 4:2:0 quality 95"
     assert steps == {(130, 120, None, "PNG"), (80, 72, again, "PNG")}
-    assert any("resized or saved again like the tested images: 70 of 70" in warning
+    assert any("like the tested images (80 x 72: 70 of 70)" in warning
                for warning in summary["warnings"])  # fmt: skip
     assert not any("could not be used" in warning for warning in summary["warnings"])
 
@@ -243,3 +247,21 @@ def test_a_watermark_is_evidence_and_no_reference(spark, tmp_path):
     assert aside["reason"] == "generated: carries the watermark of Stable Diffusion XL"
     assert any("carry a generator's watermark" in text and ": 1" in text
                for text in summary["warnings"])  # fmt: skip
+
+
+def test_a_lost_part_of_a_table_is_an_error_and_no_smaller_answer(run, spark, tmp_path):
+    out, _ = run
+    copy = tmp_path / "run"
+    shutil.copytree(out, copy)
+    part = next((copy / "band_correlations").glob("part-*"))
+    part.unlink()
+    (copy / "band_correlations" / f".{part.name}.crc").unlink()
+    again = Run(spark, str(copy))
+    config = load_config(None, SETTINGS)
+    with pytest.raises(NoiseScopeError, match="run correlate again"):
+        discover_patterns(again, config, Progress(spark))
+    residuals = next((copy / "residuals").glob("part-*"))
+    (copy / "residuals" / f".{residuals.name}.crc").unlink()
+    residuals.write_bytes(residuals.read_bytes()[:2000])
+    with pytest.raises(Exception, match=residuals.name):
+        again.read("residuals").select("path").collect()

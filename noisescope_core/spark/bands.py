@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
+from noisescope_core.errors import NoiseScopeError
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import ImageSet, image_sets
@@ -94,14 +95,25 @@ def gathered(run: Run, searched: Searched) -> NDArray[np.float32]:
     Returns
     -------
     (33, n, n) float32, symmetric; n is bounded by `discovery.images` and `discovery.reference`.
+
+    Raises
+    ------
+    NoiseScopeError
+        If the table lacks a pair.
     """
     width, height = searched.size
     rows = (
         run.read("band_correlations")
         .where((F.col("width") == width) & (F.col("height") == height))
-        .select("first", "second", "bands")
+        .select("compared", "first", "second", "bands")
         .collect()
     )
+    compared = sum(row.compared for row in rows)
+    if compared != searched.pairs:
+        raise NoiseScopeError(
+            f"{run.path('band_correlations')}: {compared:,} of {searched.pairs:,} pairs of "
+            f"{width} x {height}; run correlate again"
+        )
     whole = np.empty((len(BANDS), searched.rows, searched.rows), np.float32)
     scale = _scale(searched.bins)
     for row in rows:

@@ -110,6 +110,8 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
 def _source(spark: SparkSession, location: str) -> DataFrame:
     """List a location; Spark keeps the list, so reading the files does not list them again."""
     reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+    # Files that vanish or cannot be read cost themselves alone; the difference tells of them.
+    reader = reader.option("ignoreMissingFiles", "true").option("ignoreCorruptFiles", "true")
     if "://" not in location and os.path.exists(location):
         # A name taken as it is: brackets and stars in a folder's name are not a pattern.
         reader = reader.option("__globPaths__", "false")

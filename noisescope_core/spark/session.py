@@ -18,6 +18,8 @@ from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
 
 ROWS_PER_BATCH = 64
+ROWS_PER_READ = 16
+"""Rows that Spark's Parquet reader holds at once: by default 4096, which are gigabytes here."""
 
 
 def start_session(config: Config, log: Path | None = None) -> SparkSession:
@@ -72,8 +74,7 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_PER_BATCH),
         "spark.sql.execution.arrow.maxBytesPerBatch": str(config.spark.batch_bytes),
         "spark.sql.files.openCostInBytes": "1048576",
-        "spark.sql.files.ignoreMissingFiles": "true",
-        "spark.sql.files.ignoreCorruptFiles": "true",
+        "spark.sql.parquet.columnarReaderBatchSize": str(ROWS_PER_READ),
         "spark.sql.session.timeZone": "UTC",
     }.items():
         try:

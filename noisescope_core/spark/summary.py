@@ -178,32 +178,38 @@ def _unlike(run: Run) -> list[str]:
             compression = Compression(row.format, bytes(row.quantization))
             if row.prepared is None:
                 sizes.setdefault(size, Counter())[compression] += row.images
-    warnings = []
+    few, changed, otherwise = [], [], []
     decided = run.read("calibration").where("reason is null").orderBy("width", "height")
     for row in decided.collect():
         size = row.width, row.height
         name = f"{row.width} x {row.height}"
         if row.reference < FEW:
-            warnings.append(
-                f"Few reference images of {name}: {row.reference:,}. Weak generators may be "
-                f"missed and bars are rough; {FEW:,} and more are good."
-            )
+            few.append(f"{name}: {row.reference:,}")
         if made[size]:
-            warnings.append(
-                f"Reference images of {name} that were resized or saved again like the tested "
-                f"images: {made[size]:,} of {row.reference:,}. Photographs from the same source "
-                "as the tested images would be better."
-            )
+            changed.append(f"{name}: {made[size]:,} of {row.reference:,}")
         there = kinds["reference_residuals"].get(size)
         share = unlike(kinds["residuals"][size], there) if there else 0.0
         # What was saved again is alike by now, and not among these.
         unmended = share * there.total() / row.reference if there else 0.0
         if unmended > 0.5:
-            warnings.append(
-                f"Reference images of {name} that are compressed otherwise than the tested "
-                f"images: {unmended:.0%}, and it cannot be undone. Traces of compression may pass "
-                "for a pattern or hide one; take photographs saved as the tested images are."
-            )
+            otherwise.append(f"{name}: {unmended:.0%}")
+    warnings = []
+    if few:
+        warnings.append(
+            f"Few reference images ({', '.join(few)}). Weak generators may be missed and bars are "
+            f"rough; {FEW:,} and more of each size are good."
+        )
+    if changed:
+        warnings.append(
+            "Reference images that were resized or saved again like the tested images "
+            f"({', '.join(changed)}). Photographs from the same source as those would be better."
+        )
+    if otherwise:
+        warnings.append(
+            f"Reference images compressed otherwise than the tested images ({', '.join(otherwise)})"
+            ", which cannot be undone. Traces of compression may pass for a pattern or hide one; "
+            "take photographs saved as the tested images are."
+        )
     return warnings
 
 
