@@ -26,7 +26,7 @@ pytest.importorskip("pyspark")
 
 COLUMNS = [
     "path", "image_id", "width", "height", "status", "reason", "score", "threshold", "is_fake",
-    "fingerprint_id", "confidence",
+    "fingerprint_id", "confidence", "shift_x", "shift_y",
 ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ def correlations(rng, sides, common, own, bands=8):
 def test_siblings_are_told_apart(sizes):
     rng = np.random.default_rng(1)
     sides = rng.permutation(np.repeat([0, 1], sizes))
-    found = split(correlations(rng, sides, 0.2, 0.2), np.ones(8))
+    found = split(correlations(rng, sides, 0.15, 0.2), np.ones(8))
     assert found is not None
     assert (found == sides).all() or (found != sides).all()
 
@@ -38,6 +38,15 @@ def test_nearly_the_same_pattern_stays_one():
     rng = np.random.default_rng(2)
     sides = np.repeat([0, 1], 30)
     assert split(correlations(rng, sides, 0.3, 0.08), np.ones(8)) is None
+
+
+def test_one_pattern_that_half_the_images_lost_in_half_the_bands_stays_one():
+    rng = np.random.default_rng(5)
+    products = correlations(rng, np.zeros(80, int), 0.3, 0, bands=16)
+    lost = correlations(rng, np.zeros(80, int), 0, 0, bands=16)
+    products[:8, :40] = lost[:8, :40]
+    products[:8, :, :40] = lost[:8, :, :40]
+    assert split(products, np.ones(16)) is None
 
 
 def test_a_difference_in_half_the_bands_is_no_proof():
