@@ -19,6 +19,7 @@ from noisescope_core.confidence import Bar, fit_bar
 
 NAMES = (
     "cyclegan 50+300",
+    "cyclegan 20+300",
     "faces 512, 50+200",
     "diffusion 512, 50+200",
     "three at 256, 3x100+500",
@@ -64,6 +65,10 @@ def _quantile_bar(scores: ArrayLike, reference: ArrayLike, members: NDArray[np.b
     return replace(bar, threshold=float(growth.reference_bar(z[:, None])[0]))
 
 
+def _nothing(*search: object) -> None:
+    return None
+
+
 VARIANTS = {
     "nothing": Variant(),
     "colour planes": Variant(
@@ -81,7 +86,13 @@ VARIANTS = {
             (discovery, "learned_weights", _equal_weights),
         )
     ),
-    "search off the grid": Variant(((discovery, "OFF_GRID", np.ones(len(whitening.BANDS), bool)),)),
+    "search off the grid": Variant(
+        (
+            (discovery, "OFF_GRID", np.ones(len(whitening.BANDS), bool)),
+            (discovery, "_found_on_grid", _nothing),
+        )
+    ),
+    "search on the grid": Variant(((discovery, "_found_on_grid", _nothing),)),
     "drawn signs": Variant(repeats=0),
     "bar in the gap": Variant(((discovery, "fit_bar", _quantile_bar),)),
 }
@@ -142,7 +153,8 @@ def _changed(variant: Variant) -> Iterator[None]:
     with ExitStack() as stack:
         for module, name, value in variant.changes:
             stack.enter_context(patch.object(module, name, value))
-        stack.enter_context(patch.object(discovery, "_VIEWS", discovery._views()))
+        for name, parts in zip(("_PARTS", "_GRID_PARTS"), discovery._parts(), strict=True):
+            stack.enter_context(patch.object(discovery, name, parts))
         yield
 
 

@@ -81,6 +81,8 @@ def spectral_directions(
     ------
     Row numbers of tested images beyond a quantile of the reference images' entries.
     """
+    if not correlations.any():
+        return
     count = min(DIRECTIONS, len(correlations) - 1)
     # A fixed start, or the directions would differ from run to run.
     start = np.ones(len(correlations))

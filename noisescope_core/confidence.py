@@ -1,10 +1,10 @@
 """From scores to verdicts: the bar of a fingerprint, and how sure a verdict is.
 
 Scores are standardised by the reference images that served for nothing else (median and median
-absolute deviation). Photographs are then taken to follow Student's t, whose tails are as heavy as
-theirs, and members a normal law fitted to the members' own scores, each against the others. The
-odds of a member are the two densities times the two kinds' numbers. The bar is where the odds are
-even, hence in the gap between the kinds if there is one, but never below the promised
+absolute deviation). Both kinds are taken to follow Student's t, whose tails are as heavy as theirs:
+photographs around 0, members around the median of the members' own scores, each against the
+others. The odds of a member are the two densities times the two kinds' numbers. The bar is where
+the odds are even, hence in the gap between the kinds if there is one, but never below the promised
 false-positive rate.
 """
 
@@ -15,13 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from scipy.stats import norm
 from scipy.stats import t as student
 
 from noisescope_core.growth import FALSE_POSITIVES, robust
 
-FREEDOM = 6.0
-"""Degrees of freedom of the photographs' law."""
+FREEDOM = 8.0
+"""Degrees of freedom of both laws."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Bar:
         """Logarithm of the odds that images of these standardised scores are members."""
         z = np.asarray(z, np.float64)
         # A member stronger than most is no less of a member, a negative score no more of one.
-        member = norm.logpdf(np.minimum(z, self.mean), self.mean, self.deviation)
+        member = student.logpdf(np.minimum(z, self.mean), FREEDOM, self.mean, self.deviation)
         return np.asarray(self.prior + member - student.logpdf(np.maximum(z, 0), FREEDOM))
 
     def fit(self, z: ArrayLike) -> NDArray[np.float64]:
@@ -84,7 +83,7 @@ def fit_bar(scores: ArrayLike, reference: ArrayLike, members: NDArray[np.bool_])
     deviation = max(1.0, float(robust(z[members])[1]))
     count = int(members.sum())
     prior = float(np.log(count / max(len(members) - count, 1)))
-    promised = float(norm.isf(FALSE_POSITIVES))
+    promised = float(student.isf(FALSE_POSITIVES, FREEDOM))
     bar = Bar(centre, spread, promised, mean, deviation, prior)
     grid = np.linspace(0, max(mean, promised), 2000)
     against = grid[bar.log_odds(grid) < 0]

@@ -10,6 +10,10 @@ goes on until nothing is left:
   the same search is repeated with the sign of every image drawn at random, which leaves
   everything in place but what images truly share. The candidate must beat all repeats by a margin.
 
+When nothing more is found so, candidates grow on the grid and lines alone, where upsampling leaves
+much of its pattern. Photographs of one history share those too, so such a set is accepted only if
+its images agree off the grid, on bands that had no part in choosing them.
+
 At last every set is refined over all bands, and each image goes to the fingerprint that it fits
 best.
 """
@@ -35,9 +39,53 @@ from noisescope_core.whitening import BANDS, OFF_GRID, PLANES
 SURE = 8.0
 """Cohesion at which no repeat with drawn signs can come near, so none is made."""
 
+INDEPENDENT = 1e-12
+"""Chance that a set chosen on the grid agrees off it as much, were noise independent and normal."""
+
 LEAST_SEARCHED = 10
+LEAST_CARRYING = 20
 FINAL_ROUNDS = 8
 ASSIGNMENTS = 3
+
+
+@dataclass(frozen=True)
+class Search:
+    """Correlations over the bands of one search.
+
+    Attributes
+    ----------
+    products : (b, t + r, t) float32
+        Of tested images and held-out reference images with tested images, by band, scaled to one
+        spread per image, cut at `duplicates.NOISE`, 0 where an image meets itself.
+    views : list of (t + s, t + s) float32
+        Of tested images and the reference images that search: all planes and bands, and parts.
+    scale : float
+        Times a squared correlation of unrelated images in the first view, over the number of
+        planes, is chi-square with one degree of freedom.
+    centre, spread : (b,) float
+        Of the correlations of unrelated images, by band.
+    shares : (b,) float, of all values in each band
+    """
+
+    products: NDArray[np.float32]
+    views: list[NDArray[np.float32]]
+    scale: float
+    centre: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    shares: NDArray[np.float64]
+
+    def with_signs(self, rng: np.random.Generator) -> Search:
+        """Draw a sign for every image: what images share is gone, all else is as it was."""
+        tested, searching = self.products.shape[2], len(self.views[0])
+        signs = rng.choice(np.array([-1, 1], np.float32), searching + self.products.shape[1])
+        rows = np.concatenate([signs[:tested], signs[searching + tested :]])
+        joint = signs[:searching]
+        return replace(
+            self,
+            products=self.products * rows[:, None] * rows[:tested],
+            views=[view * joint[:, None] * joint for view in self.views],
+            centre=np.zeros_like(self.centre),
+        )
 
 
 @dataclass(frozen=True)
@@ -46,49 +94,26 @@ class Correlations:
 
     Attributes
     ----------
-    products : (b, t + r, t) float32
-        Of tested images and held-out reference images with tested images, by band of the
-        search, scaled to one spread per image, cut at `duplicates.NOISE`, 0 where an image meets
-        itself.
     whole : (33, t + r, t) float32
-        The same over all bands, neither scaled nor cut.
-    views : list of (t + s, t + s) float32
-        Of tested images and the reference images that search: all planes and bands, and parts.
-    scale : float
-        Times a squared correlation of unrelated images is chi-square with one degree of freedom.
-    centre, spread : (b,) float
-        Of the correlations of unrelated images, by band.
+        Of tested images and held-out reference images with tested images, over all bands, neither
+        scaled nor cut; 0 in bands that fewer than `LEAST_CARRYING` reference images carry.
+    off_grid, on_grid : Search
+        Over the bands that neither grid nor lines reach, and over grid and lines.
     shares : (33,) float, of all values in each band
     counted : (t,) bool
         Tested images that count: of duplicates only the first.
     """
 
-    products: NDArray[np.float32]
     whole: NDArray[np.float32]
-    views: list[NDArray[np.float32]]
-    scale: float
-    centre: NDArray[np.float64]
-    spread: NDArray[np.float64]
+    off_grid: Search
+    on_grid: Search
     shares: NDArray[np.float64]
     counted: NDArray[np.bool_]
 
     @property
     def tested(self) -> int:
         """Number of tested images."""
-        return int(self.products.shape[2])
-
-    def with_signs(self, rng: np.random.Generator) -> Correlations:
-        """Draw a sign for every image: what images share is gone, all else is as it was."""
-        searching = len(self.views[0])
-        signs = rng.choice(np.array([-1, 1], np.float32), searching + self.products.shape[1])
-        rows = np.concatenate([signs[: self.tested], signs[searching + self.tested :]])
-        joint = signs[:searching]
-        return replace(
-            self,
-            products=self.products * rows[:, None] * rows[: self.tested],
-            views=[view * joint[:, None] * joint for view in self.views],
-            centre=np.zeros_like(self.centre),
-        )
+        return int(self.whole.shape[2])
 
 
 @dataclass(frozen=True)
@@ -144,38 +169,62 @@ def prepare(
     images = correlations.shape[1]
     diagonal = np.arange(images)
     correlations[:, diagonal, diagonal] = 0
+    reference = np.concatenate([searching, held_out])
+    sizes = np.sqrt(np.einsum("bij,bij->bi", correlations[:, :, reference],
+                              correlations[:, :, reference]))  # fmt: skip
+    for matrix, size in zip(correlations, sizes, strict=True):
+        carrying = size[reference] > 0
+        if carrying.sum() < LEAST_CARRYING:
+            # Grey photographs say nothing of colours.
+            matrix[:] = 0
+            size[:] = 1
+        else:
+            # Images with little noise have correlations of a wider spread.
+            size[:] = np.maximum(size / np.median(size[reference][carrying]), 0.5)
     total = correlations.sum(0) / len(PLANES)
     cut = np.minimum(1, NOISE / np.maximum(np.abs(total), 1e-9)).astype(np.float32)
-    reference = np.concatenate([searching, held_out])
     rows = np.concatenate([np.arange(tested), held_out])
     joint = np.concatenate([np.arange(tested), searching])
-    scale = 0.4549 / float(np.median(total[np.ix_(searching, held_out)] ** 2))
-    products = np.empty((int(OFF_GRID.sum()), len(rows), tested), np.float32)
-    views = [np.zeros((len(joint), len(joint)), np.float32) for _ in _VIEWS]
-    searched = 0
-    for band, matrix in enumerate(correlations):
-        # Images with little noise have correlations of a wider spread.
-        size = np.sqrt(np.einsum("ij,ij->i", matrix[:, reference], matrix[:, reference]))
-        size = np.maximum(size / np.median(size[reference]), 0.5).astype(np.float32)
-        even = matrix / size[:, None] / size * cut
-        if OFF_GRID[band]:
-            products[searched] = even[np.ix_(rows, np.arange(tested))]
-            searched += 1
-        part = even[np.ix_(joint, joint)]
-        for view, bands in zip(views, _VIEWS, strict=True):
-            if bands[band]:
-                view += part
-    unrelated = products[:, tested:].reshape(len(products), -1)
+    squares = total[np.ix_(searching, held_out)] ** 2
+    scale = 0.4549 / max(float(np.median(squares)), 1e-30)
+    everything = np.zeros((len(joint), len(joint)), np.float32)
+
+    def search(bands: NDArray[np.bool_], parts: list[NDArray[np.bool_]]) -> Search:
+        products = np.empty((int(bands.sum()), len(rows), tested), np.float32)
+        views = [np.zeros_like(everything) for _ in parts]
+        for number, band in enumerate(np.flatnonzero(bands)):
+            even = correlations[band] * (1 / sizes[band][:, None]) * (1 / sizes[band]) * cut
+            products[number] = even[np.ix_(rows, np.arange(tested))]
+            part = even[np.ix_(joint, joint)]
+            everything[:] += part
+            for view, chosen in zip(views, parts, strict=True):
+                if chosen[band]:
+                    view += part
+        unrelated = products[:, tested:].reshape(len(products), -1)
+        return Search(
+            products,
+            [everything, *views],
+            scale,
+            np.median(unrelated, axis=1).astype(np.float64),
+            _spread(unrelated),
+            shares[bands],
+        )
+
     return Correlations(
-        products,
         correlations[:, rows][:, :, :tested],
-        views,
-        scale,
-        np.median(unrelated, axis=1).astype(np.float64),
-        unrelated.std(axis=1, dtype=np.float64),
+        search(OFF_GRID, _PARTS),
+        search(~OFF_GRID, _GRID_PARTS),
         shares,
         np.ones(tested, bool) if counted is None else counted,
     )
+
+
+def _spread(unrelated: NDArray[np.float32]) -> NDArray[np.float64]:
+    # An image without the plane correlates with nothing, and says nothing of those that have it.
+    pairs = np.maximum((unrelated != 0).sum(1), 1)
+    squares = np.einsum("bn,bn->b", unrelated, unrelated, dtype=np.float64) / pairs
+    mean = unrelated.sum(1, dtype=np.float64) / pairs
+    return np.asarray(np.sqrt(np.maximum(squares - mean**2, 1e-30)), np.float64)
 
 
 def prepare_counted(
@@ -198,19 +247,21 @@ def prepare_counted(
     return prepare(correlations, tested, searching, held_out, shares, counted[:tested])
 
 
-def _views() -> list[NDArray[np.bool_]]:
+def _parts() -> tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]:
     names = np.array([name.split(", ")[0] for name in BANDS])
-    planes = [OFF_GRID & (names == plane) for plane in PLANES]
     ring = np.arange(len(BANDS)) % (len(BANDS) // len(PLANES))
-    rings = [OFF_GRID & (ring >= first) & (ring < first + 3) for first in (0, 3, 6)]
-    return [np.ones(len(BANDS), bool), OFF_GRID, *planes, *rings]
+    planes = [names == plane for plane in PLANES]
+    rings = [(ring >= first) & (ring < first + 3) for first in (0, 3, 6)]
+    off_grid = [OFF_GRID & part for part in [np.ones(len(BANDS), bool), *planes, *rings]]
+    on_grid = [~OFF_GRID & part for part in [np.ones(len(BANDS), bool), *planes]]
+    return off_grid, on_grid
 
 
-_VIEWS = _views()
+_PARTS, _GRID_PARTS = _parts()
 
 
 def cohesion(
-    correlations: Correlations, members: NDArray[np.bool_], alive: int, chance: float
+    search: Search, members: NDArray[np.bool_], alive: int, chance: float
 ) -> NDArray[np.float64]:
     """Say how far sets exceed what chance allows.
 
@@ -232,17 +283,24 @@ def cohesion(
         The sum over its bound.
     """
     sizes = members.sum(0)
-    pairs = sizes * (sizes - 1) / 2
-    columns = members.astype(np.float32)
-    excess = np.zeros(members.shape[1])
-    tested = correlations.tested
-    for band, matrix in enumerate(correlations.products):
-        within = ((matrix[:tested] @ columns) * columns).sum(0) / 2 / pairs
-        z = (within - correlations.centre[band]) / correlations.spread[band] * np.sqrt(pairs)
-        excess += np.maximum(z, 0) ** 2
-    freedom = len(correlations.products)
+    freedom = len(search.products)
     bounds = {size: excess_bound(alive, int(size), freedom, chance) for size in np.unique(sizes)}
+    excess = _excess(search, members.astype(np.float32))
     return np.asarray(excess / np.array([bounds[size] for size in sizes]), np.float64)
+
+
+def _excess(search: Search, columns: NDArray[np.float32]) -> NDArray[np.float64]:
+    # Columns of 0 and 1, or with signs drawn -1 and 1.
+    tested = len(columns)
+    sizes = np.abs(columns).sum(0)
+    pairs = sizes * (sizes - 1) / 2
+    signed = bool((columns < 0).any())
+    excess = np.zeros(columns.shape[1])
+    for matrix, centre, spread in zip(search.products, search.centre, search.spread, strict=True):
+        within = ((matrix[:tested] @ columns) * columns).sum(0) / 2 / pairs
+        z = (within - (0 if signed else centre)) / spread * np.sqrt(pairs)
+        excess += np.maximum(z, 0) ** 2
+    return excess
 
 
 def excess_bound(images: int, size: int, freedom: int, chance: float) -> float:
@@ -296,48 +354,91 @@ def discover(
     alive = correlations.counted.copy()
     found: list[tuple[NDArray[np.bool_], float, list[float]]] = []
     while alive.sum() > max(least, LEAST_SEARCHED):
-        members, value = _best(correlations, alive, chance, least)
-        if members is None or value < 1:
+        off = _found_off_grid(correlations, alive, chance, margin, repeats, least, seed)
+        one = off or _found_on_grid(correlations, alive, margin, repeats, least, seed)
+        if one is None:
             break
-        chances: list[float] = []
-        if value < SURE:
-            for repeat in range(repeats):
-                drawn = correlations.with_signs(np.random.default_rng((seed, repeat)))
-                chances.append(_best(drawn, alive, chance, least)[1])
-        if value < margin * max(chances, default=0):
-            break
-        found.append((members, value, chances))
-        alive &= ~members
+        found.append(one)
+        alive &= ~one[0]
         note(f"{len(found)} found, {int(alive.sum()):,} images left")
     return _refined(correlations, found, least)
 
 
-def _best(
-    correlations: Correlations, alive: NDArray[np.bool_], chance: float, least: int
-) -> tuple[NDArray[np.bool_] | None, float]:
+def _found_off_grid(
+    correlations: Correlations,
+    alive: NDArray[np.bool_],
+    chance: float,
+    margin: float,
+    repeats: int,
+    least: int,
+    seed: int,
+) -> tuple[NDArray[np.bool_], float, list[float]] | None:
+    def best(search: Search) -> tuple[NDArray[np.bool_] | None, float]:
+        grown = _candidates(search, alive, least)
+        if not grown.shape[1]:
+            return None, 0.0
+        values = cohesion(search, grown, int(alive.sum()), chance)
+        # Cohesion grows with the size, so the most cohesive is also the most complete.
+        number = int(np.argmax(values))
+        return grown[:, number], float(values[number])
+
+    members, value = best(correlations.off_grid)
+    if members is None or value < 1:
+        return None
+    chances: list[float] = []
+    if value < SURE:
+        for repeat in range(repeats):
+            drawn = correlations.off_grid.with_signs(np.random.default_rng((seed, repeat)))
+            chances.append(best(drawn)[1])
+    return None if value < margin * max(chances, default=0) else (members, value, chances)
+
+
+def _found_on_grid(
+    correlations: Correlations,
+    alive: NDArray[np.bool_],
+    margin: float,
+    repeats: int,
+    least: int,
+    seed: int,
+) -> tuple[NDArray[np.bool_], float, list[float]] | None:
+    grown = _candidates(correlations.on_grid, alive, least)
+    if not grown.shape[1]:
+        return None
+    columns = grown.astype(np.float32)
+    # Off the grid these sets were not chosen: no subsets to allow for.
+    bound = excess_bound(1, 1, len(correlations.off_grid.products), INDEPENDENT)
+    values = _excess(correlations.off_grid, columns) / bound
+    number = int(np.argmax(values))
+    chances = []
+    for repeat in range(repeats):
+        rng = np.random.default_rng((seed, repeat))
+        signs = rng.choice(np.array([-1, 1], np.float32), len(columns))
+        chances.append(
+            float(_excess(correlations.off_grid, columns * signs[:, None]).max()) / bound
+        )
+    value = float(values[number])
+    passed = value >= max(1, margin * max(chances, default=0))
+    return (grown[:, number], value, chances) if passed else None
+
+
+def _candidates(search: Search, alive: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
     rows = np.flatnonzero(alive)
     starts: list[NDArray[np.intp]] = []
-    together = correlations.views[0][np.ix_(rows, rows)] / np.float32(len(PLANES))
+    together = search.views[0][np.ix_(rows, rows)] / np.float32(len(PLANES))
     # A pair beyond any fingerprint's strength is one picture twice: no reason to merge.
     together[together >= 0.99 * NOISE] = 0
-    starts += [rows[cluster] for cluster in pair_clusters(together, correlations.scale)]
-    searching = np.arange(correlations.tested, len(correlations.views[0]))
-    joint = np.concatenate([rows, searching])
-    for view in correlations.views:
+    starts += [rows[cluster] for cluster in pair_clusters(together, search.scale)]
+    tested = len(alive)
+    joint = np.concatenate([rows, np.arange(tested, len(search.views[0]))])
+    for view in search.views:
         starts += [
             rows[seed] for seed in spectral_directions(view[np.ix_(joint, joint)], len(rows))
         ]
-    seeds = np.zeros((correlations.tested, len(starts)), bool)
+    seeds = np.zeros((tested, len(starts)), bool)
     for column, start in enumerate(starts):
         seeds[start, column] = True
-    grown = grow(correlations.products, seeds, alive, correlations.shares[OFF_GRID])
-    grown = grown[:, grown.sum(0) >= least]
-    if not grown.shape[1]:
-        return None, 0.0
-    values = cohesion(correlations, grown, int(alive.sum()), chance)
-    # Cohesion grows with the size, so the most cohesive is also the most complete.
-    best = int(np.argmax(values))
-    return grown[:, best], float(values[best])
+    grown = grow(search.products, seeds, alive, search.shares)
+    return np.asarray(grown[:, grown.sum(0) >= least])
 
 
 def _refined(
@@ -401,10 +502,10 @@ def _pieces(
     correlations: Correlations, members: NDArray[np.bool_], least: int
 ) -> list[NDArray[np.bool_]]:
     column = members[:, None]
-    scores = band_scores(correlations.products, column)
+    scores = band_scores(correlations.off_grid.products, column)
     weights, _ = learned_weights(scores, column, correlations.shares[OFF_GRID])
     rows = np.flatnonzero(members)
-    side = split(correlations.products[:, rows][:, :, rows], weights[:, 0])
+    side = split(correlations.off_grid.products[:, rows][:, :, rows], weights[:, 0])
     if side is None or min(side.sum(), (~side).sum()) < least:
         return [members]
     halves = []

@@ -77,12 +77,14 @@ def learned_weights(
     tested = len(members)
     reference = scores[:, tested:]
     centre = np.median(reference, axis=1).astype(np.float64)
-    variance = reference.var(axis=1, dtype=np.float64) + 1e-18
+    variance = reference.var(axis=1, dtype=np.float64)
     count = np.maximum(members.sum(0), 1)
     mean = np.stack([(part[:tested] * members).sum(0) / count for part in scores]) - centre
     even = shares[:, None] / shares.sum() * np.maximum(mean.sum(0), 0)
     mean = (count * mean + PRIOR * even) / (count + PRIOR)
-    return np.maximum(mean, 0) / variance, centre
+    # A band that the reference lacks (colour, where it is grey) has no measure.
+    carried = variance > 1e-18
+    return np.where(carried, np.maximum(mean, 0) / np.where(carried, variance, 1), 0), centre
 
 
 def combined(

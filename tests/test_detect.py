@@ -61,6 +61,7 @@ def test_finds_the_generated_images(run, dump):
     assert all((row["score"] > row["threshold"]) == row["is_fake"] for row in rows.values())
     assert summary["counts"] == {
         "files": 60, "scored": 60, "unscored": 0, "quarantined": 0, "fake": 24, "real": 36,
+        "elsewhere": 0,
     }  # fmt: skip
     assert json.loads((out / "summary.json").read_text()) == summary
     assert summary["sizes"][0]["pairs"] > 60 * 59 // 2

@@ -7,13 +7,14 @@ from noisescope_core.candidates import pair_clusters, spectral_directions
 from noisescope_core.confidence import fit_bar
 from noisescope_core.discovery import (
     Correlations,
+    _found_off_grid,
     cohesion,
     discover,
     excess_bound,
     prepare,
 )
 from noisescope_core.growth import band_scores, grow, learned_weights
-from noisescope_core.whitening import OFF_GRID, band_correlations, layout, whitened_planes
+from noisescope_core.whitening import band_correlations, layout, whitened_planes
 
 SIDE = 64
 REFERENCE = 120
@@ -95,6 +96,47 @@ def test_the_jpeg_grid_is_no_discovery():
     assert discover(correlations_of(np.concatenate([tested, reference]), 100)) == []
 
 
+def on_the_grid(rng, tested, sharing, off_grid):
+    """Put one tile into some images, and a pattern off the grid of some strength."""
+    tile = np.tile(rng.normal(size=(3, 16, 16)), (1, SIDE // 16, SIDE // 16))
+    tested[sharing] += 0.2 * tile + off_grid * rng.normal(size=(3, SIDE, SIDE))
+
+
+def test_a_pattern_mostly_on_the_grid_is_found_by_what_it_leaves_off_it():
+    rng = np.random.default_rng(9)
+    tested, _ = images(rng, [], 100)
+    reference, _ = images(rng, [], REFERENCE)
+    on_the_grid(rng, tested, np.arange(12), 0.12)
+    # Others share a grid alone: a history, and no generator.
+    on_the_grid(rng, tested, np.arange(40, 60), 0)
+    correlations = correlations_of(np.concatenate([tested, reference]), 100)
+    alone = _found_off_grid(correlations, np.ones(100, bool), 0.01, 1.3, 3, 5, 0)
+    assert alone is None
+    (pattern,) = discover(correlations)
+    assert set(pattern.members) <= set(range(12))
+    assert len(pattern.members) >= 11
+
+
+def test_grey_images_are_searched_by_their_one_plane():
+    rng = np.random.default_rng(10)
+    tested, labels = images(rng, [(30, 0.5)], 60)
+    reference, _ = images(rng, [], REFERENCE)
+    grey = np.concatenate([tested, reference])
+    grey[:] = grey[:, :1]
+    (pattern,) = discover(correlations_of(grey, 90))
+    assert set(pattern.members) >= set(np.flatnonzero(labels == 1)[2:])
+    assert (labels[pattern.members] == 1).mean() > 0.9
+    assert np.isfinite(pattern.weights).all() and not pattern.weights[11:].any()
+
+
+def test_colour_against_a_grey_reference_is_no_discovery():
+    rng = np.random.default_rng(11)
+    tested, _ = images(rng, [], 60)
+    reference, _ = images(rng, [], REFERENCE)
+    reference[:] = reference[:, :1]
+    assert discover(correlations_of(np.concatenate([tested, reference]), 60)) == []
+
+
 def test_duplicates_that_do_not_count_are_no_discovery():
     rng = np.random.default_rng(3)
     tested, _ = images(rng, [], 100)
@@ -107,11 +149,12 @@ def test_duplicates_that_do_not_count_are_no_discovery():
 
 def test_drawn_signs_leave_strength_but_no_agreement(two_generators):
     correlations, labels = two_generators
-    drawn = correlations.with_signs(np.random.default_rng(0))
-    assert np.allclose(np.abs(drawn.products), np.abs(correlations.products))
+    search = correlations.off_grid
+    drawn = search.with_signs(np.random.default_rng(0))
+    assert np.allclose(np.abs(drawn.products), np.abs(search.products))
     members = (labels == 1)[:, None]
     assert cohesion(drawn, members, len(labels), 0.01) < 0.2 * cohesion(
-        correlations, members, len(labels), 0.01
+        search, members, len(labels), 0.01
     )
 
 
@@ -131,8 +174,8 @@ def test_growth_completes_a_few_and_drops_what_does_not_belong(two_generators):
     seed = np.zeros((len(labels), 1), bool)
     seed[np.flatnonzero(labels == 1)[:6], 0] = True
     seed[np.flatnonzero(labels == 0)[:2], 0] = True
-    shares = correlations.shares[OFF_GRID]
-    grown = grow(correlations.products, seed, np.ones(len(labels), bool), shares)
+    search = correlations.off_grid
+    grown = grow(search.products, seed, np.ones(len(labels), bool), search.shares)
     assert grown.shape[1] == 1
     assert (labels[grown[:, 0]] == 1).mean() > 0.95
     assert grown[:, 0].sum() > 55

@@ -30,7 +30,8 @@ def results(**changes: Any) -> dict[str, Any]:
         "images": "/data/dump",
         "reference": "https://example.org/photos",
         "counts": {
-            "files": 333, "scored": 320, "unscored": 5, "quarantined": 8, "fake": 118, "real": 202
+            "files": 333, "scored": 320, "unscored": 5, "quarantined": 8, "fake": 118, "real": 202,
+            "elsewhere": 0,
         },
         "reasons": [
             {"status": "quarantined", "reason": "zero bytes", "files": 8},
@@ -51,7 +52,11 @@ def results(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
     chance = rng.normal(size=600)
     thumbnail = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
-    image = block | {"image_id": "0" * 64, "threshold": 9.9, "fingerprint_id": "3f2a91c0d4e5"}
+    image = block | {"image_id": "0" * 64, "threshold": 9.9, "fingerprint_id": "3f2a91c0d4e5",
+                     "shift_x": None, "shift_y": None}  # fmt: skip
+    unknown = dict.fromkeys(
+        ["cohesion", "repeats", "maker", "in_reference", "header", "watermark"]
+    )  # fmt: skip
     return {
         "summary": summary | changes,
         "scores": [
@@ -60,11 +65,13 @@ def results(**changes: Any) -> dict[str, Any]:
                      "images": np.r_[chance[400:], rng.uniform(20, 300, 118), np.nan]}
         ],
         "fingerprints": [
-            block | {"fingerprint_id": "3f2a91c0d4e5", "images": 72, "flagged": True,
-                     "margin": -9.3, "cohesion": None, "repeats": None, "maker": None,
+            block | unknown | {
+                     "fingerprint_id": "3f2a91c0d4e5", "images": 72, "flagged": True,
+                     "margin": -9.3,
                      "pixels": rng.normal(size=(96, 96)).astype(np.float32)},
-            block | {"fingerprint_id": "91aa00c1b2d3", "images": 60, "flagged": False,
-                     "margin": None, "cohesion": None, "repeats": None, "maker": None,
+            block | unknown | {
+                     "fingerprint_id": "91aa00c1b2d3", "images": 60, "flagged": False,
+                     "margin": None,
                      "pixels": np.zeros((96, 96), np.float32)},
         ],
         "flagged": [
@@ -77,7 +84,7 @@ def results(**changes: Any) -> dict[str, Any]:
 
 def counts(files: int, scored: int, fake: int) -> dict[str, int]:
     return {"files": files, "scored": scored, "unscored": files - scored, "quarantined": 0,
-            "fake": fake, "real": scored - fake}  # fmt: skip
+            "fake": fake, "real": scored - fake, "elsewhere": 0}  # fmt: skip
 
 
 class Page(HTMLParser):
@@ -102,6 +109,30 @@ def heading(html: str) -> str:
     found = re.search(r"<h1>(.*?)</h1>", html)
     assert found
     return found[1]
+
+
+def test_images_found_elsewhere_are_told_in_the_answer_and_marked() -> None:
+    run = results()
+    run["summary"]["counts"]["elsewhere"] = 2
+    run["flagged"][0] |= {"shift_x": 16, "shift_y": -8}
+    _, meaning = answer(run["summary"])
+    assert "2 of the 118 were found elsewhere on a fingerprint" in meaning
+    html = render_report(**run)
+    assert html.count("at 16, \u22128") == 1
+    assert "elsewhere" not in answer(results()["summary"])[1]
+
+
+def test_evidence_of_watermark_header_and_reference_is_told() -> None:
+    run = results()
+    run["fingerprints"][0] |= {
+        "cohesion": 9.0, "repeats": [], "colour": 0.1, "peak": 1.0, "grid": 0.2, "spread": 0.9,
+        "in_reference": 0.025, "header": "JPEG <4:2:0>", "same_header": 0.75,
+        "watermark": "Stable Diffusion", "watermarked": 0.9,
+    }  # fmt: skip
+    html = render_report(**run)
+    assert "2.5 % of the reference photographs score above its threshold" in html
+    assert "90 % of its images carry the watermark of Stable Diffusion" in html
+    assert "75 % are JPEG &lt;4:2:0&gt;." in html
 
 
 def test_page_stands_alone() -> None:

@@ -53,11 +53,13 @@ def render_report(
         One per cluster examined: ``fingerprint_id``, ``width``, ``height`` (pixels), ``images``
         (members), ``flagged`` (a generator's or not), ``margin`` (LOF score minus offset,
         negative for an outlier; or None), ``cohesion`` and ``repeats`` (times chance, of the
-        cluster and of the best ones with drawn signs; or None), ``pixels`` (float32, shape
-        (H, W), the pattern).
+        cluster and of the best ones with drawn signs; or None), ``in_reference``, ``header``,
+        ``same_header``, ``watermark``, ``watermarked`` (further evidence, or None), ``pixels``
+        (float32, shape (H, W), the pattern).
     flagged : sequence of mappings
         Some or all of the images judged fake: ``path``, ``image_id``, ``score``, ``threshold``,
-        ``fingerprint_id``, ``width``, ``height``, ``thumbnail`` (JPEG bytes or None).
+        ``fingerprint_id``, ``width``, ``height``, ``shift_x`` and ``shift_y`` (where on the
+        fingerprint it lies, None in place), ``thumbnail`` (JPEG bytes or None).
     set_aside : sequence of mappings
         Some or all of the files without a verdict: ``path``, ``status``, ``reason``.
 
@@ -168,6 +170,7 @@ def answer(summary: Record) -> tuple[str, str]:
     expected = false_alarms(summary) * counts["real"]
     about = "at most about" if summary["method"] == "whitened" else "about"
     alarms = f"{about} {plural(round(expected), 'photograph')}"
+    elsewhere = counts["elsewhere"]
     return (
         f"{some} of {plural(scored, 'image')} {carry} {marks}",
         "Images of one generator share a faint noise pattern that the reference photographs do "
@@ -177,6 +180,12 @@ def answer(summary: Record) -> tuple[str, str]:
             "; photographs that were clustered with the generator by mistake come on top."
             if summary["method"] != "whitened"
             else "."
+        )
+        + (
+            f" {elsewhere:,} of the {fake:,} {'was' if elsewhere == 1 else 'were'} found elsewhere "
+            "on a fingerprint: crops, or images of another size."
+            if elsewhere
+            else ""
         )
         if fake
         else "A group of images led to the fingerprint, yet none scores above the threshold.",
