@@ -2,8 +2,8 @@
 
 Shared patterns have other makers than generators. What tells them apart, and the rule:
 
-- *overlay*: a caption, a logo or a frame is in some places only. A generator's pattern is all
-  over the image, so the median tile holds as much of it as the mean tile.
+- *overlay*: a caption, a logo, a frame, a tiled watermark is in some places only. A generator's
+  pattern is all over the image, so in the median tile the images agree as in the mean tile.
 - *device*: a camera's sensor varies in sensitivity from photosite to photosite. That is in the
   brightness more than in the colours, which the camera interpolates, it is smooth in frequency,
   for each photosite varies by itself, and it is weak. A generator's pattern is in the colours as
@@ -20,16 +20,20 @@ of real images; docs/method.md shows how far each lies from them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core.whitening import OFF_GRID, PLANES, RINGS, Layout, spatial
 
-TILES = 8
+TILE = 16
+"""Side in pixels: no stroke of a visible watermark fills it, and rings of JPEG blocks end in it."""
 
-LEAST_SPREAD = 0.35
+TILED = 100
+"""Members whose tiles are enough for the median."""
+
+LEAST_SPREAD = 0.45
 MOST_GRID = 0.7
 LEAST_COLOUR = 0.35
 LEAST_PEAK = 1.75
@@ -55,7 +59,8 @@ class Evidence:
     grid : float
         Share of the whole strength that lies on the JPEG grid and on lines, 0..1.
     spread : float
-        Strength of the median tile of the image over the mean tile, about 1 if it is everywhere.
+        Agreement of the members in the median tile of the image over that in the mean tile,
+        about 1 if it is everywhere.
     watermarked : float
         Share of the members that carry the known watermark of one generator, 0..1.
     """
@@ -85,8 +90,7 @@ class Evidence:
 def gather(
     agreement: NDArray[np.float64],
     error: NDArray[np.float64],
-    mean: NDArray[np.float32],
-    members: int,
+    tiles: NDArray[np.float32],
     bins: Layout,
 ) -> Evidence:
     """Gather the evidence on a pattern.
@@ -95,9 +99,8 @@ def gather(
     ----------
     agreement, error : (33,) float
         Mean correlation of two members, by band, and its standard error.
-    mean : (3, V) float
-        Mean feature of the members.
-    members : int
+    tiles : (m, rows, columns) float, from `tile_agreement`
+        Of members; `TILED` of them are enough.
     bins : layout of their size
     """
     off = np.where(OFF_GRID, agreement, 0).reshape(len(PLANES), -1).sum(1)
@@ -113,17 +116,44 @@ def gather(
         colour=float((off[1:].mean() - 2 * off_error[1:].mean()) / grey),
         peak=float(((rings - doubt)[1:-1] / around).max()),
         grid=float(np.maximum(agreement[~OFF_GRID], 0).sum() / max(whole, 1e-12)),
-        spread=_spread(mean, members, bins),
+        spread=_spread(tiles),
     )
 
 
-def _spread(mean: NDArray[np.float32], members: int, bins: Layout) -> float:
-    strength = np.zeros((TILES, TILES))
-    for plane in mean:
-        picture = spatial(plane, bins)
-        rows, columns = (side // TILES * TILES for side in picture.shape)
-        tiles = picture[:rows, :columns].reshape(TILES, rows // TILES, TILES, columns // TILES)
-        # Noise alone leaves 1 / members of its energy in the mean.
-        strength += np.square(tiles).mean((1, 3)) - plane.any() / members
-    average = float(strength.mean())
-    return float(np.median(strength) / average) if average > 0 else 0.0
+def tile_agreement(
+    features: NDArray[Any], mean: NDArray[np.float32], members: int, bins: Layout
+) -> NDArray[np.float32]:
+    """Say how much each member agrees with the others, tile by tile.
+
+    Parameters
+    ----------
+    features : (m, 3, V) float, of some of the members
+    mean : (3, V) float
+        Mean feature of all of them.
+    members : int
+        Their number, at least 2.
+    bins : layout of their size
+
+    Returns
+    -------
+    (m, rows, columns) float32
+        Mean over a tile of `TILE` pixels a side of the products of a member with the mean of
+        the others; what does not fill a tile is left out.
+    """
+    rows, columns = (side // TILE for side in bins.shape)
+    pictures = [members * spatial(plane, bins) for plane in mean]
+    agreement = np.zeros((len(features), *bins.shape), np.float32)
+    for member, feature in zip(agreement, features, strict=True):
+        for plane, total in zip(feature, pictures, strict=True):
+            own = spatial(plane, bins)
+            member += own * (total - own)
+    agreement /= members - 1
+    whole = agreement[:, : rows * TILE, : columns * TILE]
+    return np.asarray(whole.reshape(-1, rows, TILE, columns, TILE).mean((2, 4)), np.float32)
+
+
+def _spread(tiles: NDArray[np.float32]) -> float:
+    # By the median member: two images that share more than the pattern must not decide.
+    typical = np.median(tiles, axis=0)
+    average = float(typical.mean())
+    return float(np.median(typical) / average) if average > 0 else 0.0

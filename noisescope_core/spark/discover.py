@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from noisescope_core.compression import Compression
 from noisescope_core.config import Config
 from noisescope_core.discovery import SharedPattern, discover, prepare_counted
-from noisescope_core.evidence import gather
+from noisescope_core.evidence import TILE, TILED, gather, tile_agreement
 from noisescope_core.fingerprint import fingerprint_id
 from noisescope_core.spark.bands import Searched, gathered, searched_sizes
 from noisescope_core.spark.means import fingerprints_of, summed_residuals
@@ -90,12 +90,13 @@ def _fingerprints(
     means = fingerprints_of(
         summed_residuals(run, config, searched.tested, groups), (len(PLANES), bins.values)
     )
+    tiles = _tiles(run, searched, patterns, means)
     facts = _headers(run, searched)
     rows = []
-    for pattern, mean in zip(patterns, means, strict=True):
+    for k, (pattern, mean) in enumerate(zip(patterns, means, strict=True)):
         ids = [searched.tested.ids[member] for member in pattern.members]
         (header, same), (watermark, marked) = (
-            _most_common(facts[k][image_id] for image_id in ids) for k in (0, 1)
+            _most_common(fact[image_id] for image_id in ids) for fact in facts
         )
         # The picture shows the plane that says most.
         plane = int(np.argmax((pattern.weights * bins.shares()).reshape(len(PLANES), -1).sum(1)))
@@ -103,7 +104,7 @@ def _fingerprints(
         tall, wide = bins.shape
         top, left = (height - tall) // 2, (width - wide) // 2
         picture[top : top + tall, left : left + wide] = spatial(mean[plane], bins)
-        found = gather(pattern.agreement, pattern.error, mean, len(ids), bins)
+        found = gather(pattern.agreement, pattern.error, tiles[k], bins)
         found = replace(found, watermarked=marked)
         bar = pattern.bar
         rows.append(
@@ -115,6 +116,42 @@ def _fingerprints(
              bytearray(picture.tobytes()), bytearray(mean.tobytes()))
         )  # fmt: skip
     return rows
+
+
+def _tiles(
+    run: Run, searched: Searched, patterns: list[SharedPattern], means: NDArray[np.float32]
+) -> list[NDArray[np.float32]]:
+    """Agreement of some members of every pattern with the others, tile by tile."""
+    bins = searched.bins
+    sizes = [len(pattern.members) for pattern in patterns]
+    chosen = [(k, n) for k, one in enumerate(patterns) for n in one.members[:TILED].tolist()]
+    numbers = pa.table(
+        {
+            "pattern": pa.array([k for k, _ in chosen], pa.int64()),
+            "number": pa.array([number for _, number in chosen], pa.int64()),
+        }
+    )
+
+    def agreements(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            of = batch["pattern"].to_numpy()
+            cells = [np.frombuffer(cell.as_buffer(), np.float16) for cell in batch["residual"]]
+            for k in np.unique(of):
+                features = np.stack([cells[row] for row in np.flatnonzero(of == k)])
+                features = features.reshape(-1, *means[k].shape)
+                found = tile_agreement(features, means[k], sizes[k], bins)
+                yield pa.record_batch(
+                    [pa.array([k] * len(found)), pa.array([one.tobytes() for one in found])],
+                    ["k", "tiles"],
+                )
+
+    residuals = searched.tested.residuals(run, numbers).select("pattern", "residual")
+    rows = residuals.mapInArrow(agreements, "k long, tiles binary").collect()
+    shape = (-1, *(side // TILE for side in bins.shape))
+    return [
+        np.frombuffer(b"".join(row.tiles for row in rows if row.k == k), np.float32).reshape(shape)
+        for k in range(len(patterns))
+    ]
 
 
 def _headers(run: Run, searched: Searched) -> tuple[dict[str, str], dict[str, str | None]]:
