@@ -21,7 +21,8 @@ CONTENT = 0.95
 """Correlation of two sketches of one picture whose noise correlates above `NOISE`."""
 
 NOISE = 0.1
-"""Correlation of whitened noise that no fingerprint needs."""
+"""Correlation of whitened noise that no fingerprint needs. Beyond it the middle half may say that
+pictures are alike: copies that were framed or letterboxed since."""
 
 SAME_CONTENT = 0.97
 """Correlation of two sketches of one picture whose noise merely stands out of chance; faces that a
@@ -64,15 +65,18 @@ def first_of_group(
         Row numbers; an image without duplicates has its own. Duplicates of duplicates are
         duplicates.
     """
-    content = sketches.astype(np.float32)
-    content -= content.mean(1, keepdims=True)
-    content /= np.linalg.norm(content, axis=1, keepdims=True) + 1e-6
+    content = _standardised(sketches)
+    middle = slice(SIDE // 4, -(SIDE // 4))
+    inside = _standardised(sketches.reshape(-1, SIDE, SIDE)[:, middle, middle])
     # Of all pairs, a third is enough to know their spread.
     _, spread = robust(correlations[::3].ravel())
     first, second = np.nonzero(np.tril(correlations >= min(NOISE, CHANCE * float(spread)), -1))
     noise = correlations[first, second]
     alike = np.einsum("ij,ij->i", content[first], content[second])
-    same = (alike >= SAME_CONTENT) | ((alike >= CONTENT) & (noise >= NOISE))
+    alike_inside = np.einsum("ij,ij->i", inside[first], inside[second])
+    same = (alike >= SAME_CONTENT) | (
+        (np.maximum(alike, alike_inside) >= CONTENT) & (noise >= NOISE)
+    )
     links = coo_array(
         (np.ones(int(same.sum()), np.int8), (first[same], second[same])),
         shape=correlations.shape,
@@ -80,3 +84,9 @@ def first_of_group(
     _, group = connected_components(links, directed=False)
     _, start = np.unique(group, return_index=True)
     return np.asarray(start[group], np.intp)
+
+
+def _standardised(sketches: NDArray[np.uint8]) -> NDArray[np.float32]:
+    content = sketches.reshape(len(sketches), -1).astype(np.float32)
+    content -= content.mean(1, keepdims=True)
+    return content / (np.linalg.norm(content, axis=1, keepdims=True) + 1e-6)

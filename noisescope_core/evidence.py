@@ -33,7 +33,7 @@ TILE = 16
 TILED = 100
 """Members whose tiles are enough for the median."""
 
-LEAST_SPREAD = 0.45
+LEAST_SPREAD = 0.38
 MOST_GRID = 0.7
 LEAST_COLOUR = 0.35
 LEAST_PEAK = 1.75

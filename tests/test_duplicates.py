@@ -19,6 +19,18 @@ def test_noise_and_content_must_agree():
     assert first_of_group(sketches, weak).tolist() == [0, 1, 2, 3, 4]
 
 
+def test_a_framed_and_a_letterboxed_copy_are_duplicates():
+    rng = np.random.default_rng(2)
+    pictures = [np.clip(picture(rng), 0, 255).astype(np.uint8) for _ in range(3)]
+    framed, letterboxed = pictures[0].copy(), pictures[1].copy()
+    framed[:16], framed[-16:], framed[:, :16], framed[:, -16:] = 20, 20, 20, 20
+    bar = len(letterboxed) // 5
+    letterboxed[:bar], letterboxed[-bar:] = 0, 0
+    sketches = np.stack([sketch(p) for p in (*pictures, framed, letterboxed)])
+    strong = np.full((5, 5), 0.3, np.float32)
+    assert first_of_group(sketches, strong).tolist() == [0, 1, 2, 0, 1]
+
+
 def test_a_grey_image_and_a_flat_one_have_sketches():
     assert sketch(np.full((64, 80), 7, np.uint8)).tolist() == [7] * 1024
     sketches = np.zeros((3, 1024), np.uint8)
