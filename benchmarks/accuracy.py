@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from benchmarks.trials import Answer, Drawn, Method, Pictures, Result, Row
 from noisescope_core.discovery import Correlations, SharedPattern, discover, prepare_counted
 from noisescope_core.duplicates import sketch
-from noisescope_core.evidence import TILED, gather, tile_agreement
+from noisescope_core.evidence import gather
 from noisescope_core.growth import band_scores, combined
+from noisescope_core.overlay import TILED, tile_agreement
 from noisescope_core.residual import channel_residuals
 from noisescope_core.whitening import Layout, band_correlations, layout, whitened_planes
 
@@ -96,7 +97,7 @@ def made_by_generator(
     planes = known.planes[rows[pattern.members]]
     mean = planes.mean(0, dtype=np.float32)
     tiles = tile_agreement(planes[:TILED], mean, len(planes), known.bins)
-    evidence = gather(agreement, error, tiles, known.bins)
+    evidence = gather(agreement, error, tiles.reshape(len(tiles), -1), known.bins)
     return evidence.maker == "generator"
 
 

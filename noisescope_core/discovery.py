@@ -200,7 +200,7 @@ def prepare(
             for view, chosen in zip(views, parts, strict=True):
                 if chosen[band]:
                     view += part
-        unrelated = products[:, tested:].reshape(len(products), -1)
+        unrelated = products[:, tested:].reshape(len(products), len(held_out) * tested)
         return Search(
             products,
             [everything, *views],

@@ -89,4 +89,5 @@ def first_of_group(
 def _standardised(sketches: NDArray[np.uint8]) -> NDArray[np.float32]:
     content = sketches.reshape(len(sketches), -1).astype(np.float32)
     content -= content.mean(1, keepdims=True)
-    return content / (np.linalg.norm(content, axis=1, keepdims=True) + 1e-6)
+    content /= np.linalg.norm(content, axis=1, keepdims=True) + 1e-6
+    return content

@@ -20,18 +20,12 @@ of real images; docs/method.md shows how far each lies from them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from noisescope_core.whitening import OFF_GRID, PLANES, RINGS, Layout, spatial
-
-TILE = 16
-"""Side in pixels: no stroke of a visible watermark fills it, and rings of JPEG blocks end in it."""
-
-TILED = 100
-"""Members whose tiles are enough for the median."""
+from noisescope_core.whitening import OFF_GRID, PLANES, RINGS, Layout
 
 LEAST_SPREAD = 0.38
 MOST_GRID = 0.7
@@ -99,8 +93,8 @@ def gather(
     ----------
     agreement, error : (33,) float
         Mean correlation of two members, by band, and its standard error.
-    tiles : (m, rows, columns) float, from `tile_agreement`
-        Of members; `TILED` of them are enough.
+    tiles : (m, k) float, from `overlay.tile_agreement`
+        Of members, in the tiles that lie open; `overlay.TILED` members are enough.
     bins : layout of their size
     """
     off = np.where(OFF_GRID, agreement, 0).reshape(len(PLANES), -1).sum(1)
@@ -118,38 +112,6 @@ def gather(
         grid=float(np.maximum(agreement[~OFF_GRID], 0).sum() / max(whole, 1e-12)),
         spread=_spread(tiles),
     )
-
-
-def tile_agreement(
-    features: NDArray[Any], mean: NDArray[np.float32], members: int, bins: Layout
-) -> NDArray[np.float32]:
-    """Say how much each member agrees with the others, tile by tile.
-
-    Parameters
-    ----------
-    features : (m, 3, V) float, of some of the members
-    mean : (3, V) float
-        Mean feature of all of them.
-    members : int
-        Their number, at least 2.
-    bins : layout of their size
-
-    Returns
-    -------
-    (m, rows, columns) float32
-        Mean over a tile of `TILE` pixels a side of the products of a member with the mean of
-        the others; what does not fill a tile is left out.
-    """
-    rows, columns = (side // TILE for side in bins.shape)
-    pictures = [members * spatial(plane, bins) for plane in mean]
-    agreement = np.zeros((len(features), *bins.shape), np.float32)
-    for member, feature in zip(agreement, features, strict=True):
-        for plane, total in zip(feature, pictures, strict=True):
-            own = spatial(plane, bins)
-            member += own * (total - own)
-    agreement /= members - 1
-    whole = agreement[:, : rows * TILE, : columns * TILE]
-    return np.asarray(whole.reshape(-1, rows, TILE, columns, TILE).mean((2, 4)), np.float32)
 
 
 def _spread(tiles: NDArray[np.float32]) -> float:

@@ -27,11 +27,11 @@ pytest.importorskip("pyspark")
 SETTINGS = (*[s for s in SMALL if s.startswith("spark.")], "method=whitened")
 
 
-def photographs(folder, seed, count):
+def photographs(folder, seed, count, size=(64, 64)):
     folder.mkdir()
     rng = np.random.default_rng(seed)
     for k in range(count):
-        save(folder / f"{k}.png", picture(rng))
+        save(folder / f"{k}.png", picture(rng, size))
     return folder
 
 
@@ -247,6 +247,36 @@ def test_a_watermark_is_evidence_and_no_reference(spark, tmp_path):
     assert aside["reason"] == "generated: carries the watermark of Stable Diffusion XL"
     assert any("carry a generator's watermark" in text and ": 1" in text
                for text in summary["warnings"])  # fmt: skip
+
+
+def test_a_logo_is_no_generator_and_hides_none(spark, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    reference = photographs(tmp_path / "reference", 1, 120, (128, 128))
+    rng = np.random.default_rng(2)
+    pattern = rng.normal(0, 0.3, (128, 128, 1))
+    logo = rng.integers(0, 256, (30, 30, 3))
+    for k in range(80):
+        pixels = picture(rng, (128, 128)) + (pattern if k < 25 else 0)
+        if k < 45:
+            pixels[82:112, 82:112] = logo
+        save(images / f"{'generated' if k < 25 else 'photograph'}-{k}.png", pixels)
+    summary = run_detect(spark, load_config(None, SETTINGS), images, reference, tmp_path / "out")
+    makers = {one["maker"]: one for one in summary["fingerprints"]}
+    assert len(summary["fingerprints"]) == len(makers) == 2
+    assert makers["overlay"]["images"] > 40
+    assert not makers["overlay"]["flagged"]
+    assert makers["generator"]["images"] >= 24
+    flagged = {name for name, row in verdicts_of(tmp_path / "out").items() if row["is_fake"]}
+    assert len(flagged) >= 24
+    assert all(name.startswith("generated") for name in flagged)
+    tables = ds.dataset(tmp_path / "out" / "fingerprints").to_table().to_pylist()
+    (known,) = [row for row in tables if row["flagged"]]
+    scores = ds.dataset(tmp_path / "out" / "scores").to_table().to_pylist()
+    z = {row["image_id"]: np.sign(row["score"]) * abs(row["score"]) ** 0.5 for row in scores}
+    members = np.array([z[image_id] for image_id in known["members"]])
+    # Executors look at the same open tiles as the driver did.
+    assert np.median(members) == pytest.approx(known["member_mean"], rel=0.02)
 
 
 def test_a_lost_part_of_a_table_is_an_error_and_no_smaller_answer(run, spark, tmp_path):

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from noisescope_core.evidence import Evidence, gather, tile_agreement
+from noisescope_core.evidence import Evidence, gather
+from noisescope_core.overlay import tile_agreement
 from noisescope_core.residual import channel_residuals
 from noisescope_core.simulate import build_camera, build_generator, generate, scene
 from noisescope_core.simulate.camera import _develop, _expose
@@ -28,12 +29,9 @@ def judged(pictures) -> Evidence:
     pairs = correlations[:, first, second].astype(np.float64)
     # Unrelated images correlate in a band by one over the root of its values.
     error = bins.shares() * 3 / np.sqrt(np.maximum(bins.shares() * 3 * bins.values, 1))
-    return gather(
-        pairs.mean(1),
-        error / np.sqrt(len(first)),
-        tile_agreement(features, features.mean(0, dtype=np.float32), len(features), bins),
-        bins,
-    )
+    tiles = tile_agreement(features, features.mean(0, dtype=np.float32), len(features), bins)
+    error /= np.sqrt(len(first))
+    return gather(pairs.mean(1), error, tiles.reshape(len(tiles), -1), bins)
 
 
 def saved_again(pixels, quality):

@@ -8,7 +8,7 @@ hashes, so the first of them are a random draw that does not depend on names or 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError
+from noisescope_core.overlay import TILE
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import ImageSet, image_sets
@@ -32,7 +33,8 @@ _PRODUCTS = "block_pair long, compared long, first array<long>, second array<lon
 class Searched:
     """What discovery looks at of one size: `images` tested ones, then `reference` ones.
 
-    `bins` is the layout of the part of them that is compared.
+    `bins` is the layout of the part of them that is compared, `covered` (rows, columns) says which
+    tiles of it are left out.
     """
 
     tested: ImageSet
@@ -40,6 +42,21 @@ class Searched:
     images: int
     reference: int
     bins: Layout
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """Tiles that an overlay covers."""
+        if self.tested.covered is not None:
+            return self.tested.covered
+        return np.zeros([side // TILE for side in self.bins.shape], bool)
+
+    def beneath(self, covered: NDArray[np.bool_]) -> Searched:
+        """The same images without these tiles."""
+        return replace(
+            self,
+            tested=replace(self.tested, covered=covered),
+            known=replace(self.known, covered=covered),
+        )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -89,8 +106,10 @@ def correlate_bands(run: Run, config: Config, progress: Progress) -> None:
         stage.done(f"{pairs:,} pairs in {len(BANDS)} bands of {len(PLANES)} planes")
 
 
-def gathered(run: Run, searched: Searched) -> NDArray[np.float32]:
+def gathered(run: Run, config: Config, searched: Searched) -> NDArray[np.float32]:
     """Put the correlations of one size together on the driver.
+
+    They are those of `band_correlations`, or beneath an overlay computed anew.
 
     Returns
     -------
@@ -102,12 +121,13 @@ def gathered(run: Run, searched: Searched) -> NDArray[np.float32]:
         If the table lacks a pair.
     """
     width, height = searched.size
-    rows = (
-        run.read("band_correlations")
-        .where((F.col("width") == width) & (F.col("height") == height))
-        .select("compared", "first", "second", "bands")
-        .collect()
-    )
+    if searched.covered.any():
+        products = _block_products(run, config, searched)
+    else:
+        products = run.read("band_correlations").where(
+            (F.col("width") == width) & (F.col("height") == height)
+        )
+    rows = products.select("compared", "first", "second", "bands").collect()
     compared = sum(row.compared for row in rows)
     if compared != searched.pairs:
         raise NoiseScopeError(

@@ -15,14 +15,17 @@ from pyspark.sql import functions as F
 from noisescope_core.compression import Compression
 from noisescope_core.config import Config
 from noisescope_core.discovery import SharedPattern, discover, prepare_counted
-from noisescope_core.evidence import TILE, TILED, gather, tile_agreement
+from noisescope_core.evidence import gather
 from noisescope_core.fingerprint import fingerprint_id
+from noisescope_core.overlay import MOST_COVERED, TILE, TILED, covered_tiles, tile_agreement
 from noisescope_core.spark.bands import Searched, gathered, searched_sizes
 from noisescope_core.spark.means import fingerprints_of, summed_residuals
 from noisescope_core.spark.progress import Progress, Stage
 from noisescope_core.spark.sets import ImageSet
-from noisescope_core.spark.tables import Run
+from noisescope_core.spark.tables import Run, columns
 from noisescope_core.whitening import PLANES, spatial
+
+MAKER, MEMBERS = (columns("fingerprints").index(name) for name in ("maker", "members"))
 
 
 def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
@@ -31,26 +34,46 @@ def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
     fingerprints: list[tuple[Any, ...]] = []
     with progress.stage("cluster") as stage:
         for searched in searched_sizes(run, config):
-            patterns = _discover(run, config, searched, stage)
+            found = _found(run, config, searched, stage)
             clusters += [
-                (*searched.size, 1, k, searched.tested.ids[member])
-                for k, pattern in enumerate(patterns)
-                for member in pattern.members
+                (*searched.size, 1, k, member)
+                for k, row in enumerate(found)
+                for member in row[MEMBERS]
             ]
-            fingerprints += _fingerprints(run, config, searched, patterns)
+            fingerprints += found
         run.write_rows("clusters", clusters)
         run.write_rows("fingerprints", fingerprints)
-        makers = Counter(row[10] for row in fingerprints)
+        makers = Counter(row[MAKER] for row in fingerprints)
         stage.done(
             "shared patterns by maker: "
             + (", ".join(f"{maker} {count}" for maker, count in sorted(makers.items())) or "none")
         )
 
 
+def _found(run: Run, config: Config, searched: Searched, stage: Stage) -> list[tuple[Any, ...]]:
+    """Find the patterns of a size, and beneath overlays what these hide: rows of `fingerprints`."""
+    overlays: list[tuple[Any, ...]] = []
+    while True:
+        patterns = _discover(run, config, searched, stage)
+        if not patterns:
+            return overlays
+        tiles = _tiles(run, searched, patterns, means := _means(run, config, searched, patterns))
+        rows = _fingerprints(run, searched, patterns, means, tiles)
+        covered = searched.covered
+        for row, agreement in zip(rows, tiles, strict=True):
+            if row[MAKER] == "overlay":
+                covered = covered | covered_tiles(agreement)
+        if covered.sum() == searched.covered.sum() or covered.mean() > MOST_COVERED:
+            return overlays + rows
+        overlays += [row for row in rows if row[MAKER] == "overlay"]
+        searched = searched.beneath(covered)
+
+
 def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> list[SharedPattern]:
     width, height = searched.size
-    stage.note(f"{width} x {height}: {searched.rows:,} images")
-    correlations = gathered(run, searched)
+    beneath = ", beneath an overlay" if searched.covered.any() else ""
+    stage.note(f"{width} x {height}: {searched.rows:,} images{beneath}")
+    correlations = gathered(run, config, searched)
     sketches = np.concatenate(
         [
             _sketches(run, images, count)
@@ -79,18 +102,24 @@ def _sketches(run: Run, images: ImageSet, count: int) -> NDArray[np.uint8]:
     return np.stack([np.frombuffer(row.sketch, np.uint8) for row in rows])
 
 
-def _fingerprints(
+def _means(
     run: Run, config: Config, searched: Searched, patterns: list[SharedPattern]
+) -> NDArray[np.float32]:
+    groups = {k: pattern.members.tolist() for k, pattern in enumerate(patterns)}
+    sums = summed_residuals(run, config, searched.tested, groups)
+    return fingerprints_of(sums, (len(PLANES), searched.bins.values))
+
+
+def _fingerprints(
+    run: Run,
+    searched: Searched,
+    patterns: list[SharedPattern],
+    means: NDArray[np.float32],
+    tiles: list[NDArray[np.float32]],
 ) -> list[tuple[Any, ...]]:
-    if not patterns:
-        return []
     width, height = searched.size
     bins = searched.bins
-    groups = {k: pattern.members.tolist() for k, pattern in enumerate(patterns)}
-    means = fingerprints_of(
-        summed_residuals(run, config, searched.tested, groups), (len(PLANES), bins.values)
-    )
-    tiles = _tiles(run, searched, patterns, means)
+    covered = searched.covered.ravel().tolist() if searched.covered.any() else None
     facts = _headers(run, searched)
     rows = []
     for k, (pattern, mean) in enumerate(zip(patterns, means, strict=True)):
@@ -104,16 +133,18 @@ def _fingerprints(
         tall, wide = bins.shape
         top, left = (height - tall) // 2, (width - wide) // 2
         picture[top : top + tall, left : left + wide] = spatial(mean[plane], bins)
-        found = gather(pattern.agreement, pattern.error, tiles[k], bins)
+        found = gather(pattern.agreement, pattern.error, tiles[k][:, ~searched.covered], bins)
         found = replace(found, watermarked=marked)
         bar = pattern.bar
+        # An overlay and what it hides may have the same members.
+        name = fingerprint_id(ids if covered is None else [*ids, str(covered)])
         rows.append(
-            (fingerprint_id(ids), width, height, len(ids), found.maker == "generator", None, None,
+            (name, width, height, len(ids), found.maker == "generator", None, None,
              pattern.cohesion, pattern.repeats, pattern.off_grid, found.maker, found.strength,
              found.colour, found.peak, found.grid, found.spread, pattern.in_reference,
              header, same, watermark, marked, pattern.weights.tolist(), pattern.centre.tolist(),
              bar.centre, bar.spread, bar.threshold, bar.mean, bar.deviation, bar.prior, ids,
-             bytearray(picture.tobytes()), bytearray(mean.tobytes()))
+             covered, bytearray(picture.tobytes()), bytearray(mean.tobytes()))
         )  # fmt: skip
     return rows
 

@@ -14,6 +14,7 @@ from noisescope_core.alignment import Pattern, pattern_of, search
 from noisescope_core.confidence import Bar
 from noisescope_core.config import Config
 from noisescope_core.detection import Fingerprint, match
+from noisescope_core.overlay import TILE, uncovered
 from noisescope_core.whitening import PLANES, compared
 
 Size = tuple[int, int]
@@ -44,6 +45,12 @@ def match_test(by_size: dict[Size, list[Any]], config: Config) -> Test:
     side = config.whitening.side
     fingerprints: dict[Size, list[Fingerprint]] = {}
     patterns: list[Pattern] = []
+    # What lies beneath an overlay is found in one round, hence beneath the same tiles.
+    covered = {
+        size: np.reshape(rows[0].covered, [s // TILE for s in compared(*size[::-1], side).shape])
+        for size, rows in by_size.items()
+        if rows[0].covered
+    }
     for size, rows in by_size.items():
         fingerprints[size] = [_fingerprint(row, side) for row in rows]
         if config.detection.alignments == "all":
@@ -58,7 +65,12 @@ def match_test(by_size: dict[Size, list[Any]], config: Config) -> Test:
         in_place = None
         if size in fingerprints:
             bins = compared(height, width, side)
-            score, threshold, confidence, name = match(feature, image_id, fingerprints[size], bins)
+            looked_at = feature
+            if size in covered:
+                looked_at = uncovered(feature.reshape(len(PLANES), -1), covered[size], bins).ravel()
+            score, threshold, confidence, name = match(
+                looked_at, image_id, fingerprints[size], bins
+            )
             in_place = Scored(score, name, threshold, confidence)
             if score > threshold or not patterns:
                 return in_place

@@ -7,14 +7,18 @@ ids, so that neither file names nor partitions can change a result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from noisescope_core.overlay import TILE, uncovered
 from noisescope_core.spark.tables import Run
+from noisescope_core.whitening import PLANES, layout
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class ImageSet:
     table : the table that holds their residuals
     ids : image ids; their positions are the numbers that the stages use
     paths : the file that stands for each
+    covered : (rows, columns) bool or None
+        Tiles of the compared part that an overlay covers: whitened residuals come without them.
     """
 
     table: str
@@ -33,6 +39,7 @@ class ImageSet:
     height: int
     ids: Sequence[str]
     paths: Sequence[str]
+    covered: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,7 +65,27 @@ class ImageSet:
             (F.col("width") == self.width) & (F.col("height") == self.height)
         )
         joined = pixels.select("path", column).join(F.broadcast(lookup), "path")
-        return joined.select(*numbers.column_names, column)
+        joined = joined.select(*numbers.column_names, column)
+        if column == "residual" and self.covered is not None:
+            return joined.mapInArrow(_uncoverer(self.covered), joined.schema)
+        return joined
+
+
+def _uncoverer(
+    covered: NDArray[np.bool_],
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def uncover(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        bins = layout(*(side * TILE for side in covered.shape))
+        for batch in batches:
+            features = [
+                np.frombuffer(cell.as_buffer(), np.float16).reshape(len(PLANES), -1)
+                for cell in batch["residual"]
+            ]
+            cells = [uncovered(feature, covered, bins).tobytes() for feature in features]
+            place = batch.schema.get_field_index("residual")
+            yield batch.set_column(place, "residual", pa.array(cells, pa.binary()))
+
+    return uncover
 
 
 def image_sets(run: Run, table: str) -> dict[tuple[int, int], ImageSet]:

@@ -91,7 +91,8 @@ def _evidence(run: Run) -> list[dict[str, Any]]:
     columns = [
         name
         for name in run.read("fingerprints").columns
-        if name not in ("haralick", "weights", "centres", "members", "pixels", "whitened")
+        if name
+        not in ("haralick", "weights", "centres", "members", "covered", "pixels", "whitened")
     ]
     rows = run.read("fingerprints").select(*columns).orderBy("width", "height", "fingerprint_id")
     return [

@@ -40,8 +40,8 @@ SCHEMAS = {
         grid double, spread double, in_reference double, header string, same_header double,
         watermark string, watermarked double, weights array<double>, centres array<double>,
         reference_centre double, reference_spread double, threshold double, member_mean double,
-        member_spread double, prior double, members array<string>, pixels binary,
-        whitened binary""",
+        member_spread double, prior double, members array<string>, covered array<boolean>,
+        pixels binary, whitened binary""",
     "scores": """
         role string, path string, image_id string, width int, height int, score double,
         threshold double, confidence double, fingerprint_id string, shift_x int, shift_y int""",
@@ -50,6 +50,11 @@ SCHEMAS = {
         score double, threshold double, is_fake boolean, fingerprint_id string,
         confidence double, shift_x int, shift_y int""",
 }
+
+
+def columns(table: str) -> list[str]:
+    """Names of a table's columns, in order."""
+    return [column.split()[0] for column in SCHEMAS[table].split(",")]
 
 
 @dataclass(frozen=True)
