@@ -55,7 +55,7 @@ def results(**changes: Any) -> dict[str, Any]:
     image = block | {"image_id": "0" * 64, "threshold": 9.9, "fingerprint_id": "3f2a91c0d4e5",
                      "shift_x": None, "shift_y": None}  # fmt: skip
     unknown = dict.fromkeys(
-        ["cohesion", "repeats", "maker", "in_reference", "header", "watermark"]
+        ["cohesion", "repeats", "maker", "in_reference", "header", "watermark", "covered"]
     )  # fmt: skip
     return {
         "summary": summary | changes,
@@ -221,6 +221,16 @@ def test_patterns_of_other_makers_are_not_denied() -> None:
     headline, meaning = answer(results(counts=counts(325, 320, 0), sizes=sizes)["summary"])
     assert headline == "No generator\u2019s fingerprint was found among 320 images."
     assert "2 groups of images that share a noise pattern were found" in meaning
+
+
+def test_what_lay_beneath_an_overlay_says_so() -> None:
+    run = results()
+    assert "beneath an overlay" not in render_report(**run)
+    run["fingerprints"][0]["covered"] = [True] * 9 + [False] * 27
+    run["fingerprints"][1]["maker"] = "overlay"
+    page = render_report(**run)
+    assert "Found beneath an overlay, without the 25 % of the picture" in page
+    assert "judged: overlay" in page
 
 
 def test_expected_false_alarms_are_stated() -> None:

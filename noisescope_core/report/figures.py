@@ -171,6 +171,14 @@ def centre(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return pixels[top : top + side, left : left + side]
 
 
+def shrunk(pixels: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """The whole of an (H, W) array, scaled to at most ``side`` x ``side``."""
+    scale = min(1.0, side / max(pixels.shape))
+    return np.asarray(
+        cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.float32
+    )
+
+
 def grey_png(values: NDArray[np.floating], low: float, high: float) -> str:
     """8-bit greyscale PNG of an (H, W) array as a ``data:`` address; low is black, high white."""
     span = high - low

@@ -21,6 +21,7 @@ from .figures import (
     data_uri,
     fingerprint_pictures,
     score_figure,
+    shrunk,
 )
 
 # Side in pixels of the pictures of clusters that are not a generator's.
@@ -99,7 +100,15 @@ def render_report(
             if record["flagged"]
         ],
         others=[
-            {**record, **fingerprint_pictures(centre(record["pixels"], SMALL_SIDE))}
+            {
+                **record,
+                **fingerprint_pictures(
+                    # An overlay lies somewhere, and unlike noise it outlives scaling down.
+                    shrunk(record["pixels"], SMALL_SIDE)
+                    if record["maker"] == "overlay"
+                    else centre(record["pixels"], SMALL_SIDE)
+                ),
+            }
             for record in examined
             if not record["flagged"]
         ],
