@@ -57,7 +57,8 @@ def _found(run: Run, config: Config, searched: Searched, stage: Stage) -> list[t
         patterns = _discover(run, config, searched, stage)
         if not patterns:
             return overlays
-        tiles = _tiles(run, searched, patterns, means := _means(run, config, searched, patterns))
+        means = _means(run, config, searched, patterns)
+        tiles = _tiles(run, searched, patterns, means)
         rows = _fingerprints(run, searched, patterns, means, tiles)
         covered = searched.covered
         for row, agreement in zip(rows, tiles, strict=True):
