@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.trials import Answer, Drawn, Method, Pictures, Result, Row
 from noisescope_core.discovery import Correlations, SharedPattern, discover, prepare_counted
 from noisescope_core.duplicates import sketch
-from noisescope_core.evidence import gather
+from noisescope_core.evidence import gather, own_energy
 from noisescope_core.growth import band_scores, combined
 from noisescope_core.overlay import TILED, tile_agreement
 from noisescope_core.residual import channel_residuals
@@ -96,8 +96,10 @@ def made_by_generator(
     """
     planes = known.planes[rows[pattern.members]]
     mean = planes.mean(0, dtype=np.float32)
+    halves = np.stack([planes[k::2].mean(0, dtype=np.float32) for k in (0, 1)])
     tiles = tile_agreement(planes[:TILED], mean, len(planes), known.bins)
-    evidence = gather(agreement, error, tiles.reshape(len(tiles), -1), known.bins)
+    energy = np.stack([own_energy(planes[:TILED][k::2], known.bins) for k in (0, 1)])
+    evidence = gather(agreement, error, tiles.reshape(len(tiles), -1), halves, energy, known.bins)
     return evidence.maker == "generator"
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from noisescope_core.evidence import Evidence, gather
+from noisescope_core.evidence import MOST_GRID, Evidence, gather, own_energy
 from noisescope_core.overlay import tile_agreement
 from noisescope_core.residual import channel_residuals
 from noisescope_core.simulate import build_camera, build_generator, generate, scene
@@ -31,7 +31,9 @@ def judged(pictures) -> Evidence:
     error = bins.shares() * 3 / np.sqrt(np.maximum(bins.shares() * 3 * bins.values, 1))
     tiles = tile_agreement(features, features.mean(0, dtype=np.float32), len(features), bins)
     error /= np.sqrt(len(first))
-    return gather(pairs.mean(1), error, tiles.reshape(len(tiles), -1), bins)
+    halves = np.stack([features[k::2].mean(0, dtype=np.float32) for k in (0, 1)])
+    energy = np.stack([own_energy(features[k::2], bins) for k in (0, 1)])
+    return gather(pairs.mean(1), error, tiles.reshape(len(tiles), -1), halves, energy, bins)
 
 
 def saved_again(pixels, quality):
@@ -107,6 +109,30 @@ def test_what_is_laid_over_is_an_overlay(kind, count):
     assert judged(pictures[:count]).maker == "overlay"
 
 
+@pytest.mark.parametrize("across", [1, 1.2])
+@pytest.mark.parametrize("scale", [0.75, 1.25, 1.5])
+def test_a_jpeg_grid_resized_is_processing(scale, across):
+    height, width = round(SIDE / scale), round(SIDE / scale / across)
+    rng = np.random.default_rng(8)
+    pictures = []
+    for k in range(COUNT):
+        shown = 255 * scene(np.random.default_rng((7, k)), height, width) ** (1 / 2.2)
+        noisy = np.clip(shown + rng.normal(0, 3, shown.shape), 0, 255).astype(np.uint8)
+        small = saved_again(noisy, 60)
+        pictures.append(cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC))
+    evidence = judged(pictures)
+    assert evidence.grid < MOST_GRID
+    assert evidence.maker == "processing"
+
+
+@pytest.mark.parametrize("scale", [0.75, 1.25, 1.5])
+def test_a_generator_resized_is_still_one(generated, scale):
+    pictures = [
+        cv2.resize(p, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC) for p in generated
+    ]
+    assert judged(pictures).maker == "generator"
+
+
 def test_the_rule():
     plain = Evidence(strength=0.005, colour=1.0, peak=1.0, grid=0.4, spread=1.0)
     assert plain.maker == "generator"
@@ -114,4 +140,6 @@ def test_the_rule():
     assert Evidence(0.005, 0.1, 5.0, 0.4, 1.0).maker == "generator"
     assert Evidence(0.050, 0.1, 1.0, 0.4, 1.0).maker == "generator"
     assert Evidence(0.005, 1.0, 1.0, 0.9, 1.0).maker == "processing"
+    assert Evidence(0.005, 1.0, 1.0, 0.4, 1.0, 0.6).maker == "processing"
+    assert Evidence(0.005, 1.0, 1.0, 0.4, 1.0, 0.0, 0.5).maker == "processing"
     assert Evidence(0.005, 1.0, 1.0, 0.4, 0.1).maker == "overlay"

@@ -126,6 +126,7 @@ def test_evidence_of_watermark_header_and_reference_is_told() -> None:
     run = results()
     run["fingerprints"][0] |= {
         "cohesion": 9.0, "repeats": [], "colour": 0.1, "peak": 1.0, "grid": 0.2, "spread": 0.9,
+        "lattice": 0.1, "uneven": 0.02,
         "in_reference": 0.025, "header": "JPEG <4:2:0>", "same_header": 0.75,
         "watermark": "Stable Diffusion", "watermarked": 0.9,
     }  # fmt: skip

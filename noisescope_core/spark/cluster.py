@@ -115,6 +115,6 @@ def _fingerprints(
         ids = [images.ids[member] for member in members]
         rows.append(
             (fingerprint_id(ids), images.width, images.height, len(ids), margin < 0, margin,
-             haralick, *[None] * 22, ids, None, bytearray(pixels.tobytes()), None)
+             haralick, *[None] * 24, ids, None, bytearray(pixels.tobytes()), None)
         )  # fmt: skip
     return rows

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from noisescope_core.compression import Compression
 from noisescope_core.config import Config
 from noisescope_core.discovery import SharedPattern, discover, prepare_counted
-from noisescope_core.evidence import gather
+from noisescope_core.evidence import gather, own_energy
 from noisescope_core.fingerprint import fingerprint_id
 from noisescope_core.overlay import MOST_COVERED, TILE, TILED, covered_tiles, tile_agreement
 from noisescope_core.spark.bands import Searched, gathered, searched_sizes
@@ -57,11 +57,15 @@ def _found(run: Run, config: Config, searched: Searched, stage: Stage) -> list[t
         patterns = _discover(run, config, searched, stage)
         if not patterns:
             return overlays
-        means = _means(run, config, searched, patterns)
-        tiles = _tiles(run, searched, patterns, means)
-        rows = _fingerprints(run, searched, patterns, means, tiles)
+        halves = _halves(run, config, searched, patterns)
+        means = [
+            np.average(half, 0, [len(pattern.members[k::2]) for k in (0, 1)]).astype(np.float32)
+            for half, pattern in zip(halves, patterns, strict=True)
+        ]
+        looked = _members(run, searched, patterns, means)
+        rows = _fingerprints(run, searched, patterns, means, halves, looked)
         covered = searched.covered
-        for row, agreement in zip(rows, tiles, strict=True):
+        for row, (agreement, _) in zip(rows, looked, strict=True):
             if row[MAKER] == "overlay":
                 covered = covered | covered_tiles(agreement)
         if covered.sum() == searched.covered.sum() or covered.mean() > MOST_COVERED:
@@ -103,20 +107,27 @@ def _sketches(run: Run, images: ImageSet, count: int) -> NDArray[np.uint8]:
     return np.stack([np.frombuffer(row.sketch, np.uint8) for row in rows])
 
 
-def _means(
+def _halves(
     run: Run, config: Config, searched: Searched, patterns: list[SharedPattern]
 ) -> NDArray[np.float32]:
-    groups = {k: pattern.members.tolist() for k, pattern in enumerate(patterns)}
+    """Average every second member of each pattern, and the others: (k, 2, 3, V)."""
+    groups = {
+        2 * k + half: pattern.members[half::2].tolist()
+        for k, pattern in enumerate(patterns)
+        for half in (0, 1)
+    }
     sums = summed_residuals(run, config, searched.tested, groups)
-    return fingerprints_of(sums, (len(PLANES), searched.bins.values))
+    means = fingerprints_of(sums, (len(PLANES), searched.bins.values))
+    return means.reshape(len(patterns), 2, *means.shape[1:])
 
 
 def _fingerprints(
     run: Run,
     searched: Searched,
     patterns: list[SharedPattern],
-    means: NDArray[np.float32],
-    tiles: list[NDArray[np.float32]],
+    means: list[NDArray[np.float32]],
+    halves: NDArray[np.float32],
+    looked: list[tuple[NDArray[np.float32], NDArray[np.float64]]],
 ) -> list[tuple[Any, ...]]:
     width, height = searched.size
     bins = searched.bins
@@ -134,7 +145,15 @@ def _fingerprints(
         tall, wide = bins.shape
         top, left = (height - tall) // 2, (width - wide) // 2
         picture[top : top + tall, left : left + wide] = spatial(mean[plane], bins)
-        found = gather(pattern.agreement, pattern.error, tiles[k][:, ~searched.covered], bins)
+        tiles, energy = looked[k]
+        found = gather(
+            pattern.agreement,
+            pattern.error,
+            tiles[:, ~searched.covered],
+            halves[k],
+            energy,
+            bins,
+        )
         found = replace(found, watermarked=marked)
         bar = pattern.bar
         # An overlay and what it hides may have the same members.
@@ -142,48 +161,61 @@ def _fingerprints(
         rows.append(
             (name, width, height, len(ids), found.maker == "generator", None, None,
              pattern.cohesion, pattern.repeats, pattern.off_grid, found.maker, found.strength,
-             found.colour, found.peak, found.grid, found.spread, pattern.in_reference,
-             header, same, watermark, marked, pattern.weights.tolist(), pattern.centre.tolist(),
+             found.colour, found.peak, found.grid, found.spread, found.lattice,
+             found.uneven, pattern.in_reference, header, same, watermark, marked,
+             pattern.weights.tolist(), pattern.centre.tolist(),
              bar.centre, bar.spread, bar.threshold, bar.mean, bar.deviation, bar.prior, ids,
              covered, bytearray(picture.tobytes()), bytearray(mean.tobytes()))
         )  # fmt: skip
     return rows
 
 
-def _tiles(
-    run: Run, searched: Searched, patterns: list[SharedPattern], means: NDArray[np.float32]
-) -> list[NDArray[np.float32]]:
-    """Agreement of some members of every pattern with the others, tile by tile."""
+def _members(
+    run: Run, searched: Searched, patterns: list[SharedPattern], means: list[NDArray[np.float32]]
+) -> list[tuple[NDArray[np.float32], NDArray[np.float64]]]:
+    """Agreement tile by tile of some members of every pattern, and the energy of halves of them."""
     bins = searched.bins
     sizes = [len(pattern.members) for pattern in patterns]
-    chosen = [(k, n) for k, one in enumerate(patterns) for n in one.members[:TILED].tolist()]
+    chosen = [
+        (k, number, place % 2)
+        for k, pattern in enumerate(patterns)
+        for place, number in enumerate(pattern.members[:TILED].tolist())
+    ]
     numbers = pa.table(
         {
-            "pattern": pa.array([k for k, _ in chosen], pa.int64()),
-            "number": pa.array([number for _, number in chosen], pa.int64()),
+            "pattern": pa.array([k for k, *_ in chosen], pa.int64()),
+            "number": pa.array([number for _, number, _ in chosen], pa.int64()),
+            "half": pa.array([half for *_, half in chosen], pa.int64()),
         }
     )
 
-    def agreements(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def looked_at(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            of = batch["pattern"].to_numpy()
+            of = 2 * batch["pattern"].to_numpy() + batch["half"].to_numpy()
             cells = [np.frombuffer(cell.as_buffer(), np.float16) for cell in batch["residual"]]
-            for k in np.unique(of):
-                features = np.stack([cells[row] for row in np.flatnonzero(of == k)])
+            for half in np.unique(of):
+                k = half // 2
+                features = np.stack([cells[row] for row in np.flatnonzero(of == half)])
                 features = features.reshape(-1, *means[k].shape)
                 found = tile_agreement(features, means[k], sizes[k], bins)
+                energy = own_energy(features, bins)
                 yield pa.record_batch(
-                    [pa.array([k] * len(found)), pa.array([one.tobytes() for one in found])],
-                    ["k", "tiles"],
+                    [pa.array([half]), pa.array([found.tobytes()]), pa.array([energy.tobytes()])],
+                    ["half", "tiles", "energy"],
                 )
 
-    residuals = searched.tested.residuals(run, numbers).select("pattern", "residual")
-    rows = residuals.mapInArrow(agreements, "k long, tiles binary").collect()
-    shape = (-1, *(side // TILE for side in bins.shape))
-    return [
-        np.frombuffer(b"".join(row.tiles for row in rows if row.k == k), np.float32).reshape(shape)
-        for k in range(len(patterns))
-    ]
+    residuals = searched.tested.residuals(run, numbers).select("pattern", "half", "residual")
+    rows = residuals.mapInArrow(looked_at, "half long, tiles binary, energy binary").collect()
+    found = []
+    for k in range(len(patterns)):
+        tiles = b"".join(row.tiles for row in rows if row.half // 2 == k)
+        energy = np.zeros((2, *bins.shape))
+        for row in rows:
+            if row.half // 2 == k:
+                energy[row.half % 2] += np.frombuffer(row.energy).reshape(bins.shape)
+        shape = (-1, *(side // TILE for side in bins.shape))
+        found.append((np.frombuffer(tiles, np.float32).reshape(shape), energy))
+    return found
 
 
 def _headers(run: Run, searched: Searched) -> tuple[dict[str, str], dict[str, str | None]]:
