@@ -16,7 +16,14 @@ from noisescope_core.evidence import gather, own_energy
 from noisescope_core.growth import band_scores, combined
 from noisescope_core.overlay import TILED, tile_agreement
 from noisescope_core.residual import channel_residuals
-from noisescope_core.whitening import Layout, band_correlations, layout, whitened_planes
+from noisescope_core.whitening import (
+    Layout,
+    band_correlations,
+    layout,
+    packed,
+    unpacked,
+    whitened_planes,
+)
 
 BINS = (0, 0.01, 0.1, 0.5, 0.9, 0.99, 1)
 """Edges of the confidences of `reliability`."""
@@ -28,7 +35,7 @@ class Features:
 
     Attributes
     ----------
-    planes : (n, 3, V) float16, from `whitening.whitened_planes`
+    planes : (n, 3, V) float16, `whitening.whitened_planes` as they are stored
     correlations : (33, n, n) float32
     sketches : (n, 1024) uint8
     bins : their layout
@@ -48,7 +55,8 @@ def features(listed: Pictures) -> Features:
     """Extract and correlate the features of all images of one side."""
 
     def one(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
-        return whitened_planes(channel_residuals(pixels)), sketch(pixels)
+        feature = unpacked(packed(whitened_planes(channel_residuals(pixels))))
+        return feature.astype(np.float16), sketch(pixels)
 
     made = listed.each(one)
     planes = np.stack([feature for feature, _ in made])

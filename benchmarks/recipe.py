@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 from scipy.stats import binom
 
 from benchmarks.trials import Answer, Drawn, Method, Pictures
@@ -17,7 +18,7 @@ from noisescope_core.candidates import pair_clusters, spectral_directions
 from noisescope_core.correlation import half_plane_weights
 from noisescope_core.duplicates import NOISE
 from noisescope_core.residual import channel_residuals, mixed
-from noisescope_core.whitening import _whiten
+from noisescope_core.whitening import smoothed_power
 
 FALSE_POSITIVES = 0.005
 CHANCE = 1e-7
@@ -42,7 +43,10 @@ def feature(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     weights = np.sqrt(half_plane_weights(channels.shape[2])).astype(np.float32)
     planes = []
     for plane in (mixed(channels), red - green, blue - green):
-        values = (_whiten(plane) * weights).ravel().view(np.float32)
+        spectrum = fft.rfft2(plane)
+        spectrum /= np.sqrt(np.maximum(smoothed_power(spectrum), 1e-30))
+        spectrum[0, 0] = 0
+        values = (spectrum * weights).ravel().view(np.float32)
         planes.append(values / max(float(np.linalg.norm(values)), 1e-12))
     joined = np.concatenate(planes)
     return np.asarray(joined / max(float(np.linalg.norm(joined)), 1e-12), np.float32)

@@ -82,7 +82,7 @@ def covered_tiles(tiles: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def uncovered(
     feature: NDArray[Any], covered: NDArray[np.bool_], bins: Layout
-) -> NDArray[np.float16]:
+) -> NDArray[np.float32]:
     """Replace the covered tiles of an image by others of its own.
 
     By others and not by nothing: a hole would spread the JPEG grid over all frequencies. Whole
@@ -97,11 +97,11 @@ def uncovered(
 
     Returns
     -------
-    (3, V) float16
+    (3, V) float32
         Scaled as by `whitening.whitened_planes`.
     """
     source = _sources(covered)
-    changed = np.zeros((len(PLANES), bins.values), np.float16)
+    changed = np.zeros((len(PLANES), bins.values), np.float32)
     rows, columns = covered.shape
     for plane, values in enumerate(feature):
         picture = spatial(values, bins)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from noisescope_core.compiled import compiled
 from noisescope_core.correlation import half_plane_weights
 from noisescope_core.residual import mixed
 
@@ -33,6 +34,9 @@ RINGS = (0, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 5 / 16, 3 / 8, 7 / 16, 1 / 2)
 
 GRID = 16
 """Period in pixels of the JPEG grid with subsampled chroma."""
+
+STEPS = 8
+"""Stored steps to one standard deviation: adds 0.0013 to a variance of 1 and holds up to 16."""
 
 LOCAL_WINDOW = 9
 LOCAL_FLOOR = 0.02
@@ -128,7 +132,7 @@ def compared(height: int, width: int, side: int) -> Layout:
     return layout(min(height, side), min(width, side))
 
 
-def whitened_planes(channels: NDArray[Any]) -> NDArray[np.float16]:
+def whitened_planes(channels: NDArray[Any]) -> NDArray[np.float32]:
     """Make the feature of an image from the residuals of its channels.
 
     Parameters
@@ -138,22 +142,23 @@ def whitened_planes(channels: NDArray[Any]) -> NDArray[np.float16]:
 
     Returns
     -------
-    (3, V) float16
+    (3, V) float32
         Values of each plane in the order of `layout(H, W)`; the squares of a plane sum to V, or
         to 0 if it is flat.
     """
     bins = layout(*channels.shape[1:])
     height, width = bins.shape
     channels = np.broadcast_to(channels, (3, *channels.shape[1:]))[:, :height, :width]
-    red, green, blue = channels.astype(np.float32)
-    grey = mixed(np.stack([red, green, blue]))
-    feature = np.zeros((len(PLANES), bins.values), np.float16)
-    for k, plane in enumerate((grey, red - green, blue - green)):
-        whitened = _whiten(_flatten(plane)).ravel()[bins.order] * bins.weights
-        energy = float(np.vdot(whitened, whitened).real)
+    red, green, blue = np.asarray(channels, np.float32)
+    feature = np.zeros((len(PLANES), bins.values), np.float32)
+    for k, plane in enumerate((mixed(np.stack([red, green, blue])), red - green, blue - green)):
+        spectrum = fft.rfft2(_flatten(plane))
+        power = smoothed_power(spectrum)
+        values = feature[k]
+        floor = np.float32(1e-12 * float(power.mean()) + 1e-30)
+        energy = _gather(spectrum.ravel(), power.ravel(), floor, bins.order, bins.weights, values)
         if energy > 0:
-            scaled = whitened * np.float32(np.sqrt(bins.values / energy))
-            feature[k, 0::2], feature[k, 1::2] = scaled.real, scaled.imag
+            values *= np.float32(np.sqrt(bins.values / energy))
     return feature
 
 
@@ -166,23 +171,68 @@ def _flatten(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     return flat
 
 
-def _whiten(plane: NDArray[np.float32]) -> NDArray[np.complex64]:
-    height, width = plane.shape
+def packed(feature: NDArray[Any]) -> NDArray[np.int8]:
+    """Round a feature to the steps of 1/8 in which it is stored and shuffled."""
+    steps = np.rint(np.asarray(feature, np.float32) * STEPS)
+    return np.clip(steps, -127, 127).astype(np.int8)
+
+
+def unpacked(cell: Any) -> NDArray[np.float32]:
+    """Read a stored feature: the bytes of `packed` as (3, V) float32."""
+    return np.frombuffer(cell, np.int8).reshape(len(PLANES), -1) * np.float32(1 / STEPS)
+
+
+def smoothed_power(spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """Smooth the power spectrum of a picture over `SPECTRUM_WINDOW` bins a side.
+
+    Parameters
+    ----------
+    spectrum : (H, W // 2 + 1) complex64, W even
+
+    Returns
+    -------
+    (H, W // 2 + 1) float32
+    """
+    height, half = spectrum.shape
     reach = SPECTRUM_WINDOW // 2
-    spectrum = fft.rfft2(plane)
-    power = spectrum.real**2 + spectrum.imag**2
-    whole = np.empty((height, width), np.float32)
-    half = width // 2 + 1
-    whole[:, :half] = power
+    padded = np.empty((height + 2 * reach, half + 2 * reach), np.float32)
+    _power(spectrum, padded, reach)
+    smooth = cv2.blur(padded, (SPECTRUM_WINDOW, SPECTRUM_WINDOW))
+    return np.ascontiguousarray(smooth[reach:-reach, reach:-reach], np.float32)
+
+
+@compiled
+def _power(spectrum: Any, padded: Any, reach: int) -> None:
+    """Put the power of the half spectrum, and of what surrounds it in the whole, in `padded`."""
+    height, half = spectrum.shape
+    for i in range(height):
+        row = padded[reach + i]
+        for j in range(half):
+            value = spectrum[i, j]
+            row[reach + j] = value.real * value.real + value.imag * value.imag
     # The other half is the first, turned about the origin.
-    mirrored = np.roll(power[::-1], 1, axis=0)
-    whole[:, half:] = mirrored[:, 1:-1][:, ::-1]
-    padded = np.pad(whole, reach, mode="wrap")
-    smooth = cv2.blur(padded, (SPECTRUM_WINDOW, SPECTRUM_WINDOW))[reach:-reach, reach:-reach]
-    smooth = smooth[:, :half]
-    whitened = spectrum / np.sqrt(smooth + np.float32(1e-12 * float(smooth.mean()) + 1e-30))
-    whitened[0, 0] = 0
-    return np.asarray(whitened, np.complex64)
+    for i in range(height):
+        row, turned = padded[reach + i], padded[reach + (height - i) % height]
+        for j in range(1, reach + 1):
+            row[reach - j] = turned[reach + j]
+            row[reach + half - 1 + j] = turned[reach + half - 1 - j]
+    for i in range(reach):
+        padded[i] = padded[height + i]
+        padded[reach + height + i] = padded[reach + i]
+
+
+@compiled
+def _gather(spectrum: Any, power: Any, floor: Any, order: Any, weights: Any, values: Any) -> float:
+    """Whiten the bins into `values`, in their order, and say what their squares sum to."""
+    energy = 0.0
+    for k in range(len(order)):
+        place = order[k]
+        value = spectrum[place] * (weights[k] / np.sqrt(power[place] + floor))
+        if place == 0:
+            value *= 0
+        values[2 * k], values[2 * k + 1] = value.real, value.imag
+        energy += value.real * value.real + value.imag * value.imag
+    return energy
 
 
 def spatial(values: NDArray[Any], bins: Layout) -> NDArray[np.float32]:

@@ -10,9 +10,12 @@ from noisescope_core.whitening import (
     BANDS,
     GRID,
     OFF_GRID,
+    STEPS,
     band_correlations,
     layout,
+    packed,
     spatial,
+    unpacked,
     whitened_planes,
 )
 
@@ -87,3 +90,12 @@ def test_lines_stay_in_the_lines():
     )
     assert bands["grey, lines"] > 0.05
     assert sum(v for k, v in bands.items() if k.startswith("grey, from")) < 0.05
+
+
+@given(st.integers(0, 2**16), st.floats(0, 30))
+def test_a_stored_value_is_off_by_a_sixteenth_at_most(seed, peak):
+    feature = np.random.default_rng(seed).normal(size=(3, 50)).astype(np.float32)
+    feature[0, 0] = peak
+    read = unpacked(packed(feature).tobytes())
+    assert read.shape == feature.shape
+    assert np.abs(read - np.minimum(feature, 127 / STEPS)).max() <= 0.5 / STEPS + 1e-6

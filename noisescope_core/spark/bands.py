@@ -24,7 +24,7 @@ from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import ImageSet, image_sets
 from noisescope_core.spark.tables import SCHEMAS, Run
-from noisescope_core.whitening import BANDS, PLANES, Layout, band_correlations, compared
+from noisescope_core.whitening import BANDS, PLANES, STEPS, Layout, band_correlations, compared
 
 _PRODUCTS = "block_pair long, compared long, first array<long>, second array<long>, bands binary"
 
@@ -150,7 +150,7 @@ def _scale(bins: Layout) -> np.float32:
 
 
 def _block_products(run: Run, config: Config, searched: Searched) -> DataFrame:
-    cell = 2 * len(PLANES) * searched.bins.values
+    cell = len(PLANES) * searched.bins.values
     blocks = max(1, -(-searched.rows * cell // config.spark.block_bytes))
     block_pairs = [(i, j) for i in range(blocks) for j in range(i, blocks)]
     rows = np.arange(searched.rows)
@@ -188,7 +188,7 @@ def _multiplier(block_pairs: list[tuple[int, int]], bins: Layout) -> Callable[[p
             if left != right:
                 second, b = _features(table.filter(pc.equal(table["block"], right)))
             products = band_correlations(a, b, bins)
-            products *= _scale(bins)
+            products *= _scale(bins) / STEPS**2
         n, m = len(first), len(second)
         cells = products.astype(np.float16).tobytes()
         return pa.table(
@@ -204,9 +204,9 @@ def _multiplier(block_pairs: list[tuple[int, int]], bins: Layout) -> Callable[[p
     return multiply_blocks
 
 
-def _features(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+def _features(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
     rows = table["row"].to_numpy()
     cells = [cell for chunk in table["residual"].chunks for cell in chunk]
     order = np.argsort(rows)
-    features = np.stack([np.frombuffer(cells[i].as_buffer(), np.float16) for i in order])
+    features = np.stack([np.frombuffer(cells[i].as_buffer(), np.int8) for i in order])
     return rows[order], features.reshape(len(rows), len(PLANES), -1)

@@ -23,7 +23,7 @@ from noisescope_core.spark.means import fingerprints_of, summed_residuals
 from noisescope_core.spark.progress import Progress, Stage
 from noisescope_core.spark.sets import ImageSet
 from noisescope_core.spark.tables import Run, columns
-from noisescope_core.whitening import PLANES, spatial
+from noisescope_core.whitening import PLANES, spatial, unpacked
 
 MAKER, MEMBERS = (columns("fingerprints").index(name) for name in ("maker", "members"))
 
@@ -192,11 +192,10 @@ def _members(
     def looked_at(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             of = 2 * batch["pattern"].to_numpy() + batch["half"].to_numpy()
-            cells = [np.frombuffer(cell.as_buffer(), np.float16) for cell in batch["residual"]]
+            cells = [unpacked(cell.as_buffer()) for cell in batch["residual"]]
             for half in np.unique(of):
                 k = half // 2
                 features = np.stack([cells[row] for row in np.flatnonzero(of == half)])
-                features = features.reshape(-1, *means[k].shape)
                 found = tile_agreement(features, means[k], sizes[k], bins)
                 energy = own_energy(features, bins)
                 yield pa.record_batch(

@@ -25,7 +25,7 @@ from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.tables import SCHEMAS, Run
 from noisescope_core.watermark import watermark_of
-from noisescope_core.whitening import central, whitened_planes
+from noisescope_core.whitening import central, packed, whitened_planes
 
 TABLES = {"image": "residuals", "reference": "reference_residuals"}
 """Roles of a file, and the table that its residual goes to."""
@@ -308,4 +308,4 @@ def _residual(
     planes = central(np.atleast_3d(pixels).transpose(2, 0, 1), config.whitening.side + 2 * MARGIN)
     channels = channel_residuals(np.ascontiguousarray(planes.transpose(1, 2, 0)), sigma, levels)
     channels = central(channels, config.whitening.side)
-    return mixed(channels), whitened_planes(channels)
+    return mixed(channels), packed(whitened_planes(channels))

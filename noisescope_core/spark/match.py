@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from noisescope_core.alignment import Pattern, pattern_of, search
 from noisescope_core.confidence import Bar
 from noisescope_core.config import Config
 from noisescope_core.detection import Fingerprint, match
 from noisescope_core.overlay import TILE, uncovered
-from noisescope_core.whitening import PLANES, compared
+from noisescope_core.whitening import PLANES, compared, unpacked
 
 Size = tuple[int, int]
 
@@ -61,13 +60,13 @@ def match_test(by_size: dict[Size, list[Any]], config: Config) -> Test:
 
     def test(image_id: str, size: Size, cell: pa.Buffer) -> Scored:
         width, height = size
-        feature: NDArray[np.float16] = np.frombuffer(cell, np.float16)
+        feature = unpacked(cell)
         in_place = None
         if size in fingerprints:
             bins = compared(height, width, side)
             looked_at = feature
             if size in covered:
-                looked_at = uncovered(feature.reshape(len(PLANES), -1), covered[size], bins).ravel()
+                looked_at = uncovered(feature, covered[size], bins)
             score, threshold, confidence, name = match(
                 looked_at, image_id, fingerprints[size], bins
             )

@@ -18,6 +18,7 @@ from noisescope_core.config import Config
 from noisescope_core.spark.sets import ImageSet
 from noisescope_core.spark.tables import Run
 from noisescope_core.texture import haralick_features
+from noisescope_core.whitening import unpacked
 
 _SUMS = pa.schema([("group", pa.int64()), ("images", pa.int64()), ("total", pa.binary())])
 
@@ -48,9 +49,9 @@ def summed_residuals(
         }
     )
     rows = images.residuals(run, numbers).select("groups", "residual")
-    dtype = "float32" if config.method == "paper" else "float16"
+    read = _float32 if config.method == "paper" else unpacked
     return rows.mapInArrow(
-        _partial_sums(config.spark.batch_bytes, dtype), "group long, images long, total binary"
+        _partial_sums(config.spark.batch_bytes, read), "group long, images long, total binary"
     )
 
 
@@ -116,8 +117,12 @@ def haralick_of(sums: DataFrame, shape: tuple[int, int]) -> NDArray[np.float64]:
     return np.array([row.haralick for row in rows])
 
 
+def _float32(cell: pa.Buffer) -> NDArray[np.float32]:
+    return np.frombuffer(cell, np.float32)
+
+
 def _partial_sums(
-    limit: int, dtype: str
+    limit: int, read: Callable[[pa.Buffer], NDArray[np.float32]]
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def partial_sums(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         totals: dict[int, NDArray[Any]] = {}
@@ -125,7 +130,7 @@ def _partial_sums(
         held = 0
         for batch in batches:
             for groups, cell in zip(*batch.columns, strict=True):
-                residual = np.frombuffer(cell.as_buffer(), dtype).astype(np.float32)
+                residual = read(cell.as_buffer())
                 for group in groups.as_py():
                     if group not in totals:
                         totals[group] = residual

@@ -55,6 +55,8 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
         builder = builder.config("spark.driver.memory", config.spark.driver_memory).config(
             "spark.ui.showConsoleProgress", "false"
         )
+        # Noise does not compress.
+        builder = builder.config("spark.shuffle.compress", "false")
         if config.spark.master or not _submitted():
             builder = builder.master(config.spark.master or "local[*]")
         if not _submitted():

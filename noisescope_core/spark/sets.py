@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from noisescope_core.overlay import TILE, uncovered
 from noisescope_core.spark.tables import Run
-from noisescope_core.whitening import PLANES, layout
+from noisescope_core.whitening import layout, packed, unpacked
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,8 @@ def _uncoverer(
     def uncover(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         bins = layout(*(side * TILE for side in covered.shape))
         for batch in batches:
-            features = [
-                np.frombuffer(cell.as_buffer(), np.float16).reshape(len(PLANES), -1)
-                for cell in batch["residual"]
-            ]
-            cells = [uncovered(feature, covered, bins).tobytes() for feature in features]
+            features = [unpacked(cell.as_buffer()) for cell in batch["residual"]]
+            cells = [packed(uncovered(one, covered, bins)).tobytes() for one in features]
             place = batch.schema.get_field_index("residual")
             yield batch.set_column(place, "residual", pa.array(cells, pa.binary()))
 
