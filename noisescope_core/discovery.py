@@ -386,11 +386,12 @@ def _found_off_grid(
     if members is None or value < 1:
         return None
     chances: list[float] = []
-    if value < SURE:
-        for repeat in range(repeats):
-            drawn = correlations.off_grid.with_signs(np.random.default_rng((seed, repeat)))
-            chances.append(best(drawn)[1])
-    return None if value < margin * max(chances, default=0) else (members, value, chances)
+    for repeat in range(repeats if value < SURE else 0):
+        drawn = correlations.off_grid.with_signs(np.random.default_rng((seed, repeat)))
+        chances.append(best(drawn)[1])
+        if value < margin * chances[-1]:
+            return None
+    return members, value, chances
 
 
 def _found_on_grid(

@@ -235,6 +235,24 @@ def _gather(spectrum: Any, power: Any, floor: Any, order: Any, weights: Any, val
     return energy
 
 
+def half_spectrum(values: NDArray[Any], bins: Layout) -> NDArray[np.complex64]:
+    """Put one plane of a feature, or of a mean of features, back in the order of frequencies.
+
+    Parameters
+    ----------
+    values : (V,) float
+
+    Returns
+    -------
+    (H, W // 2 + 1) complex64
+    """
+    height, width = bins.shape
+    spectrum = np.zeros(height * (width // 2 + 1), np.complex64)
+    pairs = np.ascontiguousarray(values, np.float32).view(np.complex64)
+    spectrum[bins.order] = pairs / bins.weights
+    return spectrum.reshape(height, -1)
+
+
 def spatial(values: NDArray[Any], bins: Layout) -> NDArray[np.float32]:
     """Turn one plane of a feature, or of a mean of features, back into a picture.
 
@@ -246,11 +264,7 @@ def spatial(values: NDArray[Any], bins: Layout) -> NDArray[np.float32]:
     -------
     (H, W) float32
     """
-    height, width = bins.shape
-    spectrum = np.zeros(height * (width // 2 + 1), np.complex64)
-    values = np.asarray(values, np.float32)
-    spectrum[bins.order] = (values[0::2] + 1j * values[1::2]) / bins.weights
-    picture = fft.irfft2(spectrum.reshape(height, -1), s=bins.shape, norm="ortho")
+    picture = fft.irfft2(half_spectrum(values, bins), s=bins.shape, norm="ortho")
     return np.asarray(picture, np.float32)
 
 

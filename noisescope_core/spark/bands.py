@@ -139,8 +139,10 @@ def gathered(run: Run, config: Config, searched: Searched) -> NDArray[np.float32
     for row in rows:
         shape = (len(BANDS), len(row.first), len(row.second))
         part = np.frombuffer(row.bands, np.float16).reshape(shape).astype(np.float32) / scale
-        whole[:, np.array(row.first)[:, None], row.second] = part
-        whole[:, np.array(row.second)[:, None], row.first] = part.transpose(0, 2, 1)
+        # A block's rows are consecutive.
+        first, second = (slice(part[0], part[-1] + 1) for part in (row.first, row.second))
+        whole[:, first, second] = part
+        whole[:, second, first] = part.transpose(0, 2, 1)
     return whole
 
 
