@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.special import expit
-from scipy.stats import norm
+from scipy.special import expit, log_ndtr, ndtri
 
 from noisescope_core.correlation import HOLE
 from noisescope_core.whitening import OFF_GRID, compared, half_spectrum, spatial
@@ -156,8 +155,8 @@ def search(
         for step in (BLOCK, 1):
             pce, peak, shifts = _peak(surface, offset, step)
             trials = shifts * len(patterns)
-            threshold = MARGIN * float(norm.isf(FALSE_ALARMS / 2 / trials)) ** 2
-            chance = norm.logsf(np.sqrt(max(pce / MARGIN, 0.0))) + np.log(trials)
+            threshold = MARGIN * float(ndtri(FALSE_ALARMS / 2 / trials)) ** 2
+            chance = log_ndtr(-np.sqrt(max(pce / MARGIN, 0.0))) + np.log(trials)
             y, x = (
                 (k + length // 2) % length - length // 2 + start
                 for k, length, start in zip(peak, shape, offset, strict=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 ROUNDS = 25
 FALSE_POSITIVES = 0.005
@@ -106,7 +106,7 @@ def reference_bar(reference: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     centre, spread = robust(reference)
     measured = np.quantile(reference, 1 - FALSE_POSITIVES, axis=0)
-    low = centre + norm.isf(FALSE_POSITIVES) * spread
+    low = centre - ndtri(FALSE_POSITIVES) * spread
     return np.asarray(np.clip(measured, low, centre + 4 * spread), np.float64)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 STEP = 36.0
 BLOCK = 4
@@ -51,6 +51,6 @@ def watermark_of(pixels: NDArray[np.uint8]) -> str | None:
         bit = np.arange(len(upper)) % len(word)
         votes = np.bincount(bit, upper) / np.bincount(bit)
         agree = int(((votes > 0.5) == word).sum())
-        if binom.sf(agree - 1, len(word), 0.5) < CHANCE:
+        if agree > 0 and bdtrc(agree - 1, len(word), 0.5) < CHANCE:
             return name
     return None

@@ -173,8 +173,15 @@ def _flatten(plane: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def packed(feature: NDArray[Any]) -> NDArray[np.int8]:
     """Round a feature to the steps of 1/8 in which it is stored and shuffled."""
-    steps = np.rint(np.asarray(feature, np.float32) * STEPS)
-    return np.clip(steps, -127, 127).astype(np.int8)
+    steps = np.empty(feature.shape, np.int8)
+    _rounded(np.ascontiguousarray(feature, np.float32).ravel(), steps.ravel())
+    return steps
+
+
+@compiled
+def _rounded(values: Any, steps: Any) -> None:
+    for k in range(len(values)):
+        steps[k] = np.rint(min(max(values[k] * STEPS, -127), 127))
 
 
 def unpacked(cell: Any) -> NDArray[np.float32]:

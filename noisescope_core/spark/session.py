@@ -22,6 +22,16 @@ ROWS_PER_READ = 16
 """Rows that Spark's Parquet reader holds at once: by default 4096, which are gigabytes here."""
 
 
+AT_START = {
+    # Noise does not compress.
+    "spark.shuffle.compress": "false",
+    # Planes of an image are freed and asked for again all the time: the system need not have them
+    # back. Saves a fifth of what extraction computes.
+    "spark.executorEnv.MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
+
+
 def start_session(config: Config, log: Path | None = None) -> SparkSession:
     """Start Spark, or join the session that is already there.
 
@@ -55,8 +65,8 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
         builder = builder.config("spark.driver.memory", config.spark.driver_memory).config(
             "spark.ui.showConsoleProgress", "false"
         )
-        # Noise does not compress.
-        builder = builder.config("spark.shuffle.compress", "false")
+        for key, setting in AT_START.items():
+            builder = builder.config(key, setting)
         if config.spark.master or not _submitted():
             builder = builder.master(config.spark.master or "local[*]")
         if not _submitted():
