@@ -149,9 +149,10 @@ def whitened_planes(channels: NDArray[Any]) -> NDArray[np.float32]:
     bins = layout(*channels.shape[1:])
     height, width = bins.shape
     channels = np.broadcast_to(channels, (3, *channels.shape[1:]))[:, :height, :width]
-    red, green, blue = np.asarray(channels, np.float32)
+    channels = np.asarray(channels, np.float32)
+    red, green, blue = channels
     feature = np.zeros((len(PLANES), bins.values), np.float32)
-    for k, plane in enumerate((mixed(np.stack([red, green, blue])), red - green, blue - green)):
+    for k, plane in enumerate((mixed(channels), red - green, blue - green)):
         spectrum = fft.rfft2(_flatten(plane))
         power = smoothed_power(spectrum)
         values = feature[k]

@@ -92,6 +92,7 @@ def test_lines_stay_in_the_lines():
     assert sum(v for k, v in bands.items() if k.startswith("grey, from")) < 0.05
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**16), st.floats(0, 30))
 def test_a_stored_value_is_off_by_a_sixteenth_at_most(seed, peak):
     feature = np.random.default_rng(seed).normal(size=(3, 50)).astype(np.float32)
