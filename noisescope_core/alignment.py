@@ -134,14 +134,16 @@ def search(
             values[plane, part] = 0
     halves = np.stack([half_spectrum(plane, bins) for plane in values])
     top, left = _origin(size, side)
-    spectra = {bins.shape: _clipped(np.conj(halves))}
+    spectra: dict[tuple[int, int], NDArray[np.complex64]] = {}
     found = []
     for pattern in patterns:
         height, width = np.maximum(bins.shape, pattern.pixels.shape[1:]).tolist()
         shape = (height, width)
         if shape not in spectra:
-            planes = fft.irfft2(halves, s=bins.shape)
-            spectra[shape] = _clipped(np.conj(fft.rfft2(planes, s=shape)))
+            filled = halves
+            if shape != bins.shape:
+                filled = fft.rfft2(fft.irfft2(halves, s=bins.shape), s=shape)
+            spectra[shape] = _clipped(np.conj(filled))
         if shape not in pattern.spectra:
             if len(pattern.spectra) >= KEPT:
                 pattern.spectra.clear()

@@ -136,7 +136,7 @@ def test_nothing_in_common_flags_nothing(spark, dump, tmp_path):
 
 
 def test_copies_share_a_verdict_and_found_nothing_by_themselves(spark, dump, tmp_path):
-    images = photographs(tmp_path / "images", 12, 30)
+    images = photographs(tmp_path / "images", 13, 30)
     pixels = cv2.imread(str(images / "0.png"))
     for quality in range(86, 98):
         cv2.imwrite(str(images / f"copy{quality}.jpg"), pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -144,9 +144,7 @@ def test_copies_share_a_verdict_and_found_nothing_by_themselves(spark, dump, tmp
     run_detect(spark, config, images, dump.reference, tmp_path / "out")
     rows = verdicts_of(tmp_path / "out")
     assert len(rows) == 42
-    copies = [row for name, row in rows.items() if name == "0.png" or name.startswith("copy")]
-    assert len(copies) == 13
-    assert not any(row["is_fake"] for row in copies)
+    assert not any(row["is_fake"] for row in rows.values())
 
 
 def test_of_large_images_the_centre_is_compared(spark, tmp_path):
