@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import eigsh
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from noisescope_core.clustering import match_pairs
 from noisescope_core.correlation import Pairs
@@ -44,7 +44,7 @@ def pair_clusters(correlations: NDArray[np.float32], scale: float) -> list[list[
     images = len(correlations)
     if images < 3:
         return []
-    bar = np.sqrt(chi2.isf(2 * FALSE_MERGES / (images * (images - 1)), 1) / scale)
+    bar = np.sqrt(chdtri(1, 2 * FALSE_MERGES / (images * (images - 1))) / scale)
     clusters = [[image] for image in range(images)]
     products = correlations + np.eye(images, dtype=np.float32)
     while True:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,7 @@ def detect(
 ) -> None:
     """Test every image of a folder and write verdicts, fingerprints and a report."""
     config = load_config(config_file, settings)
-    for option, location in (("--images", images), ("--reference", reference)):
-        if "://" not in location and not os.path.exists(location):
-            raise UsageError(f"{option}: {location} does not exist")
+    _check_exist({"--images": images, "--reference": reference})
     spark, run, progress = open_run(out, config)
     from noisescope_core.report.render import answer
     from noisescope_core.spark.detect import detect as detect_all
@@ -98,6 +97,73 @@ def detect(
     for warning in summary["warnings"]:
         click.echo(f"Warning: {warning}", err=True)
     click.echo(f"Report: {run.path('report.html')}")
+
+
+@main.command()
+@click.option("--images", required=True, metavar="PATH", help="Folder or URI to test.")
+@click.option("--reference", metavar="PATH", help="Photographs known real; else assumed enough.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@_with(*_config)
+def plan(
+    images: str,
+    reference: str | None,
+    as_json: bool,
+    config_file: str | None,
+    settings: tuple[str, ...],
+) -> None:
+    """Say what `detect` would do and cost, without doing it."""
+    config = load_config(config_file, settings)
+    _check_exist({"--images": images, "--reference": reference})
+    from noisescope_core.spark.plan import plan as plan_run
+    from noisescope_core.spark.session import start_session
+
+    with tempfile.TemporaryDirectory() as scratch:
+        spark = start_session(config, Path(scratch) / "spark.log")
+        planned = plan_run(spark, config, images, reference)
+        spark.stop()
+    if as_json:
+        click.echo(json.dumps(planned, indent=2))
+        return
+    _show_plan(planned)
+
+
+def _show_plan(planned: dict[str, Any]) -> None:
+    console = Console()
+    rates = planned["rates"]
+    console.print(
+        f"{planned['files']:,} files, {planned['bytes'] / 1e6:,.1f} MB, by the method "
+        f"{planned['method']}. Sizes by {planned['looked_at']:,} headers; rates measured just now "
+        f"on {rates['cores']} cores.",
+        highlight=False,
+    )
+    for size in planned["sizes"]:
+        searched = f"{size['pairs']:,} pairs in {size['blocks']:,} blocks" if size["stages"] else ""
+        shards = f"{size['shards']:,} shards, then " if size["shards"] else ""
+        name = f"{size['size'][0]} x {size['size'][1]}"
+        console.print(
+            f"\n[bold]{name}[/bold]: about {size['images']:,} images, {size['reference']:,} "
+            f"reference. Route {size['route']}: {size['reason']}. {shards}{searched}",
+            highlight=False,
+        )
+        if not size["stages"]:
+            continue
+        table = Table("stage", "read", "shuffled", "written", "memory a task", "about")
+        for stage in size["stages"]:
+            cells = [
+                f"{stage[key] / 1e6:,.1f} MB" for key in ("read", "shuffled", "written", "memory")
+            ]
+            table.add_row(stage["stage"], *cells, f"{stage['seconds']:,.0f} s")
+        console.print(table)
+    console.print(
+        f"\nAll together about {planned['seconds']:,.0f} s, Spark's start and the report apart.",
+        highlight=False,
+    )
+
+
+def _check_exist(folders: Mapping[str, str | None]) -> None:
+    for option, location in folders.items():
+        if location and "://" not in location and not os.path.exists(location):
+            raise UsageError(f"{option}: {location} does not exist")
 
 
 def open_run(out: str, config: Config) -> tuple[Any, Any, Any]:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
-from scipy.stats import t as student
+from scipy.special import expit, gammaln, stdtrit
 
 from noisescope_core.growth import FALSE_POSITIVES, robust
 
@@ -50,8 +49,9 @@ class Bar:
         """Logarithm of the odds that images of these standardised scores are members."""
         z = np.asarray(z, np.float64)
         # A member stronger than most is no less of a member, a negative score no more of one.
-        member = student.logpdf(np.minimum(z, self.mean), FREEDOM, self.mean, self.deviation)
-        return np.asarray(self.prior + member - student.logpdf(np.maximum(z, 0), FREEDOM))
+        member = _log_density((np.minimum(z, self.mean) - self.mean) / self.deviation)
+        other = _log_density(np.maximum(z, 0))
+        return np.asarray(self.prior + member - np.log(self.deviation) - other)
 
     def fit(self, z: ArrayLike) -> NDArray[np.float64]:
         """Grade how well images fit, to be compared between fingerprints; above 0 over the bar."""
@@ -65,7 +65,12 @@ class Bar:
         return np.asarray(expit(self.log_odds(z)), np.float64)
 
 
-def fit_bar(scores: ArrayLike, reference: ArrayLike, members: NDArray[np.bool_]) -> Bar:
+def fit_bar(
+    scores: ArrayLike,
+    reference: ArrayLike,
+    members: NDArray[np.bool_],
+    stands_for: NDArray[np.float64] | None = None,
+) -> Bar:
     """Set the bar of a fingerprint.
 
     Parameters
@@ -76,16 +81,26 @@ def fit_bar(scores: ArrayLike, reference: ArrayLike, members: NDArray[np.bool_])
         Reference images that served for nothing else.
     members : (t,) bool
         At least one.
+    stands_for : (t,) float or None
+        Images of the pile that each tested image stands for, where they are a sample of it.
     """
     centre, spread = (float(value) for value in robust(np.asarray(reference, np.float64)))
     z = (np.asarray(scores, np.float64) - centre) / spread
     mean = float(np.median(z[members]))
     deviation = max(1.0, float(robust(z[members])[1]))
-    count = int(members.sum())
-    prior = float(np.log(count / max(len(members) - count, 1)))
-    promised = float(student.isf(FALSE_POSITIVES, FREEDOM))
+    weights = np.ones(len(members)) if stands_for is None else stands_for
+    count = float(weights[members].sum())
+    prior = float(np.log(count / max(float(weights.sum()) - count, 1.0)))
+    promised = float(stdtrit(FREEDOM, 1 - FALSE_POSITIVES))
     bar = Bar(centre, spread, promised, mean, deviation, prior)
     grid = np.linspace(0, max(mean, promised), 2000)
     against = grid[bar.log_odds(grid) < 0]
     even = float(against[-1]) if len(against) else 0.0
     return Bar(centre, spread, max(promised, min(even, mean)), mean, deviation, prior)
+
+
+def _log_density(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of the density of Student's t."""
+    half = (FREEDOM + 1) / 2
+    scale = gammaln(half) - gammaln(FREEDOM / 2) - np.log(FREEDOM * np.pi) / 2
+    return np.asarray(scale - half * np.log1p(z * z / FREEDOM))

@@ -78,10 +78,21 @@ class Whitening(_Section):
 class Discovery(_Section):
     """Search of the whitened method for shared patterns."""
 
+    route: Literal["auto", "pairs", "spectral", "shards"] = Field(
+        "auto", description="how a pile is searched; auto goes by its size"
+    )
+    stored: int = Field(
+        20_000, ge=20, description="auto: piles of more images are searched by shards"
+    )
     images: int = Field(2000, ge=20, le=20_000, description="images of one size searched, at most")
     reference: int = Field(
         1000, ge=40, le=20_000, description="reference images of one size used, at most"
     )
+    shard_images: int = Field(1000, ge=40, le=20_000, description="images in a shard")
+    shard_reference: int = Field(
+        400, ge=40, le=20_000, description="reference images beside each shard"
+    )
+    shards: int = Field(100, ge=1, le=10_000, description="shards of one size, at most")
     least_images: int = Field(20, ge=11, description="fewer images of one size are not searched")
     least_reference: int = Field(60, ge=20, description="fewer reference images do not calibrate")
     members: int = Field(5, ge=3, description="images in the smallest set accepted")
@@ -140,6 +151,17 @@ class Config(_Section):
         blocks = self.texture.neighbours // self.texture.shuffles + 1
         calibration = 0 if self.calibration.t_merge else 2 * self.calibration.images
         return max(calibration, blocks * self.texture.images)
+
+    def route(self, files: int) -> Literal["pairs", "spectral", "shards"]:
+        """How a run over so many files is searched; `shards` stores no residual."""
+        chosen = self.discovery.route
+        if self.method == "paper":
+            return "pairs"
+        if chosen != "auto":
+            return chosen
+        if files <= self.discovery.images:
+            return "pairs"
+        return "spectral" if files <= self.discovery.stored else "shards"
 
     def least_images(self) -> int:
         """Count the images of one size without which nothing can be found."""

@@ -26,8 +26,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import gammaln
-from scipy.stats import chi2
+from scipy.special import chdtrc, gammaln
 
 from noisescope_core.candidates import pair_clusters, spectral_directions
 from noisescope_core.confidence import Bar, fit_bar
@@ -102,6 +101,8 @@ class Correlations:
     shares : (33,) float, of all values in each band
     counted : (t,) bool
         Tested images that count: of duplicates only the first.
+    stands_for : (t,) float or None
+        Images of the pile that each tested image stands for; None if they are the pile.
     """
 
     whole: NDArray[np.float32]
@@ -109,11 +110,32 @@ class Correlations:
     on_grid: Search
     shares: NDArray[np.float64]
     counted: NDArray[np.bool_]
+    stands_for: NDArray[np.float64] | None = None
 
     @property
     def tested(self) -> int:
         """Number of tested images."""
         return int(self.whole.shape[2])
+
+
+@dataclass(frozen=True)
+class SharedSet:
+    """A set of tested images that agree, and whether chance explains it.
+
+    Attributes
+    ----------
+    members : (t,) bool
+    cohesion : how many times the excess that chance allows
+    repeats : the same of the best sets found with drawn signs, up to the first that decides
+    off_grid : whether it was found off the grid; else cohesion is measured on one set alone
+    accepted : whether neither chance nor the repeats explain it
+    """
+
+    members: NDArray[np.bool_]
+    cohesion: float
+    repeats: list[float]
+    off_grid: bool
+    accepted: bool
 
 
 @dataclass(frozen=True)
@@ -152,6 +174,7 @@ def prepare(
     held_out: NDArray[np.intp],
     shares: NDArray[np.float64],
     counted: NDArray[np.bool_] | None = None,
+    stands_for: NDArray[np.float64] | None = None,
 ) -> Correlations:
     """Arrange the correlations of all pairs for discovery.
 
@@ -165,6 +188,8 @@ def prepare(
         for the bars alone.
     shares : (33,) float, from `whitening.Layout.shares`
     counted : (tested,) bool, or None for all
+    stands_for : (tested,) float, or None
+        Images of the pile that each tested image stands for.
     """
     images = correlations.shape[1]
     diagonal = np.arange(images)
@@ -216,6 +241,7 @@ def prepare(
         search(~OFF_GRID, _GRID_PARTS),
         shares,
         np.ones(tested, bool) if counted is None else counted,
+        stands_for,
     )
 
 
@@ -232,19 +258,20 @@ def prepare_counted(
     sketches: NDArray[np.uint8],
     tested: int,
     shares: NDArray[np.float64],
+    stands_for: NDArray[np.float64] | None = None,
 ) -> Correlations:
     """Hold duplicates apart, halve the reference, and `prepare`.
 
     Parameters
     ----------
-    correlations, tested, shares : as for `prepare`; all others are reference images, in an order
-        that says nothing of them
+    correlations, tested, shares, stands_for : as for `prepare`; all others are reference images,
+        in an order that says nothing of them
     sketches : (n, 1024) uint8, from `duplicates.sketch`
     """
     rows = np.arange(len(sketches))
     counted = first_of_group(sketches, correlations.sum(0) / len(PLANES)) == rows
     searching, held_out = np.array_split(rows[tested:][counted[tested:]], 2)
-    return prepare(correlations, tested, searching, held_out, shares, counted[:tested])
+    return prepare(correlations, tested, searching, held_out, shares, counted[:tested], stands_for)
 
 
 def _parts() -> tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]:
@@ -309,9 +336,11 @@ def excess_bound(images: int, size: int, freedom: int, chance: float) -> float:
     target = np.log(chance) - subsets
 
     def missing(value: float) -> float:
-        log_tail = chi2.logsf(value, freedom)
-        # Beyond the smallest double the tail is exp(-x / 2) and a power.
-        if not np.isfinite(log_tail):
+        tail = chdtrc(freedom, value)
+        if tail > 0:
+            log_tail = np.log(tail)
+        else:
+            # Beyond the smallest double the tail is exp(-x / 2) and a power.
             half = freedom / 2
             log_tail = -value / 2 + (half - 1) * np.log(value / 2) - gammaln(half)
         return float(log_tail - target)
@@ -351,17 +380,49 @@ def discover(
     list of SharedPattern
         The largest first. No image is in two of them.
     """
+    found = shared_sets(
+        correlations,
+        chance=chance,
+        margin=margin,
+        repeats=repeats,
+        least=least,
+        seed=seed,
+        note=note,
+    )
+    return _refined(correlations, [one for one in found if one.accepted], least)
+
+
+def shared_sets(
+    correlations: Correlations,
+    *,
+    chance: float = 0.01,
+    margin: float = 1.3,
+    repeats: int = 3,
+    least: int = 5,
+    seed: int = 0,
+    note: Callable[[str], None] = lambda text: None,
+) -> list[SharedSet]:
+    """Search for sets of images that agree: `discover` without its last step.
+
+    Returns
+    -------
+    list of SharedSet
+        Those accepted, in the order in which they were found, no image in two of them; then the
+        best of what was left, which was not accepted, as far as there was any.
+    """
     alive = correlations.counted.copy()
-    found: list[tuple[NDArray[np.bool_], float, list[float]]] = []
+    found: list[SharedSet] = []
     while alive.sum() > max(least, LEAST_SEARCHED):
-        off = _found_off_grid(correlations, alive, chance, margin, repeats, least, seed)
-        one = off or _found_on_grid(correlations, alive, margin, repeats, least, seed)
-        if one is None:
-            break
+        one = _found_off_grid(correlations, alive, chance, margin, repeats, least, seed)
+        if one is None or not one.accepted:
+            rejected = one
+            one = _found_on_grid(correlations, alive, margin, repeats, least, seed)
+            if one is None or not one.accepted:
+                return found + [last for last in (rejected, one) if last]
         found.append(one)
-        alive &= ~one[0]
+        alive &= ~one.members
         note(f"{len(found)} found, {int(alive.sum()):,} images left")
-    return _refined(correlations, found, least)
+    return found
 
 
 def _found_off_grid(
@@ -372,7 +433,7 @@ def _found_off_grid(
     repeats: int,
     least: int,
     seed: int,
-) -> tuple[NDArray[np.bool_], float, list[float]] | None:
+) -> SharedSet | None:
     def best(search: Search) -> tuple[NDArray[np.bool_] | None, float]:
         grown = _candidates(search, alive, least)
         if not grown.shape[1]:
@@ -383,15 +444,15 @@ def _found_off_grid(
         return grown[:, number], float(values[number])
 
     members, value = best(correlations.off_grid)
-    if members is None or value < 1:
+    if members is None:
         return None
     chances: list[float] = []
-    for repeat in range(repeats if value < SURE else 0):
-        drawn = correlations.off_grid.with_signs(np.random.default_rng((seed, repeat)))
-        chances.append(best(drawn)[1])
-        if value < margin * chances[-1]:
-            return None
-    return members, value, chances
+    accepted = value >= 1
+    while accepted and value < SURE and len(chances) < repeats:
+        rng = np.random.default_rng((seed, len(chances)))
+        chances.append(best(correlations.off_grid.with_signs(rng))[1])
+        accepted = value >= margin * chances[-1]
+    return SharedSet(members, value, chances, True, accepted)
 
 
 def _found_on_grid(
@@ -401,7 +462,7 @@ def _found_on_grid(
     repeats: int,
     least: int,
     seed: int,
-) -> tuple[NDArray[np.bool_], float, list[float]] | None:
+) -> SharedSet | None:
     grown = _candidates(correlations.on_grid, alive, least)
     if not grown.shape[1]:
         return None
@@ -418,8 +479,8 @@ def _found_on_grid(
             float(_excess(correlations.off_grid, columns * signs[:, None]).max()) / bound
         )
     value = float(values[number])
-    passed = value >= max(1, margin * max(chances, default=0))
-    return (grown[:, number], value, chances) if passed else None
+    accepted = value >= max(1, margin * max(chances, default=0))
+    return SharedSet(grown[:, number], value, chances, False, accepted)
 
 
 def _candidates(search: Search, alive: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
@@ -442,17 +503,13 @@ def _candidates(search: Search, alive: NDArray[np.bool_], least: int) -> NDArray
     return np.asarray(grown[:, grown.sum(0) >= least])
 
 
-def _refined(
-    correlations: Correlations,
-    found: list[tuple[NDArray[np.bool_], float, list[float]]],
-    least: int,
-) -> list[SharedPattern]:
+def _refined(correlations: Correlations, found: list[SharedSet], least: int) -> list[SharedPattern]:
     if not found:
         return []
     everything = np.ones(len(BANDS), bool)
     sets, kept, facts = [], [], []
-    for members, value, chances in found:
-        off, z = _settle(correlations, members, OFF_GRID, least)
+    for one in found:
+        off, z = _settle(correlations, one.members, OFF_GRID, least)
         whole, _ = _settle(correlations, off, everything, least)
         added = whole & ~off
         # Images that only the grid or lines bring in must carry the pattern off them too.
@@ -461,7 +518,7 @@ def _refined(
         for piece in _pieces(correlations, whole if carried else off, least):
             sets.append(piece)
             kept.append(everything if carried else OFF_GRID)
-            facts.append((value, chances))
+            facts.append((one.cohesion, one.repeats))
     patterns: list[SharedPattern] = []
     rounds = 0
     while True:
@@ -545,7 +602,8 @@ def _tested(
     learned, centres = learned_weights(scores, column, correlations.shares[bands])
     weights[bands], centre[bands] = learned[:, 0], centres[:, 0]
     total = combined(scores, learned, centres)[:, 0]
-    bar = fit_bar(total[: correlations.tested], total[correlations.tested :], members)
+    tested, reference = total[: correlations.tested], total[correlations.tested :]
+    bar = fit_bar(tested, reference, members, correlations.stands_for)
     return bar, bar.standardised(total), weights, centre
 
 

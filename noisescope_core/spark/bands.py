@@ -77,6 +77,9 @@ class Searched:
 def searched_sizes(run: Run, config: Config) -> list[Searched]:
     """List what is searched of every size that has enough images."""
     tested, known = image_sets(run, "residuals"), image_sets(run, "reference_residuals")
+    if run.has("sample/_SUCCESS"):
+        drawn = {row.image_id for row in run.read("sample").select("image_id").collect()}
+        tested = {size: images.only(drawn) for size, images in tested.items()}
     rows = run.read("calibration").where("reason is null").select("width", "height").collect()
     return [
         Searched(

@@ -5,35 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from pyspark.sql import functions as F
 
 from noisescope_core.calibration import fingerprint_blocks, merge_threshold
 from noisescope_core.config import Config
 from noisescope_core.fingerprint import reference_blocks
 from noisescope_core.spark.means import fingerprints_of, haralick_of, summed_residuals
 from noisescope_core.spark.progress import Progress
-from noisescope_core.spark.sets import ImageSet, image_sets
+from noisescope_core.spark.sets import ImageSet, image_sets, tested_images
 from noisescope_core.spark.tables import Run
 
 
 def calibrate(run: Run, config: Config, progress: Progress) -> None:
-    """Read `residuals` and `reference_residuals`, write `calibration` and `reference_fingerprints`.
+    """Read the tested images and the reference, write `calibration`, `reference_fingerprints`.
 
     A size that has too few images or too few reference images gets the reason instead.
     """
-    images, reference = image_sets(run, "residuals"), image_sets(run, "reference_residuals")
+    reference = image_sets(run, "reference_residuals")
+    images = {
+        (row.width, row.height): row.images
+        for row in tested_images(run)
+        .groupBy("width", "height")
+        .agg(F.countDistinct("image_id").alias("images"))
+        .collect()
+    }
     calibrations: list[tuple[Any, ...]] = []
     fingerprints: list[tuple[Any, ...]] = []
     with progress.stage("calibrate") as stage:
         for (width, height), tested in sorted(images.items()):
             known = reference.get((width, height))
             count = len(known) if known else 0
-            reason = _shortage(config, width, height, len(tested), count)
+            reason = _shortage(config, width, height, tested, count)
             t_merge = None
             if reason is None and known is not None and config.method == "paper":
                 stage.note(f"{count:,} reference images of {width} x {height}")
                 t_merge = config.calibration.t_merge or _merge_threshold(run, config, known)
                 fingerprints += _reference_fingerprints(run, config, known)
-            calibrations.append((width, height, len(tested), count, t_merge, reason))
+            calibrations.append((width, height, tested, count, t_merge, reason))
         run.write_rows("reference_fingerprints", fingerprints)
         run.write_rows("calibration", calibrations)
         done = [row for row in calibrations if row[5] is None]

@@ -13,6 +13,7 @@ from noisescope_core.spark.cluster import cluster
 from noisescope_core.spark.correlate import correlate
 from noisescope_core.spark.extract import extract
 from noisescope_core.spark.progress import Progress
+from noisescope_core.spark.sample import sample
 from noisescope_core.spark.score import score
 from noisescope_core.spark.summary import report, summarise
 from noisescope_core.spark.tables import Run
@@ -30,7 +31,7 @@ def detect(
     """
     started, clock = datetime.now(UTC), time.monotonic()
     extract(run, config, progress, images, reference)
-    for stage in (calibrate, correlate, cluster, score):
+    for stage in (calibrate, sample, correlate, cluster, score):
         stage(run, config, progress)
     summary = summarise(run, config) | {
         "images": images,

@@ -88,7 +88,13 @@ def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> lis
         ]
     )  # fmt: skip
     # Hashes sort the images, so their order says nothing of them.
-    prepared = prepare_counted(correlations, sketches, searched.images, searched.bins.shares())
+    prepared = prepare_counted(
+        correlations,
+        sketches,
+        searched.images,
+        searched.bins.shares(),
+        _stands_for(run, searched),
+    )
     del correlations
     return discover(
         prepared,
@@ -99,6 +105,16 @@ def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> lis
         seed=config.seed,
         note=lambda text: stage.note(f"{width} x {height}: {text}"),
     )
+
+
+def _stands_for(run: Run, searched: Searched) -> NDArray[np.float64] | None:
+    """Images of the pile that each image searched stands for, None if they are the pile."""
+    if not run.has("sample/_SUCCESS"):
+        return None
+    width, height = searched.size
+    rows = run.read("sample").where((F.col("width") == width) & (F.col("height") == height))
+    weights = {row.image_id: row.stands_for for row in rows.collect()}
+    return np.array([weights[i] for i in searched.tested.ids[: searched.images]])
 
 
 def _sketches(run: Run, images: ImageSet, count: int) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,6 +23,7 @@ from noisescope_core.reference import Header, Preparation, preparations, prepare
 from noisescope_core.residual import channel_residuals, mixed, noise_residual
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
+from noisescope_core.spark.sets import tested_images
 from noisescope_core.spark.tables import SCHEMAS, Run
 from noisescope_core.watermark import watermark_of
 from noisescope_core.whitening import central, packed, whitened_planes
@@ -55,71 +56,123 @@ _RESIDUALS = pa.schema(
     ]
 )
 
-_HEADERS = "image_id string, width int, height int, format string, quantization binary"
-_HEADER_COLUMNS = pa.schema(
+_HEADERS = pa.schema(
     [
+        ("path", pa.string()),
         ("image_id", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("format", pa.string()),
         ("quantization", pa.binary()),
+        ("reason", pa.string()),
     ]
 )
 
 
 def extract(run: Run, config: Config, progress: Progress, images: str, reference: str) -> None:
-    """List two folders and write `files`, `residuals` and `reference_residuals`.
+    """List two folders and write `files`, `residuals` (or `headers`) and `reference_residuals`.
 
     `files` is the list that the run answers for: what cannot be read later is missing from
-    the residuals and found out by the difference.
+    the residuals and found out by the difference. Of a pile that is searched by shards no residual
+    is stored here, only what the headers say.
 
     Raises
     ------
     NoiseScopeError
         If a folder cannot be listed or holds no file.
     """
+    folders = dict(zip(TABLES, (images, reference), strict=True))
+    sources, readable = list_files(run, config, progress, folders)
+    with progress.stage("extract", len(readable["image"]), "images") as stage:
+        content = content_of(sources["image"], config)
+        if config.route(len(readable["image"])) == "shards":
+            run.write("headers", content.mapInArrow(header_reader(config), SCHEMAS["headers"]))
+            stage.done(f"headers of {_amount(readable['image'])}")
+        else:
+            run.write("residuals", residuals(content, "image", config, {}))
+            stage.done(_amount(readable["image"]))
+    with progress.stage("reference", len(readable["reference"]), "images") as stage:
+        content = content_of(sources["reference"], config)
+        changed: dict[str, list[Preparation]] = {}
+        if config.method == "whitened":
+            changed = _preparations(run, content, config)
+        run.write("reference_residuals", residuals(content, "reference", config, changed))
+        made = f", {len(changed):,} made like the test set" if changed else ""
+        stage.done(_amount(readable["reference"]) + made)
+
+
+def list_files(
+    run: Run, config: Config, progress: Progress, folders: Mapping[str, str]
+) -> tuple[dict[str, DataFrame], dict[str, list[int]]]:
+    """List folders by role and write `files`.
+
+    Returns
+    -------
+    sources : by role, what `binaryFile` reads
+    readable : by role, bytes of every file that can be read
+    """
     with progress.stage("list") as stage:
-        folders = dict(zip(TABLES, (images, reference), strict=True))
-        sources = {role: _source(run.spark, folder) for role, folder in folders.items()}
+        sources = {role: source(run.spark, folder) for role, folder in folders.items()}
         listed = [
-            (role, *row)
+            (role, folder, *row)
             for role, folder in folders.items()
             for row in _list_files(sources[role], folder, config)
         ]
         run.write_rows("files", listed)
         readable = {
-            role: [r[2] for r in listed if r[0] == role and r[3] is None] for role in TABLES
+            role: [r[3] for r in listed if r[0] == role and r[4] is None] for role in folders
         }
-        stage.done(
-            f"{len(readable['image']):,} files to test, {len(readable['reference']):,} reference "
-            f"files, {sum(map(sum, readable.values())) / 1e6:,.1f} MB"
-        )
-    for role, table in TABLES.items():
-        name = "extract" if role == "image" else "reference"
-        with progress.stage(name, len(readable[role]), "images") as stage:
-            content = _content(sources[role], config)
-            changed: dict[str, list[Preparation]] = {}
-            if role == "reference" and config.method == "whitened":
-                changed = _preparations(run, content, config)
-            extractor = _extractor(role, config, changed)
-            run.write(table, content.mapInArrow(extractor, SCHEMAS[table]))
-            read = f"{len(readable[role]):,} files, {sum(readable[role]) / 1e6:,.1f} MB"
-            stage.done(read + (f", {len(changed):,} made like the test set" if changed else ""))
+        counts = [f"{len(readable['image']):,} files to test"]
+        if "reference" in folders:
+            counts.append(f"{len(readable['reference']):,} reference files")
+        megabytes = sum(map(sum, readable.values())) / 1e6
+        stage.done(f"{', '.join(counts)}, {megabytes:,.1f} MB")
+    return sources, readable
 
 
-def _source(spark: SparkSession, location: str) -> DataFrame:
-    """List a location; Spark keeps the list, so reading the files does not list them again."""
+def _amount(sizes: list[int]) -> str:
+    return f"{len(sizes):,} files, {sum(sizes) / 1e6:,.1f} MB"
+
+
+def residuals(
+    content: DataFrame, role: str, config: Config, changed: Mapping[str, list[Preparation]]
+) -> DataFrame:
+    """Decode files (`path`, `content`) and extract: a row of `residuals` for each.
+
+    Parameters
+    ----------
+    changed : what is done to reference images, by id
+    """
+    return content.mapInArrow(extractor(role, config, changed), SCHEMAS["residuals"])
+
+
+def read_again(run: Run, config: Config, paths: Sequence[str] | None = None) -> DataFrame:
+    """Read the tested files again: `path` and `content`.
+
+    Parameters
+    ----------
+    paths : as in `files`, or None for all
+    """
+    if paths is None:
+        listed = run.read("files").where("role = 'image'").select("folder").distinct()
+        paths = [row.folder for row in listed.collect()]
+    return content_of(source(run.spark, *paths), config)
+
+
+def source(spark: SparkSession, *locations: str) -> DataFrame:
+    """List folders or files; Spark keeps the list, so reading them does not list them again."""
     reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
     # Files that vanish or cannot be read cost themselves alone; the difference tells of them.
     reader = reader.option("ignoreMissingFiles", "true").option("ignoreCorruptFiles", "true")
-    if "://" not in location and os.path.exists(location):
+    local = [one for one in locations if "://" not in one and os.path.exists(one)]
+    if len(local) == len(locations):
         # A name taken as it is: brackets and stars in a folder's name are not a pattern.
         reader = reader.option("__globPaths__", "false")
-        location = f"file://{os.path.abspath(location)}"
+        locations = tuple(f"file://{os.path.abspath(one)}" for one in locations)
     try:
-        return reader.load(location)
+        return reader.load(list(locations))
     except Exception as error:
-        raise NoiseScopeError(f"{location}: cannot be listed ({first_line(error)})") from error
+        raise NoiseScopeError(f"{locations[0]}: cannot be listed ({first_line(error)})") from error
 
 
 def _list_files(
@@ -150,19 +203,20 @@ def _plain(path: str) -> str:
     return "/" + path.removeprefix("file:").lstrip("/") if path.startswith("file:") else path
 
 
-def _content(source: DataFrame, config: Config) -> DataFrame:
+def content_of(source: DataFrame, config: Config) -> DataFrame:
+    """Take `path` and `content` of the files that are not too large."""
     return source.where(F.col("length") <= config.decode.max_bytes).select("path", "content")
 
 
 def _preparations(run: Run, content: DataFrame, config: Config) -> dict[str, list[Preparation]]:
     tested = (
-        run.read("residuals")
-        .where("status = 'scored'")
+        tested_images(run)
         .groupBy("width", "height", "format", "quantization")
         .agg(F.countDistinct("image_id").alias("images"))
         .collect()
     )
-    read = content.mapInArrow(_header_reader(config), _HEADERS).distinct().collect()
+    headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"]).drop("path")
+    read = headers.where("reason is null").distinct().collect()
     return preparations(
         {
             ((row.width, row.height), Compression(row.format, bytes(row.quantization))): row.images
@@ -183,35 +237,39 @@ def _preparations(run: Run, content: DataFrame, config: Config) -> dict[str, lis
     )
 
 
-def _header_reader(
+def header_reader(
     config: Config,
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Make the function that turns batches of files into batches of `headers`."""
     limits = config.decode.max_pixels, config.decode.max_bytes
 
     def read_headers(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             rows = []
-            for content in batch["content"]:
+            for path, content in zip(*batch.columns, strict=True):
                 data = content.as_py()
                 header, _ = read_header(data, *limits)
-                if header.reason is None and header.compression is not None:
-                    rows.append(
-                        {
-                            "image_id": hashlib.sha256(data).hexdigest(),
-                            "width": header.width,
-                            "height": header.height,
-                            "format": header.compression.format,
-                            "quantization": header.compression.tables,
-                        }
-                    )
-            yield pa.RecordBatch.from_pylist(rows, _HEADER_COLUMNS)
+                row: dict[str, Any] = {
+                    "path": _plain(path.as_py()),
+                    "image_id": hashlib.sha256(data).hexdigest(),
+                    "width": header.width or None,
+                    "height": header.height or None,
+                    "reason": header.reason or _too_small(header.height, header.width, config),
+                }
+                if header.compression is not None:
+                    row["format"] = header.compression.format
+                    row["quantization"] = header.compression.tables
+                rows.append(row)
+            yield pa.RecordBatch.from_pylist(rows, _HEADERS)
 
     return read_headers
 
 
-def _extractor(
+def extractor(
     role: str, config: Config, changed: Mapping[str, list[Preparation]]
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Make the function that turns batches of files into batches of `residuals`."""
+
     def extract_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows: list[dict[str, Any]] = []
         held = 0
@@ -280,8 +338,7 @@ def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool)
     try:
         if with_thumbnail:
             row["thumbnail"] = thumbnail(pixels)
-        if min(pixels.shape[:2]) < config.decode.min_side:
-            reason = f"smaller than {config.decode.min_side} pixels a side (decode.min_side)"
+        if reason := _too_small(pixels.shape[0], pixels.shape[1], config):
             return row | {"status": "unscored", "reason": reason}
         row["sketch"] = sketch(pixels).tobytes()
         residual, cell = _residual(pixels, config)
@@ -290,6 +347,12 @@ def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool)
     if residual.std() < FLAT:
         return row | {"status": "unscored", "reason": "flat image, no noise residual to test"}
     return row | {"status": "scored", "residual": cell.tobytes()}
+
+
+def _too_small(height: int, width: int, config: Config) -> str | None:
+    if min(height, width) >= config.decode.min_side:
+        return None
+    return f"smaller than {config.decode.min_side} pixels a side (decode.min_side)"
 
 
 def _unprocessed(error: Exception) -> str:

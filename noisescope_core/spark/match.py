@@ -30,6 +30,11 @@ class Scored:
     shift_x: int | None = None
     shift_y: int | None = None
 
+    @property
+    def is_fake(self) -> bool:
+        """Whether the score is above the threshold; where that comes later, never."""
+        return self.threshold is not None and self.score > self.threshold
+
 
 Test = Callable[[str, Size, pa.Buffer], Scored]
 """Given an image's id, size and residual as stored."""

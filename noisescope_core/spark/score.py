@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
 from noisescope_core.correlation import Spectra, spectra
 from noisescope_core.detection import detection_threshold, score_images
-from noisescope_core.spark.extract import TABLES
+from noisescope_core.spark.extract import extractor, read_again
 from noisescope_core.spark.match import Scored, Size, Test, match_test
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
-from noisescope_core.spark.tables import SCHEMAS, Run
+from noisescope_core.spark.sets import by_shards
+from noisescope_core.spark.tables import SCHEMAS, Run, columns
 
-_SCORED = pa.schema(
+_ANSWER = pa.schema(
     [
         ("score", pa.float64()),
         ("threshold", pa.float64()),
@@ -33,6 +36,9 @@ _SCORED = pa.schema(
 def score(run: Run, config: Config, progress: Progress) -> None:
     """Read `residuals` and `fingerprints`, write `scores` and `verdicts`.
 
+    Of a pile that was searched by shards the files are read again, in one pass from bytes to
+    answers: then `scans` is written too.
+
     The fingerprints travel to the executors inside the function that uses them: Spark ships a
     large closure as a broadcast, classic and Connect alike.
     """
@@ -42,40 +48,76 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     for row in found:
         by_size.setdefault((row.width, row.height), []).append(row)
     paper = config.method == "paper"
-    everywhere = not paper and config.detection.alignments == "all"
-    matching = F.lit(everywhere and bool(found))
-    for width, height in by_size:
-        matching |= (F.col("width") == width) & (F.col("height") == height)
-    images, reference = (
-        run.read(table)
-        .where((F.col("status") == "scored") & matching)
-        .select(F.lit(role).alias("role"), "path", "image_id", "width", "height", "residual")
-        for role, table in TABLES.items()
-    )
-    residuals = images.unionByName(reference)
     test = _pce_test(by_size) if paper else match_test(by_size, config)
-    with progress.stage("score", residuals.count(), "images") as stage:
-        run.write("scores", residuals.mapInArrow(_scorer(test), SCHEMAS["scores"]))
+    everywhere = not paper and config.detection.alignments == "all" and bool(found)
+
+    def scores_of(table: str, role: str) -> DataFrame:
+        matching = F.lit(everywhere)
+        for width, height in by_size:
+            matching |= (F.col("width") == width) & (F.col("height") == height)
+        stored = run.read(table).where((F.col("status") == "scored") & matching)
+        named = stored.withColumn("role", F.lit(role)).select(*columns("scores")[:5], "residual")
+        return named.mapInArrow(_scorer(test, columns("scores")), SCHEMAS["scores"])
+
+    reference = scores_of("reference_residuals", "reference")
+    with progress.stage("score", run.read("files").count(), "files") as stage:
+        if by_shards(run):
+            _scan(run, config, test, None if everywhere else set(by_size))
+            scans = run.read("scans").where("score is not null")
+            images = scans.select(F.lit("image").alias("role"), *columns("scores")[1:])
+        else:
+            images = scores_of("residuals", "image")
+        run.write("scores", images.unionByName(reference))
         _write_verdicts(run, config)
         stage.done(f"generators' fingerprints: {len(found)}")
 
 
-def _scorer(test: Test) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _scan(run: Run, config: Config, test: Test, sizes: AbstractSet[Size] | None) -> None:
+    """Decode, extract and test every file in one pass, write `scans`: no residual is stored."""
+    extract_batches = extractor("image", config, {})
+    score_batches = _scorer(test, columns("scans"), sizes)
+
+    def scan_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from score_batches(extract_batches(batches))
+
+    run.write("scans", read_again(run, config).mapInArrow(scan_batches, SCHEMAS["scans"]))
+
+
+def _scorer(
+    test: Test, names: Sequence[str], sizes: AbstractSet[Size] | None = None
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Make the function that turns batches with residuals into batches of the columns named.
+
+    Images without a residual, and of other sizes if some are named, get no score.
+    """
+
     def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with one_task():
             for batch in batches:
                 columns = [
                     batch.column(name) for name in ("image_id", "width", "height", "residual")
                 ]
-                rows = [
-                    test(image_id.as_py(), (width.as_py(), height.as_py()), cell.as_buffer())
-                    for image_id, width, height, cell in zip(*columns, strict=True)
-                ]
-                kept = batch.select(["role", "path", "image_id", "width", "height"])
-                for field in _SCORED:
-                    values = pa.array([getattr(row, field.name) for row in rows], field.type)
-                    kept = kept.append_column(field.name, values)
-                yield kept
+                rows = []
+                for image_id, width, height, cell in zip(*columns, strict=True):
+                    size = width.as_py(), height.as_py()
+                    told = cell.is_valid and (sizes is None or size in sizes)
+                    rows.append(test(image_id.as_py(), size, cell.as_buffer()) if told else None)
+                answers = {
+                    field.name: pa.array(
+                        [getattr(row, field.name, None) for row in rows], field.type
+                    )
+                    for field in _ANSWER
+                }
+                if "thumbnail" in names:
+                    answers["thumbnail"] = pa.array(
+                        [
+                            picture.as_py() if row and row.is_fake else None
+                            for row, picture in zip(rows, batch["thumbnail"], strict=True)
+                        ],
+                        pa.binary(),
+                    )
+                arrays = [answers[n] if n in answers else batch.column(n) for n in names]
+                yield pa.RecordBatch.from_arrays(arrays, names)
 
     return score_batches
 
@@ -122,7 +164,8 @@ def _write_verdicts(run: Run, config: Config) -> None:
     listed = (
         run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
     )
-    images = run.read("residuals").drop("residual", "thumbnail")
+    table = "scans" if by_shards(run) else "residuals"
+    images = run.read(table).select("path", "image_id", "width", "height", "status", "reason")
     # A size that cannot be decided by itself may lie on another size's fingerprint.
     found = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
     status = (
@@ -142,7 +185,7 @@ def _write_verdicts(run: Run, config: Config) -> None:
     verdicts = (
         listed.join(images, "path", "left")
         .join(F.broadcast(sizes), ["width", "height"], "left")
-        .join(scores.where("role = 'image'").select("path", *_SCORED.names), "path", "left")
+        .join(scores.where("role = 'image'").select("path", *_ANSWER.names), "path", "left")
         .withColumn("threshold", F.coalesce("threshold", "calibrated"))
         .withColumn("status", status)
         .withColumn("reason", F.coalesce("reason", unread, F.when(~is_scored, F.col("undecided"))))

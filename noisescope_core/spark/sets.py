@@ -8,7 +8,8 @@ ids, so that neither file names nor partitions can change a result.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from noisescope_core.config import Config
 from noisescope_core.overlay import TILE, uncovered
 from noisescope_core.spark.tables import Run
 from noisescope_core.whitening import layout, packed, unpacked
@@ -43,6 +45,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def only(self, ids: AbstractSet[str]) -> ImageSet:
+        """Keep the images with these ids."""
+        kept = [pair for pair in zip(self.ids, self.paths, strict=True) if pair[0] in ids]
+        return replace(self, ids=[name for name, _ in kept], paths=[path for _, path in kept])
 
     def residuals(self, run: Run, numbers: pa.Table, column: str = "residual") -> DataFrame:
         """Join this set's residuals with what is known of them by number.
@@ -83,6 +90,27 @@ def _uncoverer(
             yield batch.set_column(place, "residual", pa.array(cells, pa.binary()))
 
     return uncover
+
+
+def route(run: Run, config: Config) -> str:
+    """How the run's pile is searched: `pairs`, `spectral` or `shards`."""
+    files = run.read("files").where("role = 'image' and reason is null").count()
+    return config.route(files)
+
+
+def by_shards(run: Run) -> bool:
+    """Whether the run's pile is too large for all pairs, so that its residuals are not stored."""
+    return run.has("headers/_SUCCESS")
+
+
+def tested_images(run: Run) -> DataFrame:
+    """Read what is known of the tested images that could be decoded, without pixels.
+
+    Of a pile searched by shards these are the images whose header could be read.
+    """
+    if by_shards(run):
+        return run.read("headers").where("reason is null")
+    return run.read("residuals").where("status = 'scored'").drop("thumbnail", "sketch", "residual")
 
 
 def image_sets(run: Run, table: str) -> dict[tuple[int, int], ImageSet]:

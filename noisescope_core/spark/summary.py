@@ -16,6 +16,7 @@ from noisescope_core.config import Config
 from noisescope_core.growth import FALSE_POSITIVES
 from noisescope_core.reference import Size, unlike
 from noisescope_core.report import render_report
+from noisescope_core.spark.sets import by_shards, route, tested_images
 from noisescope_core.spark.tables import Run
 
 FEW = 200
@@ -43,6 +44,7 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
     return {
         "version": __version__,
         "method": config.method,
+        "route": route(run, config),
         "counts": counts,
         "reasons": [
             {"status": row[0], "reason": row[1], "files": row[2]}
@@ -132,7 +134,7 @@ def _warnings(run: Run, counts: Mapping[str, int]) -> list[str]:
     reference = run.read("reference_residuals")
     usable = reference.where("status = 'scored'").select("path").distinct().count()
     shared = (
-        run.read("residuals")
+        tested_images(run)
         .select("image_id")
         .distinct()
         .join(reference.select("image_id").distinct(), "image_id")
@@ -164,15 +166,15 @@ def _unlike(run: Run) -> list[str]:
     """Warn of sizes whose reference is small, made up, or compressed otherwise than the images."""
     kinds: dict[str, dict[Size, Counter[Compression]]] = {}
     made: Counter[Size] = Counter()
-    for table in ("residuals", "reference_residuals"):
+    tested = tested_images(run).withColumn("prepared", F.lit(None).cast("string"))
+    reference = run.read("reference_residuals").where("status = 'scored'")
+    for role, images in (("image", tested), ("reference", reference)):
         rows = (
-            run.read(table)
-            .where("status = 'scored'")
-            .groupBy("width", "height", "format", "quantization", "prepared")
+            images.groupBy("width", "height", "format", "quantization", "prepared")
             .agg(F.countDistinct("image_id").alias("images"))
             .collect()
         )
-        sizes = kinds.setdefault(table, {})
+        sizes = kinds.setdefault(role, {})
         for row in rows:
             size = row.width, row.height
             made[size] += row.images if row.prepared else 0
@@ -188,8 +190,8 @@ def _unlike(run: Run) -> list[str]:
             few.append(f"{name}: {row.reference:,}")
         if made[size]:
             changed.append(f"{name}: {made[size]:,} of {row.reference:,}")
-        there = kinds["reference_residuals"].get(size)
-        share = unlike(kinds["residuals"][size], there) if there else 0.0
+        there = kinds["reference"].get(size)
+        share = unlike(kinds["image"][size], there) if there else 0.0
         # What was saved again is alike by now, and not among these.
         unmended = share * there.total() / row.reference if there else 0.0
         if unmended > 0.5:
@@ -244,7 +246,7 @@ def report(run: Run, config: Config, summary: Mapping[str, Any]) -> str:
     flagged = (
         verdicts.where("is_fake").orderBy(F.desc("score"), "path").limit(config.report.thumbnails)
     )
-    pictures = run.read("residuals").select("path", "thumbnail")
+    pictures = run.read("scans" if by_shards(run) else "residuals").select("path", "thumbnail")
     shown = flagged.join(pictures, "path").collect()
     aside = (
         verdicts.where("status <> 'scored'")

@@ -10,13 +10,24 @@ from pyspark.sql import DataFrame, SparkSession
 
 from noisescope_core.errors import NoiseScopeError, UsageError
 
-_RESIDUALS = """
+_IMAGES = """
     path string, image_id string, width int, height int, status string, reason string,
-    format string, quality int, quantization binary, watermark string, prepared string,
-    thumbnail binary, sketch binary, residual binary"""
+    format string, quality int, quantization binary, watermark string, prepared string"""
+_RESIDUALS = f"{_IMAGES}, thumbnail binary, sketch binary, residual binary"
+_ANSWER = """
+    score double, threshold double, confidence double, fingerprint_id string,
+    shift_x int, shift_y int"""
 
 SCHEMAS = {
-    "files": "role string, path string, bytes long, reason string",
+    "files": "role string, folder string, path string, bytes long, reason string",
+    "headers": """
+        path string, image_id string, width int, height int, format string,
+        quantization binary, reason string""",
+    "candidates": """
+        width int, height int, shard int, images long, off_grid boolean, accepted boolean,
+        cohesion double, repeats array<double>, members array<string>, total binary""",
+    "sample": """
+        width int, height int, image_id string, path string, stands_for double""",
     "residuals": _RESIDUALS,
     "reference_residuals": _RESIDUALS,
     "calibration": """
@@ -43,9 +54,8 @@ SCHEMAS = {
         reference_spread double, threshold double, member_mean double, member_spread double,
         prior double, members array<string>, covered array<boolean>, pixels binary,
         whitened binary""",
-    "scores": """
-        role string, path string, image_id string, width int, height int, score double,
-        threshold double, confidence double, fingerprint_id string, shift_x int, shift_y int""",
+    "scans": f"{_IMAGES}, {_ANSWER}, thumbnail binary",
+    "scores": f"role string, path string, image_id string, width int, height int, {_ANSWER}",
     "verdicts": """
         path string, image_id string, width int, height int, status string, reason string,
         score double, threshold double, is_fake boolean, fingerprint_id string,
