@@ -26,10 +26,13 @@ _config = [
     click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Override one key."),
 ]
 _out = click.option("--out", required=True, metavar="DIR", help="Run directory.")
-_folders = [
-    click.option("--images", required=True, metavar="PATH", help="Folder or URI to test."),
-    click.option("--reference", required=True, metavar="PATH", help="Photographs known real."),
-]
+IMAGES = click.option("--images", required=True, metavar="PATH", help="Folder or URI to test.")
+REFERENCE = click.option(
+    "--reference", required=True, metavar="PATH", help="Photographs known real."
+)
+KNOWN = click.option(
+    "--fingerprints", required=True, metavar="DIR", help="Run whose fingerprints are looked for."
+)
 
 
 class _Main(click.Group):
@@ -72,7 +75,7 @@ def _with(*options: Command) -> Callable[[Command], Command]:
 
 
 @main.command()
-@_with(*_folders, _out, *_config)
+@_with(IMAGES, REFERENCE, _out, *_config)
 def detect(
     images: str, reference: str, out: str, config_file: str | None, settings: tuple[str, ...]
 ) -> None:
@@ -184,17 +187,17 @@ def open_run(out: str, config: Config) -> tuple[Any, Any, Any]:
     return spark, Run(spark, out), Progress(spark)
 
 
-def stage_command(stage: Command, reads_images: bool = False) -> click.Command:
+def stage_command(stage: Command, *options: Command) -> click.Command:
     """Make the spark-submit entry point of one stage.
 
     Parameters
     ----------
     stage : callable
-        Takes the run, the config, the progress, and the two folders if it `reads_images`.
+        Takes the run, the config, the progress, and what the options name.
     """
 
     @click.command(help=(stage.__doc__ or "").split("\n")[0])
-    @_with(*(_folders if reads_images else []), _out, *_config)
+    @_with(*options, _out, *_config)
     def command(
         out: str, config_file: str | None, settings: tuple[str, ...], **folders: str
     ) -> None:

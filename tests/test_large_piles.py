@@ -1,10 +1,12 @@
 """Piles that are too large for all pairs: both routes on Spark, and the plan that chooses."""
 
+import io
 import json
 
 import numpy as np
 import pyarrow.dataset as ds
 import pytest
+from rich.console import Console
 
 from noisescope_core.config import load_config
 from tests.conftest import SMALL, picture, save
@@ -109,6 +111,19 @@ def test_cuts_change_no_verdict(runs, pile, spark, tmp_path, route):
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", "4")
     assert verdicts_of(tmp_path) == verdicts_of(runs[route][0])
+
+
+def test_known_fingerprints_are_looked_for_in_one_pass(runs, spark, pile, tmp_path):
+    from noisescope_core.spark.progress import Progress
+    from noisescope_core.spark.scan import scan
+    from noisescope_core.spark.tables import Run
+
+    config = load_config(None, SETTINGS)
+    progress = Progress(spark, Console(file=io.StringIO()))
+    known = str(runs["pairs"][0])
+    scan(Run(spark, str(tmp_path)), config, progress, str(pile / "images"), known)
+    assert verdicts_of(tmp_path) == verdicts_of(runs["pairs"][0])
+    assert not (tmp_path / "residuals").exists()
 
 
 def test_the_plan_says_what_detect_then_does(runs, spark, pile):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,14 +34,45 @@ _ANSWER = pa.schema(
 )
 
 
+@dataclass(frozen=True)
+class Tests:
+    """What images are tested against.
+
+    Attributes
+    ----------
+    test : of one image
+    sizes : of the images that are tested, None for all
+    fingerprints : number of generators' fingerprints
+    """
+
+    test: Test
+    sizes: AbstractSet[Size] | None
+    fingerprints: int
+
+
 def score(run: Run, config: Config, progress: Progress) -> None:
     """Read `residuals` and `fingerprints`, write `scores` and `verdicts`.
 
     Of a pile that was searched by shards the files are read again, in one pass from bytes to
     answers: then `scans` is written too.
+    """
+    tests = tests_of(run, config)
+    with progress.stage("score", run.read("files").count(), "files") as stage:
+        if by_shards(run):
+            images = scanned(run, config, tests)
+        else:
+            images = _scored(run, tests, "residuals", "image")
+        reference = _scored(run, tests, "reference_residuals", "reference")
+        run.write("scores", images.unionByName(reference))
+        write_verdicts(run, config)
+        stage.done(f"generators' fingerprints: {tests.fingerprints}")
 
-    The fingerprints travel to the executors inside the function that uses them: Spark ships a
-    large closure as a broadcast, classic and Connect alike.
+
+def tests_of(run: Run, config: Config) -> Tests:
+    """Ready the generators' fingerprints of a run.
+
+    They travel to the executors inside the function that uses them: Spark ships a large closure as
+    a broadcast, classic and Connect alike.
     """
     found = run.read("fingerprints").where("flagged").collect()
     found.sort(key=lambda row: row.fingerprint_id)
@@ -48,42 +80,40 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     for row in found:
         by_size.setdefault((row.width, row.height), []).append(row)
     paper = config.method == "paper"
-    test = _pce_test(by_size) if paper else match_test(by_size, config)
+    test = pce_test(by_size) if paper else match_test(by_size, config)
     everywhere = not paper and config.detection.alignments == "all" and bool(found)
-
-    def scores_of(table: str, role: str) -> DataFrame:
-        matching = F.lit(everywhere)
-        for width, height in by_size:
-            matching |= (F.col("width") == width) & (F.col("height") == height)
-        stored = run.read(table).where((F.col("status") == "scored") & matching)
-        named = stored.withColumn("role", F.lit(role)).select(*columns("scores")[:5], "residual")
-        return named.mapInArrow(_scorer(test, columns("scores")), SCHEMAS["scores"])
-
-    reference = scores_of("reference_residuals", "reference")
-    with progress.stage("score", run.read("files").count(), "files") as stage:
-        if by_shards(run):
-            _scan(run, config, test, None if everywhere else set(by_size))
-            scans = run.read("scans").where("score is not null")
-            images = scans.select(F.lit("image").alias("role"), *columns("scores")[1:])
-        else:
-            images = scores_of("residuals", "image")
-        run.write("scores", images.unionByName(reference))
-        _write_verdicts(run, config)
-        stage.done(f"generators' fingerprints: {len(found)}")
+    return Tests(test, None if everywhere else set(by_size), len(found))
 
 
-def _scan(run: Run, config: Config, test: Test, sizes: AbstractSet[Size] | None) -> None:
-    """Decode, extract and test every file in one pass, write `scans`: no residual is stored."""
+def scanned(run: Run, config: Config, tests: Tests) -> DataFrame:
+    """Decode, extract and test every file in one pass: no residual is stored.
+
+    Writes `scans`, and returns its rows of `scores`.
+    """
     extract_batches = extractor("image", config, {})
-    score_batches = _scorer(test, columns("scans"), sizes)
+    score_batches = scorer(tests.test, columns("scans"), tests.sizes)
 
     def scan_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from score_batches(extract_batches(batches))
 
     run.write("scans", read_again(run, config).mapInArrow(scan_batches, SCHEMAS["scans"]))
+    answered = run.read("scans").where("score is not null")
+    return answered.select(F.lit("image").alias("role"), *columns("scores")[1:])
 
 
-def _scorer(
+def _scored(run: Run, tests: Tests, table: str, role: str) -> DataFrame:
+    """Test the images whose residuals are stored: rows of `scores`."""
+    stored = run.read(table).where("status = 'scored'")
+    if tests.sizes is not None:
+        matching = F.lit(False)
+        for width, height in tests.sizes:
+            matching |= (F.col("width") == width) & (F.col("height") == height)
+        stored = stored.where(matching)
+    named = stored.withColumn("role", F.lit(role)).select(*columns("scores")[:5], "residual")
+    return named.mapInArrow(scorer(tests.test, columns("scores")), SCHEMAS["scores"])
+
+
+def scorer(
     test: Test, names: Sequence[str], sizes: AbstractSet[Size] | None = None
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Make the function that turns batches with residuals into batches of the columns named.
@@ -122,7 +152,7 @@ def _scorer(
     return score_batches
 
 
-def _pce_test(by_size: dict[Size, list[Any]]) -> Test:
+def pce_test(by_size: dict[Size, list[Any]]) -> Test:
     """Make the paper's test: the largest PCE; the threshold needs all reference images first."""
     fingerprints: dict[Size, tuple[Spectra, list[str]]] = {}
     for size, rows in by_size.items():
@@ -141,7 +171,8 @@ def _pce_test(by_size: dict[Size, list[Any]]) -> Test:
     return test
 
 
-def _write_verdicts(run: Run, config: Config) -> None:
+def write_verdicts(run: Run, config: Config) -> None:
+    """Read `files`, `calibration`, `scores` and what is known of the images, write `verdicts`."""
     scores = run.read("scores")
     reference = (
         scores.where("role = 'reference'").select("width", "height", "image_id", "score").distinct()
@@ -164,7 +195,7 @@ def _write_verdicts(run: Run, config: Config) -> None:
     listed = (
         run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
     )
-    table = "scans" if by_shards(run) else "residuals"
+    table = "scans" if run.has("scans/_SUCCESS") else "residuals"
     images = run.read(table).select("path", "image_id", "width", "height", "status", "reason")
     # A size that cannot be decided by itself may lie on another size's fingerprint.
     found = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))

@@ -1,0 +1,69 @@
+"""The scan by a pool of processes: `python -m benchmarks.pool IMAGES RUN OUT [KEY=VALUE ...]`.
+
+Same functions, same files, one Parquet file of answers; prints how many images are flagged.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from threadpoolctl import threadpool_limits
+
+from noisescope_core.config import load_config
+from noisescope_core.detection import detection_threshold
+from noisescope_core.spark.extract import extractor
+from noisescope_core.spark.match import match_test
+from noisescope_core.spark.score import pce_test, scorer
+from noisescope_core.spark.tables import columns
+
+CHUNK = 64
+_scan: list[Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]] = []
+
+
+def main(images: str, known: str, out: str, *settings: str) -> None:
+    """Scan a folder."""
+    files = sorted(str(file) for file in Path(images).iterdir())
+    chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
+    with ProcessPoolExecutor(initializer=_ready, initargs=(known, settings)) as pool:
+        table = pa.concat_tables(pool.map(_scanned, chunks))
+    pq.write_table(table, out)
+    thresholds = table["threshold"].to_pylist()
+    if load_config(None, settings).method == "paper":
+        reference = ds.dataset(f"{known}/scores").to_table(filter=ds.field("role") == "reference")
+        bar = detection_threshold(reference["score"].to_numpy())
+        thresholds = [bar] * len(table)
+    scores = table["score"].to_pylist()
+    print(sum(s is not None and s > t for s, t in zip(scores, thresholds, strict=True)))
+
+
+def _ready(known: str, settings: tuple[str, ...]) -> None:
+    cv2.setNumThreads(1)
+    threadpool_limits(1)
+    config = load_config(None, settings)
+    by_size: dict[tuple[int, int], list[Any]] = {}
+    rows = ds.dataset(f"{known}/fingerprints").to_table().to_pylist()
+    for row in sorted(rows, key=lambda row: row["fingerprint_id"]):
+        if row["flagged"]:
+            by_size.setdefault((row["width"], row["height"]), []).append(SimpleNamespace(**row))
+    test = pce_test(by_size) if config.method == "paper" else match_test(by_size, config)
+    extract, score = extractor("image", config, {}), scorer(test, columns("scans"), set(by_size))
+    _scan[:] = [lambda batches: score(extract(batches))]
+
+
+def _scanned(files: list[str]) -> pa.Table:
+    content = [Path(file).read_bytes() for file in files]
+    batch = pa.record_batch([pa.array(files), pa.array(content, pa.binary())], ["path", "content"])
+    return pa.Table.from_batches(list(_scan[0](iter([batch]))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,154 @@
+"""How cost grows with the pile: the scan in one pass, discovery at linear cost, exact pairs.
+
+Each curve is fitted by cost = a n^b; b is the exponent. The scan is also held against the same
+functions under Python's own processes, so that what Spark adds is a number.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.dataset as ds
+from scipy import fft
+
+from benchmarks.correlation import THRESHOLD, pile
+from benchmarks.piles import write_pile
+from benchmarks.pipeline import detect
+from benchmarks.processes import watched
+from noisescope_core.correlation import above_threshold, spectra
+from noisescope_core.spark.session import AT_START
+
+Row = dict[str, Any]
+JOBS = Path(__file__).parents[1] / "jobs"
+
+
+def exponent(counts: Sequence[int], seconds: Sequence[float]) -> float:
+    """Slope of the line through the logarithms."""
+    return float(np.polyfit(np.log(counts), np.log(seconds), 1)[0])
+
+
+def scan(data: Path, counts: Sequence[int], method: str) -> list[Row]:
+    """Scan piles of several sizes for four fingerprints in place, by Spark and by processes."""
+    known = _known(data, method)
+    settings = [f"method={method}", "detection.alignments=own"]
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as out:
+        for count in counts:
+            images = _first(data, count)
+            run = watched(
+                [str(JOBS / "scan.py"), "--images", str(images), "--fingerprints", str(known),
+                 "--out", f"{out}/{count}", *[p for s in settings for p in ("--set", s)]]
+            )  # fmt: skip
+            (seconds,) = (value for name, value, _ in run.stages if name == "scan")
+            start = time.perf_counter()
+            found = _by_processes(images, known, settings, Path(out) / f"{count}.parquet")
+            alone = time.perf_counter() - start
+            told = ds.dataset(f"{out}/{count}/verdicts").to_table().to_pylist()
+            same = sum(row["is_fake"] for row in told) == found
+            cores = os.cpu_count() or 1
+            rows.append(
+                {
+                    "method": method, "images": count, "Spark, s": run.seconds, "scan, s": seconds,
+                    "images/s and core": count / seconds / cores, "processes, s": alone,
+                    "their images/s and core": count / alone / cores,
+                    "Spark over processes": seconds / alone,
+                    "same answers": "yes" if same else "NO",
+                    **{f"{part}, MiB": size for part, size in run.peaks["scan"].items()},
+                }
+            )  # fmt: skip
+    rows.append({"method": method, "images": "exponent",
+                 "scan, s": exponent(counts, [row["scan, s"] for row in rows])})  # fmt: skip
+    return rows
+
+
+def discovery(data: Path, counts: Sequence[int], route: str) -> list[Row]:
+    """Find three generators that made 1 % each, in piles of several sizes."""
+    rows: list[Row] = []
+    for count in counts:
+        images = _first(data, count)
+        with tempfile.TemporaryDirectory() as out:
+            run = detect(
+                images, data / "pile" / "reference", out, f"discovery.route={route}",
+                "detection.alignments=own",
+            )  # fmt: skip
+            verdicts = ds.dataset(f"{out}/verdicts").to_table().to_pylist()
+        makers = [row["path"].rsplit("_", 1)[1].removesuffix(".jpg") for row in verdicts]
+        flagged = [row["fingerprint_id"] for row in verdicts]
+        by_maker = {
+            maker: [f for m, f in zip(makers, flagged, strict=True) if m == maker]
+            for maker in sorted(set(makers))
+        }
+        photographs = by_maker.pop("p")
+        stages = {name: seconds for name, seconds, _ in run.stages}
+        rows.append(
+            {
+                "route": route, "images": count, "all, s": run.seconds,
+                **{f"{name}, s": seconds for name, seconds in stages.items()},
+                "fingerprints": len({f for f in flagged if f}),
+                "found": ", ".join(
+                    f"{sum(f is not None for f in found)} of {len(found)}"
+                    for found in by_maker.values()
+                ),
+                "photographs flagged": sum(f is not None for f in photographs),
+            }
+        )  # fmt: skip
+    rows.append({"route": route, "images": "exponent",
+                 "all, s": exponent(counts, [row["all, s"] for row in rows])})  # fmt: skip
+    return rows
+
+
+def pairs(counts: Sequence[int], side: int = 256) -> list[Row]:
+    """PCE of all pairs of unrelated residuals, in memory, all cores."""
+    rows: list[Row] = []
+    for count in counts:
+        residuals = pile(count, side, 0.0)
+        with fft.set_workers(os.cpu_count() or 1):
+            start = time.perf_counter()
+            above_threshold(spectra(residuals), None, THRESHOLD)
+        rows.append({"residuals": count, "all pairs, s": time.perf_counter() - start})
+    rows.append({"residuals": "exponent",
+                 "all pairs, s": exponent(counts, [r["all pairs, s"] for r in rows])})  # fmt: skip
+    return rows
+
+
+def _first(data: Path, count: int) -> Path:
+    """Link the first images of the pile to a folder."""
+    folder = data / f"pile-{count}"
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        for name in sorted(os.listdir(data / "pile" / "images"))[:count]:
+            os.link(data / "pile" / "images" / name, folder / name)
+    return folder
+
+
+def _known(data: Path, method: str) -> Path:
+    """A finished run with four fingerprints."""
+    folder, out = data / "four", data / f"four-{method}"
+    # The paper classifies clusters of more than fifty.
+    write_pile(folder, 800, generators=4, share=0.15, strength=1.5, seed=9, reference=800)
+    if not (out / "summary.json").exists():
+        shutil.rmtree(out, ignore_errors=True)
+        detect(folder / "images", folder / "reference", str(out), f"method={method}")
+    return out
+
+
+def _by_processes(images: Path, known: Path, settings: list[str], out: Path) -> int:
+    """The same functions on the same files under a pool of processes: how many are flagged."""
+    script = [sys.executable, "-m", "benchmarks.pool", str(images), str(known), str(out), *settings]
+    # As Spark's workers have it, see spark/session.py.
+    environment = os.environ | {
+        key.removeprefix("spark.executorEnv."): value
+        for key, value in AT_START.items()
+        if key.startswith("spark.executorEnv.")
+    }
+    done = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return int(done.stdout)
