@@ -179,7 +179,7 @@ def pce_matrix(residuals: ArrayLike) -> NDArray[np.float64]:
         Strictly lower triangle filled, the rest 0.
     """
     stack = spectra(residuals, np.float64)
-    products, energy = _products(stack, stack)
+    products, energy = dot_products(stack, stack), _product(stack.power, stack.power)
     first, second = np.tril_indices(len(stack), -1)
     matrix = np.zeros((len(stack), len(stack)))
     matrix[first, second] = _refined(stack, stack, first, second, products, energy)
@@ -193,12 +193,28 @@ def pce_between(a: Spectra, b: Spectra) -> NDArray[np.float64]:
     -------
     (len(a), len(b)) float64
     """
-    products, energy = _products(a, b)
+    products, energy = dot_products(a, b), _product(a.power, b.power)
     first, second = (index.ravel() for index in np.indices(products.shape))
     return _refined(a, b, first, second, products, energy).reshape(products.shape)
 
 
-def above_threshold(a: Spectra, b: Spectra | None, threshold: float, exact: bool = False) -> Pairs:
+def dot_products(a: Spectra, b: Spectra) -> NDArray[Any]:
+    """Multiply the pixels of every residual of `a` and every one of `b`: (len(a), len(b)) float.
+
+    They are linear: those of means of residuals are means of those of the residuals.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"residuals must have one size, got {a.shape} and {b.shape}")
+    return _product(a.pixels, b.pixels)
+
+
+def above_threshold(
+    a: Spectra,
+    b: Spectra | None,
+    threshold: float,
+    exact: bool = False,
+    products: NDArray[Any] | None = None,
+) -> Pairs:
     """Find the pairs whose PCE is above a threshold, each with its exact PCE.
 
     Parameters
@@ -209,10 +225,15 @@ def above_threshold(a: Spectra, b: Spectra | None, threshold: float, exact: bool
     threshold : float, at least 0
     exact : bool
         Work out the hole of every pair instead of those that `hole_share` leaves open.
+    products : (len(a), len(b)) float, optional
+        `dot_products`, if they are known.
     """
     if threshold < 0:
         raise ValueError(f"threshold must be at least 0, got {threshold}")
-    products, energy = _products(a, a if b is None else b)
+    other = a if b is None else b
+    if products is None:
+        products = dot_products(a, other)
+    energy = _product(a.power, other.power)
     compared = len(a) * (len(a) - 1) // 2 if b is None else products.size
     if exact:
         open_pairs = np.ones(products.shape, dtype=bool)
@@ -223,7 +244,7 @@ def above_threshold(a: Spectra, b: Spectra | None, threshold: float, exact: bool
         open_pairs = products > 0
         open_pairs &= products * products * (shifts + bar) > energy * bar
     first, second = np.nonzero(np.tril(open_pairs, -1) if b is None else open_pairs)
-    exact_pce = _refined(a, a if b is None else b, first, second, products, energy)
+    exact_pce = _refined(a, other, first, second, products, energy)
     kept = exact_pce > threshold
     return Pairs(first[kept], second[kept], exact_pce[kept], compared, len(first))
 
@@ -249,12 +270,6 @@ def half_plane_weights(side: int) -> NDArray[np.float64]:
     if side % 2 == 0:
         weights[-1] = 1
     return weights
-
-
-def _products(a: Spectra, b: Spectra) -> tuple[NDArray[Any], NDArray[Any]]:
-    if a.shape != b.shape:
-        raise ValueError(f"residuals must have one size, got {a.shape} and {b.shape}")
-    return _product(a.pixels, b.pixels), _product(a.power, b.power)
 
 
 def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
