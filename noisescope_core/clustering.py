@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core.compiled import compiled
-from noisescope_core.correlation import Pairs, above_threshold, spectra
+from noisescope_core.correlation import Pairs, Spectra, above_threshold, dot_products, spectra
 
 Members = tuple[int, ...]
 Clusters = Mapping[int, Members]
@@ -161,24 +162,24 @@ def cluster_residuals(
     exact : bool
         Work out every pair's hole, see `noisescope_core.correlation.above_threshold`.
     """
+    # The row of a cluster is its first image's, dot products are those of the images, averaged.
+    known = spectra(residuals)
+    of_images = dot_products(known, known)
 
-    def mean(members: Members) -> NDArray[np.float64]:
-        total: NDArray[np.float64] = residuals[list(members)].mean(axis=0, dtype=np.float64)
-        return total
+    def products(a: Clusters, b: Clusters) -> NDArray[Any]:
+        left, right = (_shares(c, len(residuals)) for c in (a, b))
+        return left @ (of_images @ right.T)
 
     def recompute(new: Clusters, old: Clusters) -> Pairs:
-        merged = spectra(np.stack([mean(m) for m in new.values()]))
-        within = above_threshold(merged, None, t_merge, exact)
-        new_ids = np.array(list(new))
-        if not old:
-            return Pairs(
-                new_ids[within.first], new_ids[within.second],
-                within.pce, within.compared, within.refined,
-            )  # fmt: skip
-        old_ids = np.array(list(old))
-        across = above_threshold(
-            merged, spectra(np.stack([mean(m) for m in old.values()])), t_merge, exact
-        )
+        means = [residuals[list(m)].mean(axis=0, dtype=np.float64) for m in new.values()]
+        merged = spectra(np.stack(means))
+        within = above_threshold(merged, None, t_merge, exact, products(new, new))
+        rows = [members[0] for members in old.values()]
+        rest = Spectra(known.pixels[rows], known.power[rows], known.shape)
+        across = above_threshold(merged, rest, t_merge, exact, products(new, old))
+        rows = [members[0] for members in new.values()]
+        known.pixels[rows], known.power[rows] = merged.pixels, merged.power
+        new_ids, old_ids = np.array(list(new), int), np.array(list(old), int)
         return Pairs(
             np.concatenate([new_ids[within.first], new_ids[across.first]]),
             np.concatenate([new_ids[within.second], old_ids[across.second]]),
@@ -187,8 +188,16 @@ def cluster_residuals(
             within.refined + across.refined,
         )
 
-    pairs = above_threshold(spectra(residuals), None, t_merge, exact)
+    pairs = above_threshold(known, None, t_merge, exact, of_images)
     return fast_merging(
         len(residuals), pairs, recompute, classify,
         check_above=check_above, classify_above=classify_above,
     )  # fmt: skip
+
+
+def _shares(clusters: Clusters, images: int) -> NDArray[np.float32]:
+    """Say what share of every cluster's mean each image is: (clusters, images)."""
+    shares = np.zeros((len(clusters), images), np.float32)
+    for row, members in enumerate(clusters.values()):
+        shares[row, list(members)] = 1 / len(members)
+    return shares

@@ -14,7 +14,16 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     Inside a wheel that spark-submit puts on the path there is none: each Python worker then
     compiles once, which takes some seconds.
     """
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+    return _compiled(function, {"contract", "nsz"})
+
+
+def compiled_sums(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile like `compiled`, with sums in whatever order is fastest."""
+    return _compiled(function, {"contract", "nsz", "reassoc"})
+
+
+def _compiled(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., Any]:
+    options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
     try:
         dispatcher: Callable[..., Any] = numba.njit(cache=True, **options)(function)
     except RuntimeError:

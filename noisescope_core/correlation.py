@@ -6,9 +6,10 @@ p = C at zero shift::
     PCE = sign(p) p^2 / (mean of C^2 over all shifts but the 11 x 11 neighbourhood of zero)
 
 p is a dot product. The sum of C^2 over all shifts is, by Parseval, a dot product of power
-spectra. So all pairs of n residuals cost two matrix products and n transforms. What the
-neighbourhood (the hole) holds besides p^2 only lowers the mean: leaving it in bounds |PCE| from
-below. It is worked out, 121 shifts a pair, for the pairs that can matter.
+spectra. So all pairs of n residuals cost two matrix products and n transforms, and of a product
+of a stack with itself NumPy works out one half. What the neighbourhood (the hole) holds besides
+p^2 only lowers the mean: leaving it in bounds |PCE| from below. It is worked out, 121 shifts a
+pair, for the pairs that can matter.
 """
 
 from __future__ import annotations
@@ -16,20 +17,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import fft
+from threadpoolctl import threadpool_limits
 
-from noisescope_core.compiled import compiled
+from noisescope_core.compiled import compiled, compiled_sums
 
 HOLE = 11
 """Side of the neighbourhood of zero shift that the mean leaves out, in pixels."""
 
 _BATCH = 4
+_TILE = 8
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,43 @@ class Spectra:
     Attributes
     ----------
     pixels : (n, H * W) float, mean 0
-    spectrum : (n, H, 2, W // 2 + 1) float, half of the Fourier transform: of every row the real
-        parts, then the imaginary parts
-    power : (n, H * (W // 2 + 1)) float; the dot product of two rows is the sum of C^2
+    power : (n, (H // 2 + 1) * W) float; the dot product of two rows is the sum of C^2
     shape : (H, W)
     """
 
     pixels: NDArray[Any]
-    spectrum: NDArray[Any]
     power: NDArray[Any]
     shape: tuple[int, int]
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    @cached_property
+    def folded(self) -> _Folded:
+        """Transforms for the hole, of the residuals that it was worked out for so far."""
+        n, (height, width) = len(self), self.shape
+        return _Folded(
+            _aligned((n, height // 2 + 1, 4, width // 2), self.pixels.dtype),
+            np.empty((n, height // 2 + 1, 2), self.pixels.dtype),
+            np.zeros(n, bool),
+        )
+
+
+@dataclass(frozen=True)
+class _Folded:
+    """Half of the Fourier transforms, frequencies k and W - k along a row side by side.
+
+    Attributes
+    ----------
+    both : (n, H // 2 + 1, 4, W // 2), for k = 1..W // 2 real and imaginary parts at k, then at
+        W - k, 0 where that is k itself
+    first : (n, H // 2 + 1, 2), real and imaginary part at k = 0
+    known : (n,) bool, rows that are filled
+    """
+
+    both: NDArray[Any]
+    first: NDArray[Any]
+    known: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -76,7 +103,8 @@ class Pairs:
 def spectra(residuals: ArrayLike, dtype: DTypeLike = np.float32) -> Spectra:
     """Remove the means and transform a stack of residuals, once for all its pairs.
 
-    `scipy.fft.set_workers` sets how many threads work, here and on the hole; by default one.
+    `scipy.fft.set_workers` sets how many threads work, here, on products and on the hole; by
+    default one, and as many as BLAS has on products.
 
     Parameters
     ----------
@@ -96,19 +124,19 @@ def spectra(residuals: ArrayLike, dtype: DTypeLike = np.float32) -> Spectra:
         raise ValueError(f"residuals must be larger than {HOLE} x {HOLE}, got {height} x {width}")
     dtype = np.dtype(dtype)
     centred = np.empty((n, height, width), dtype)
-    spectrum = np.empty((n, height, 2, width // 2 + 1), dtype)
-    power = np.empty((n, height, width // 2 + 1), dtype)
-    weights = np.sqrt(half_plane_weights(width) / (height * width)).astype(dtype)
+    power = np.empty((n, height // 2 + 1, width), dtype)
+    weights = np.sqrt(half_plane_weights(height) / (height * width)).astype(dtype)
 
     def transform(images: range) -> None:
         for start in images[::_BATCH]:
             part = slice(start, min(start + _BATCH, images.stop))
-            means = stack[part].mean(axis=(1, 2), dtype=np.float64, keepdims=True).astype(dtype)
-            np.subtract(stack[part], means, out=centred[part], dtype=dtype)
-            _split(fft.rfft2(centred[part], workers=1), weights, spectrum[part], power[part])
+            pixels = centred[part]
+            pixels[:] = stack[part]
+            pixels -= pixels.mean(axis=(1, 2), keepdims=True)
+            _power(_transform(pixels), weights, power[part])
 
     _in_threads(transform, n)
-    return Spectra(centred.reshape(n, -1), spectrum, power.reshape(n, -1), (height, width))
+    return Spectra(centred.reshape(n, -1), power.reshape(n, -1), (height, width))
 
 
 def pce(a: ArrayLike, b: ArrayLike) -> float:
@@ -151,7 +179,7 @@ def pce_matrix(residuals: ArrayLike) -> NDArray[np.float64]:
         Strictly lower triangle filled, the rest 0.
     """
     stack = spectra(residuals, np.float64)
-    products, energy = _products(stack, stack)
+    products, energy = dot_products(stack, stack), _product(stack.power, stack.power)
     first, second = np.tril_indices(len(stack), -1)
     matrix = np.zeros((len(stack), len(stack)))
     matrix[first, second] = _refined(stack, stack, first, second, products, energy)
@@ -165,12 +193,28 @@ def pce_between(a: Spectra, b: Spectra) -> NDArray[np.float64]:
     -------
     (len(a), len(b)) float64
     """
-    products, energy = _products(a, b)
+    products, energy = dot_products(a, b), _product(a.power, b.power)
     first, second = (index.ravel() for index in np.indices(products.shape))
     return _refined(a, b, first, second, products, energy).reshape(products.shape)
 
 
-def above_threshold(a: Spectra, b: Spectra | None, threshold: float, exact: bool = False) -> Pairs:
+def dot_products(a: Spectra, b: Spectra) -> NDArray[Any]:
+    """Multiply the pixels of every residual of `a` and every one of `b`: (len(a), len(b)) float.
+
+    They are linear: those of means of residuals are means of those of the residuals.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"residuals must have one size, got {a.shape} and {b.shape}")
+    return _product(a.pixels, b.pixels)
+
+
+def above_threshold(
+    a: Spectra,
+    b: Spectra | None,
+    threshold: float,
+    exact: bool = False,
+    products: NDArray[Any] | None = None,
+) -> Pairs:
     """Find the pairs whose PCE is above a threshold, each with its exact PCE.
 
     Parameters
@@ -181,10 +225,15 @@ def above_threshold(a: Spectra, b: Spectra | None, threshold: float, exact: bool
     threshold : float, at least 0
     exact : bool
         Work out the hole of every pair instead of those that `hole_share` leaves open.
+    products : (len(a), len(b)) float, optional
+        `dot_products`, if they are known.
     """
     if threshold < 0:
         raise ValueError(f"threshold must be at least 0, got {threshold}")
-    products, energy = _products(a, a if b is None else b)
+    other = a if b is None else b
+    if products is None:
+        products = dot_products(a, other)
+    energy = _product(a.power, other.power)
     compared = len(a) * (len(a) - 1) // 2 if b is None else products.size
     if exact:
         open_pairs = np.ones(products.shape, dtype=bool)
@@ -195,7 +244,7 @@ def above_threshold(a: Spectra, b: Spectra | None, threshold: float, exact: bool
         open_pairs = products > 0
         open_pairs &= products * products * (shifts + bar) > energy * bar
     first, second = np.nonzero(np.tril(open_pairs, -1) if b is None else open_pairs)
-    exact_pce = _refined(a, a if b is None else b, first, second, products, energy)
+    exact_pce = _refined(a, other, first, second, products, energy)
     kept = exact_pce > threshold
     return Pairs(first[kept], second[kept], exact_pce[kept], compared, len(first))
 
@@ -214,19 +263,29 @@ def hole_share(pixels: int) -> float:
     return min(0.5, 0.03 + 8 * HOLE * HOLE / pixels)
 
 
-def half_plane_weights(width: int) -> NDArray[np.float64]:
-    """Count how often a column of the half spectrum is in the whole one: (W // 2 + 1,)."""
-    weights = np.full(width // 2 + 1, 2.0)
+def half_plane_weights(side: int) -> NDArray[np.float64]:
+    """Count how often a line of the half spectrum is in the whole one: (side // 2 + 1,)."""
+    weights = np.full(side // 2 + 1, 2.0)
     weights[0] = 1
-    if width % 2 == 0:
+    if side % 2 == 0:
         weights[-1] = 1
     return weights
 
 
-def _products(a: Spectra, b: Spectra) -> tuple[NDArray[Any], NDArray[Any]]:
-    if a.shape != b.shape:
-        raise ValueError(f"residuals must have one size, got {a.shape} and {b.shape}")
-    return a.pixels @ b.pixels.T, a.power @ b.power.T
+def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    """Multiply every row by every row; if both are one array, half of that is worked out."""
+
+    def part(i: int, j: int) -> NDArray[Any]:
+        product: NDArray[Any] = left[:, i:j] @ right[:, i:j].T
+        return product
+
+    threads, columns = fft.get_workers(), left.shape[1]
+    if threads <= 1:
+        return part(0, columns)
+    # BLAS does not share the half out evenly: each thread takes a part of the columns instead.
+    cuts = np.linspace(0, columns, threads + 1).astype(int).tolist()
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        return np.asarray(sum(pool.map(part, cuts, cuts[1:])))
 
 
 def _refined(
@@ -246,18 +305,19 @@ def _refined(
     return np.where(flat, 0.0, np.sign(peak) * peak**2 / np.where(flat, 1.0, rest))
 
 
+def _transform(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Transform (m, H, W): the upper half of the spectra, (m, H // 2 + 1, W)."""
+    transform: NDArray[Any] = fft.rfft2(pixels, axes=(2, 1), workers=1)
+    return transform
+
+
 @compiled
-def _split(transform: Any, weights: Any, spectrum: Any, power: Any) -> None:
-    """Lay real and imaginary parts apart, so that products of rows vectorise; also the power."""
+def _power(transform: Any, weights: Any, power: Any) -> None:
     for i in range(transform.shape[0]):
         for k in range(transform.shape[1]):
-            row, line = transform[i, k], power[i, k]
-            real, imaginary = spectrum[i, k, 0], spectrum[i, k, 1]
-            for c in range(len(weights)):
-                real[c] = row[c].real
-                imaginary[c] = row[c].imag
-            for c in range(len(weights)):
-                line[c] = (real[c] * real[c] + imaginary[c] * imaginary[c]) * weights[c]
+            row, line, weight = transform[i, k], power[i, k], weights[k]
+            for c in range(len(row)):
+                line[c] = (row[c].real * row[c].real + row[c].imag * row[c].imag) * weight
 
 
 def _hole_energy(
@@ -265,30 +325,61 @@ def _hole_energy(
 ) -> NDArray[np.float64]:
     """Sum C^2 over the hole for a list of pairs.
 
-    Only 121 outputs of the inverse transform are worked out: 11 down each column, then 11 along.
-    Rows k and H - k of a cross-spectrum share their cosines and have opposite sines, so only
-    their sums and differences are transformed.
+    With X a cross-spectrum, the sums over all frequencies (y, x) of ::
+
+        cos(sy) cos(tx) Re X    sin(sy) sin(tx) Re X    cos(sy) sin(tx) Im X    sin(sy) cos(tx) Im X
+
+    give C at (s, t), (s, -t), (-s, t) and (-s, -t) by their signs alone, so the four squares of
+    C add up to four times the squares of these sums.
     """
-    height, width = a.shape
-    cosines, sines, along = _hole_transforms(height, width, a.pixels.dtype.name)
+    left, right = _folded(a, first), _folded(b, second)
+    along, across = _hole_tables(a.shape, a.pixels.dtype.name)
+    # Pairs of few residuals after one another, whose transforms stay in the cache.
+    order = np.lexsort((second, first, second // _TILE, first // _TILE))
     energy = np.empty(len(first))
 
     def add_up(pairs: range) -> None:
-        shape = (height // 2 + 1, _BATCH, 2, width // 2 + 1)
-        even, odd = np.zeros(shape, a.pixels.dtype), np.zeros(shape, a.pixels.dtype)
-        for start in pairs[::_BATCH]:
-            part = slice(start, min(start + _BATCH, pairs.stop))
-            m = part.stop - start
-            _cross_spectra(a.spectrum, b.spectrum, first[part], second[part], even, odd)
-            e = (cosines @ even.reshape(len(even), -1)).reshape(-1, *shape[1:])[:, :m]
-            o = (sines @ odd.reshape(len(odd), -1)).reshape(-1, *shape[1:])[:, :m]
-            # The sines turn by a quarter: real parts of one meet imaginary parts of the other.
-            o = np.stack([-o[:, :, 1], o[:, :, 0]], axis=2)
-            hole = np.concatenate([e + o, (e - o)[1:]]).reshape(HOLE * m, -1) @ along
-            energy[part] = np.square(hole.reshape(HOLE, m, HOLE)).sum(axis=(0, 2))
+        for start in pairs[:: _TILE * _TILE]:
+            part = order[start : min(start + _TILE * _TILE, pairs.stop)]
+            energy[part] = _hole_of(
+                left.both, left.first, right.both, right.first,
+                first[part], second[part], along, across,
+            )  # fmt: skip
 
     _in_threads(add_up, len(first))
     return energy
+
+
+def _folded(a: Spectra, rows: NDArray[np.intp]) -> _Folded:
+    """Fill in the transforms of some residuals."""
+    folded = a.folded
+    wanted = np.zeros(len(a), bool)
+    wanted[rows] = True
+    missing = np.flatnonzero(wanted & ~folded.known)
+
+    def fill(images: range) -> None:
+        for start in images[::_BATCH]:
+            part = missing[start : min(start + _BATCH, images.stop)]
+            _fold(_transform(a.pixels[part].reshape(-1, *a.shape)), part, folded.both, folded.first)
+
+    _in_threads(fill, len(missing))
+    folded.known[missing] = True
+    return folded
+
+
+@compiled
+def _fold(transform: Any, rows: Any, both: Any, first: Any) -> None:
+    width = transform.shape[2]
+    for i in range(len(rows)):
+        for k in range(transform.shape[1]):
+            row, ahead, out = transform[i, k], first[rows[i], k], both[rows[i], k]
+            ahead[0], ahead[1] = row[0].real, row[0].imag
+            for c in range(width // 2):
+                out[0, c], out[1, c] = row[c + 1].real, row[c + 1].imag
+            for c in range(width // 2):
+                out[2, c], out[3, c] = row[width - 1 - c].real, row[width - 1 - c].imag
+            if width % 2 == 0:
+                out[2:, width // 2 - 1] = 0
 
 
 def _in_threads(work: Callable[[range], None], count: int) -> None:
@@ -301,58 +392,97 @@ def _in_threads(work: Callable[[range], None], count: int) -> None:
         list(pool.map(work, (range(i, j) for i, j in pairwise(cuts))))
 
 
+def _aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Make an array that starts on a cache line: loads across two cost a fifth of the time."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.empty(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].view(dtype).reshape(shape)
+
+
 @cache
-def _hole_transforms(
-    height: int, width: int, dtype: str
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Tables that take a cross-spectrum to C at the shifts of the hole.
+def _hole_tables(shape: tuple[int, int], dtype: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Tabulate cosines and sines for the shifts 0 to 5.
 
     Returns
     -------
-    cosines, sines : (6, H // 2 + 1), for the shifts 0 to 5 down the columns
-    along : (2 * (W // 2 + 1), 11), for real and imaginary parts, the shifts -5 to 5 along
+    along : (2, 6, W // 2), for the frequencies 1 to W // 2 along a row
+    across : (2, 6, H // 2 + 1), for those down, each weighed as often as it counts
     """
-    shifts = np.arange(HOLE) - HOLE // 2
-    rows = 2 * np.pi * np.outer(shifts[HOLE // 2 :], np.arange(height // 2 + 1)) / height
-    columns = 2 * np.pi * np.outer(np.arange(width // 2 + 1), shifts) / width
-    weights = half_plane_weights(width)[:, None] / (height * width)
-    along = np.concatenate([weights * np.cos(columns), -weights * np.sin(columns)])
-    return np.cos(rows).astype(dtype), np.sin(rows).astype(dtype), along.astype(dtype)
+    height, width = shape
+    shifts = np.arange(HOLE // 2 + 1)
+    rows = 2 * np.pi * np.outer(shifts, np.arange(height // 2 + 1)) / height
+    columns = 2 * np.pi * np.outer(shifts, np.arange(1, width // 2 + 1)) / width
+    along = _aligned((2, *columns.shape), dtype)
+    along[:] = np.cos(columns), np.sin(columns)
+    across = np.stack([np.cos(rows), np.sin(rows)]) * half_plane_weights(height) / (height * width)
+    return along, across.astype(dtype)
 
 
-@compiled
-def _cross_spectra(a: Any, b: Any, first: Any, second: Any, even: Any, odd: Any) -> None:
-    """Multiply a by conj(b) for a few pairs: sums and differences of rows k and H - k.
-
-    Each loop writes one row, which is what lets the compiler vectorise it.
-    """
-    height, _, width = a.shape[1:]
-    re, im = np.empty(width, a.dtype), np.empty(width, a.dtype)
+@compiled_sums
+def _hole_of(
+    a: Any, a0: Any, b: Any, b0: Any, first: Any, second: Any, along: Any, across: Any
+) -> Any:
+    """Work out the hole of a few pairs; the sums of one row's loop stay in registers."""
+    lines = a.shape[1]
+    sums = np.empty((len(first), 2, HOLE, lines), a.dtype)
+    c1, c2, c3, c4, c5 = along[0, 1], along[0, 2], along[0, 3], along[0, 4], along[0, 5]
+    s1, s2, s3, s4, s5 = along[1, 1], along[1, 2], along[1, 3], along[1, 4], along[1, 5]
+    for y in range(lines):
+        for p in range(len(first)):
+            left, right = a[first[p], y], b[second[p], y]
+            ar, ai, br, bi = left[0], left[1], right[0], right[1]
+            cr, ci, dr, di = left[2], left[3], right[2], right[3]
+            u, v = a0[first[p], y], b0[second[p], y]
+            re0 = u[0] * v[0] + u[1] * v[1]
+            im0 = u[1] * v[0] - u[0] * v[1]
+            re1 = re2 = re3 = re4 = re5 = re0
+            im1 = im2 = im3 = im4 = im5 = im0
+            zero = re0 - re0
+            er1 = er2 = er3 = er4 = er5 = ei1 = ei2 = ei3 = ei4 = ei5 = zero
+            for x in range(along.shape[2]):
+                re = ar[x] * br[x] + ai[x] * bi[x]
+                im = ai[x] * br[x] - ar[x] * bi[x]
+                re_ = cr[x] * dr[x] + ci[x] * di[x]
+                im_ = ci[x] * dr[x] - cr[x] * di[x]
+                # The two frequencies share their cosines and have opposite sines.
+                er, ei = re - re_, im - im_
+                re, im = re + re_, im + im_
+                re0 += re
+                im0 += im
+                re1 += c1[x] * re
+                im1 += c1[x] * im
+                er1 += s1[x] * er
+                ei1 += s1[x] * ei
+                re2 += c2[x] * re
+                im2 += c2[x] * im
+                er2 += s2[x] * er
+                ei2 += s2[x] * ei
+                re3 += c3[x] * re
+                im3 += c3[x] * im
+                er3 += s3[x] * er
+                ei3 += s3[x] * ei
+                re4 += c4[x] * re
+                im4 += c4[x] * im
+                er4 += s4[x] * er
+                ei4 += s4[x] * ei
+                re5 += c5[x] * re
+                im5 += c5[x] * im
+                er5 += s5[x] * er
+                ei5 += s5[x] * ei
+            with_cos = (re0, re1, re2, re3, re4, re5, ei1, ei2, ei3, ei4, ei5)
+            with_sin = (im0, im1, im2, im3, im4, im5, er1, er2, er3, er4, er5)
+            for k in range(HOLE):
+                sums[p, 0, k, y] = with_cos[k]
+                sums[p, 1, k, y] = with_sin[k]
+    energy = np.zeros(len(first))
     for p in range(len(first)):
-        left, right = a[first[p]], b[second[p]]
-        for k in range(height // 2 + 1):
-            er, ei, dr, di = even[k, p, 0], even[k, p, 1], odd[k, p, 0], odd[k, p, 1]
-            xr, xi, yr, yi = left[k, 0], left[k, 1], right[k, 0], right[k, 1]
-            for c in range(width):
-                er[c] = xr[c] * yr[c] + xi[c] * yi[c]
-            for c in range(width):
-                ei[c] = xi[c] * yr[c] - xr[c] * yi[c]
-            if k == 0 or 2 * k == height:
-                # These rows have no partner, and their sines are 0.
-                dr[:] = er
-                di[:] = ei
-                continue
-            q = height - k
-            xr, xi, yr, yi = left[q, 0], left[q, 1], right[q, 0], right[q, 1]
-            for c in range(width):
-                re[c] = xr[c] * yr[c] + xi[c] * yi[c]
-            for c in range(width):
-                im[c] = xi[c] * yr[c] - xr[c] * yi[c]
-            for c in range(width):
-                dr[c] = er[c] - re[c]
-            for c in range(width):
-                di[c] = ei[c] - im[c]
-            for c in range(width):
-                er[c] += re[c]
-            for c in range(width):
-                ei[c] += im[c]
+        for half in range(2):
+            for k in range(HOLE):
+                line = sums[p, half, k]
+                for shift in range(half, along.shape[1]):
+                    wave, c = across[half, shift], a.dtype.type(0)
+                    for y in range(lines):
+                        c += line[y] * wave[y]
+                    energy[p] += c * c * ((2 if shift else 1) * (2 if k else 1))
+    return energy

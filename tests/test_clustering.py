@@ -4,12 +4,14 @@ import json
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noisescope_core import clustering
 from noisescope_core.calibration import fingerprint_blocks, merge_threshold
-from noisescope_core.clustering import cluster_residuals, match_pairs
-from noisescope_core.correlation import Pairs, spectra
+from noisescope_core.clustering import cluster_residuals, fast_merging, match_pairs
+from noisescope_core.correlation import Pairs, pce_matrix, spectra
 from noisescope_core.detection import detection_threshold, score_images
 from noisescope_core.fingerprint import reference_blocks, sample_members
 from noisescope_core.residual import noise_residual
@@ -79,6 +81,30 @@ def test_nothing_in_common_merges_nothing():
     assert merging.rounds == []
     assert merging.flagged == []
     assert merging.clusters == []
+
+
+def test_clusters_are_compared_by_their_means(monkeypatch):
+    stack = planted([12, 9, 8], 0.4, seed=2)
+    old_clusters = 0
+
+    def checked(images, pairs, recompute, classify, **limits):
+        def compared(new, old):
+            nonlocal old_clusters
+            old_clusters += sum(len(members) > 1 for members in old.values())
+            found = recompute(new, old)
+            row_of = {key: row for row, key in enumerate([*new, *old])}
+            matrix = pce_matrix([stack[list((new | old)[k])].mean(axis=0) for k in row_of])
+            first = [row_of[k] for k in found.first]
+            second = [row_of[k] for k in found.second]
+            assert found.pce == pytest.approx((matrix + matrix.T)[first, second], rel=1e-4)
+            assert len(found.pce) == (matrix[:, : len(new)] > 20.0).sum()
+            return found
+
+        return fast_merging(images, pairs, compared, classify, **limits)
+
+    monkeypatch.setattr(clustering, "fast_merging", checked)
+    cluster_residuals(stack, 20.0, lambda c: [True] * len(c))
+    assert old_clusters
 
 
 def test_order_of_the_images_does_not_matter():
