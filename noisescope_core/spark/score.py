@@ -15,7 +15,7 @@ from noisescope_core.detection import detection_threshold, score_images
 from noisescope_core.spark.extract import TABLES
 from noisescope_core.spark.match import Scored, Size, Test, match_test
 from noisescope_core.spark.progress import Progress
-from noisescope_core.spark.session import one_task
+from noisescope_core.spark.session import one_task, shipped
 from noisescope_core.spark.tables import SCHEMAS, Run
 
 _SCORED = pa.schema(
@@ -33,8 +33,7 @@ _SCORED = pa.schema(
 def score(run: Run, config: Config, progress: Progress) -> None:
     """Read `residuals` and `fingerprints`, write `scores` and `verdicts`.
 
-    The fingerprints travel to the executors inside the function that uses them: Spark ships a
-    large closure as a broadcast, classic and Connect alike.
+    The fingerprints travel to the executors with the function that uses them, see `shipped`.
     """
     found = run.read("fingerprints").where("flagged").collect()
     found.sort(key=lambda row: row.fingerprint_id)
@@ -55,13 +54,18 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     residuals = images.unionByName(reference)
     test = _pce_test(by_size) if paper else match_test(by_size, config)
     with progress.stage("score", residuals.count(), "images") as stage:
-        run.write("scores", residuals.mapInArrow(_scorer(test), SCHEMAS["scores"]))
+        run.write(
+            "scores", residuals.mapInArrow(_scorer(shipped(run.spark, test)), SCHEMAS["scores"])
+        )
         _write_verdicts(run, config)
         stage.done(f"generators' fingerprints: {len(found)}")
 
 
-def _scorer(test: Test) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _scorer(
+    ready: Callable[[], Test],
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        test = ready()
         with one_task():
             for batch in batches:
                 columns = [
