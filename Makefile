@@ -1,5 +1,6 @@
 # make demo   makes images itself and finds the generated ones among them
 # make test   runs the tests
+# make test-oldest  runs those that need Spark on the oldest Spark that setup.cfg allows
 # make lint   checks style and types
 # make bench  measures speed and memory, writes benchmarks/results.md
 # make wheel  builds the wheel that spark-submit takes
@@ -7,6 +8,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+OLDEST := 4.0.1
 JAVA := $(or $(JAVA_HOME:%=%/bin/java),java)
 
 # Installs the first of some Debian packages that can be had, or says how to.
@@ -15,7 +17,7 @@ apt = { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $$package >/dev/null 2>&1 && exit 0; \
 	done; echo "needed: sudo apt-get install $(firstword $(1))" >&2; exit 1; }
 
-.PHONY: help setup demo test lint bench wheel clean
+.PHONY: help setup demo test test-oldest lint bench wheel clean
 help:
 	@sed -n 's/^# \(make\|Each\)/\1/p' Makefile
 
@@ -43,6 +45,19 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest
 
+# All else as locked, in an environment of its own.
+.venv-oldest/installed: setup.cfg pyproject.toml requirements.lock
+	$(PYTHON) -m venv --clear $(@D)
+	sed 's/^pyspark==.*/pyspark==$(OLDEST)/' requirements.lock > $(@D)/requirements.lock
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check \
+	-r $(@D)/requirements.lock
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	--no-build-isolation --editable .
+	@touch $@
+
+test-oldest: setup .venv-oldest/installed
+	.venv-oldest/bin/python -m pytest $$(grep -l 'importorskip("pyspark")' tests/test_*.py)
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,4 +70,4 @@ wheel: setup
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:
-	rm -rf .venv dist build demo *.egg-info
+	rm -rf .venv .venv-oldest dist build demo *.egg-info

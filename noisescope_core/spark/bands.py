@@ -28,6 +28,9 @@ from noisescope_core.whitening import BANDS, PLANES, STEPS, Layout, band_correla
 
 _PRODUCTS = "block_pair long, compared long, first array<long>, second array<long>, bands binary"
 
+BLOCK_ROWS = 1024
+"""Images in a block at most: what Spark Connect hands over in one message ends at 128 MiB."""
+
 
 @dataclass(frozen=True)
 class Searched:
@@ -156,7 +159,8 @@ def _scale(bins: Layout) -> np.float32:
 
 def _block_products(run: Run, config: Config, searched: Searched) -> DataFrame:
     cell = len(PLANES) * searched.bins.values
-    blocks = max(1, -(-searched.rows * cell // config.spark.block_bytes))
+    by_bytes = -(-searched.rows * cell // config.spark.block_bytes)
+    blocks = max(by_bytes, -(-searched.rows // BLOCK_ROWS))
     block_pairs = [(i, j) for i in range(blocks) for j in range(i, blocks)]
     rows = np.arange(searched.rows)
     block = rows * blocks // searched.rows

@@ -19,7 +19,7 @@ from noisescope_core import spectral
 from noisescope_core.config import Config
 from noisescope_core.sharding import drawn
 from noisescope_core.spark.progress import Progress, Stage
-from noisescope_core.spark.session import one_task
+from noisescope_core.spark.session import one_task, shipped
 from noisescope_core.spark.sets import ImageSet, image_sets
 from noisescope_core.spark.tables import Run
 from noisescope_core.whitening import compared
@@ -76,13 +76,13 @@ def _entries(
     block = spectral.first_block(bins, config.seed)
     for number in range(spectral.ROUNDS):
         stage.note(f"{tested.width} x {tested.height}: round {number + 1} of {spectral.ROUNDS}")
-        sums = features.mapInArrow(_adder(block), _SUMS)
+        sums = features.mapInArrow(_adder(shipped(run.spark, block)), _SUMS)
         rows = sums.groupBy("direction").applyInArrow(_added, _SUMS).collect()
         rows.sort(key=lambda row: row.direction)
         total = np.stack([np.frombuffer(row.total) for row in rows])
         block = spectral.next_block(total, block, bins)
     along = np.zeros((len(tested) + len(known), len(block)), np.float32)
-    for row in features.mapInArrow(_projector(block), _ENTRIES).collect():
+    for row in features.mapInArrow(_projector(shipped(run.spark, block)), _ENTRIES).collect():
         along[row.row] = np.frombuffer(row.entries, np.float32)
     return along
 
@@ -97,8 +97,9 @@ def _stacked(batch: pa.RecordBatch) -> NDArray[np.int8]:
     return np.stack([np.frombuffer(cell.as_buffer(), np.int8) for cell in batch["residual"]])
 
 
-def _adder(block: NDArray[np.float32]) -> Callable[[Batches], Batches]:
+def _adder(ready: Callable[[], NDArray[np.float32]]) -> Callable[[Batches], Batches]:
     def add(batches: Batches) -> Batches:
+        block = ready()
         total = np.zeros(block.shape)
         with one_task():
             for batch in batches:
@@ -121,8 +122,9 @@ def _added(table: pa.Table) -> pa.Table:
     )
 
 
-def _projector(block: NDArray[np.float32]) -> Callable[[Batches], Batches]:
+def _projector(ready: Callable[[], NDArray[np.float32]]) -> Callable[[Batches], Batches]:
     def project(batches: Batches) -> Batches:
+        block = ready()
         with one_task():
             for batch in batches:
                 if len(batch):

@@ -21,6 +21,7 @@ from noisescope_core.overlay import MOST_COVERED, TILE, TILED, covered_tiles, ti
 from noisescope_core.spark.bands import Searched, gathered, searched_sizes
 from noisescope_core.spark.means import fingerprints_of, summed_residuals
 from noisescope_core.spark.progress import Progress, Stage
+from noisescope_core.spark.session import shipped
 from noisescope_core.spark.sets import ImageSet
 from noisescope_core.spark.tables import Run, columns
 from noisescope_core.whitening import PLANES, spatial, unpacked
@@ -204,8 +205,10 @@ def _members(
             "half": pa.array([half for *_, half in chosen], pa.int64()),
         }
     )
+    ready = shipped(run.spark, means)
 
     def looked_at(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        means = ready()
         for batch in batches:
             of = 2 * batch["pattern"].to_numpy() + batch["half"].to_numpy()
             cells = [unpacked(cell.as_buffer()) for cell in batch["residual"]]

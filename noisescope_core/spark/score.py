@@ -18,7 +18,7 @@ from noisescope_core.detection import detection_threshold, score_images
 from noisescope_core.spark.extract import extractor, read_again
 from noisescope_core.spark.match import Scored, Size, Test, match_test
 from noisescope_core.spark.progress import Progress
-from noisescope_core.spark.session import one_task
+from noisescope_core.spark.session import one_task, shipped
 from noisescope_core.spark.sets import by_shards
 from noisescope_core.spark.tables import SCHEMAS, Run, columns
 
@@ -40,12 +40,12 @@ class Tests:
 
     Attributes
     ----------
-    test : of one image
+    ready : gives the test of one image, on a worker too
     sizes : of the images that are tested, None for all
     fingerprints : number of generators' fingerprints
     """
 
-    test: Test
+    ready: Callable[[], Test]
     sizes: AbstractSet[Size] | None
     fingerprints: int
 
@@ -71,8 +71,7 @@ def score(run: Run, config: Config, progress: Progress) -> None:
 def tests_of(run: Run, config: Config) -> Tests:
     """Ready the generators' fingerprints of a run.
 
-    They travel to the executors inside the function that uses them: Spark ships a large closure as
-    a broadcast, classic and Connect alike.
+    They travel to the executors with the function that uses them, see `shipped`.
     """
     found = run.read("fingerprints").where("flagged").collect()
     found.sort(key=lambda row: row.fingerprint_id)
@@ -82,7 +81,7 @@ def tests_of(run: Run, config: Config) -> Tests:
     paper = config.method == "paper"
     test = pce_test(by_size) if paper else match_test(by_size, config)
     everywhere = not paper and config.detection.alignments == "all" and bool(found)
-    return Tests(test, None if everywhere else set(by_size), len(found))
+    return Tests(shipped(run.spark, test), None if everywhere else set(by_size), len(found))
 
 
 def scanned(run: Run, config: Config, tests: Tests) -> DataFrame:
@@ -91,7 +90,7 @@ def scanned(run: Run, config: Config, tests: Tests) -> DataFrame:
     Writes `scans`, and returns its rows of `scores`.
     """
     extract_batches = extractor("image", config, {})
-    score_batches = scorer(tests.test, columns("scans"), tests.sizes)
+    score_batches = scorer(tests.ready, columns("scans"), tests.sizes)
 
     def scan_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from score_batches(extract_batches(batches))
@@ -110,11 +109,11 @@ def _scored(run: Run, tests: Tests, table: str, role: str) -> DataFrame:
             matching |= (F.col("width") == width) & (F.col("height") == height)
         stored = stored.where(matching)
     named = stored.withColumn("role", F.lit(role)).select(*columns("scores")[:5], "residual")
-    return named.mapInArrow(scorer(tests.test, columns("scores")), SCHEMAS["scores"])
+    return named.mapInArrow(scorer(tests.ready, columns("scores")), SCHEMAS["scores"])
 
 
 def scorer(
-    test: Test, names: Sequence[str], sizes: AbstractSet[Size] | None = None
+    ready: Callable[[], Test], names: Sequence[str], sizes: AbstractSet[Size] | None = None
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Make the function that turns batches with residuals into batches of the columns named.
 
@@ -122,6 +121,7 @@ def scorer(
     """
 
     def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        test = ready()
         with one_task():
             for batch in batches:
                 columns = [

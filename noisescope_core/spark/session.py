@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pickle
 import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
-from pyspark import TaskContext
+from pyspark import SparkFiles, TaskContext, cloudpickle
 from pyspark.sql import SparkSession
+from pyspark.sql.utils import is_remote
 from threadpoolctl import threadpool_limits
 
 from noisescope_core.config import Config
@@ -21,6 +26,10 @@ ROWS_PER_BATCH = 64
 ROWS_PER_READ = 16
 """Rows that Spark's Parquet reader holds at once: by default 4096, which are gigabytes here."""
 
+INSIDE = 67_108_864
+"""What a function may hold on Spark Connect, bytes: a plan is one message of at most 128 MiB."""
+
+Value = TypeVar("Value")
 
 AT_START = {
     # Noise does not compress.
@@ -33,11 +42,12 @@ AT_START = {
 
 
 def start_session(config: Config, log: Path | None = None) -> SparkSession:
-    """Start Spark, or join the session that is already there.
+    """Start Spark or connect to it, or join the session that is already there.
 
     Parameters
     ----------
     config : Config
+        `spark.master` may name a Spark Connect server, `sc://host:port`, as SPARK_REMOTE may.
     log : Path or None
         File that takes what a local JVM prints; None leaves it on standard error.
 
@@ -46,10 +56,30 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
     NoiseScopeError
         If Spark cannot be started, with what to do.
     """
-    running = SparkSession.getActiveSession() is not None
-    remote = "SPARK_REMOTE" in os.environ or "DATABRICKS_RUNTIME_VERSION" in os.environ
+    spark = SparkSession.getActiveSession() or _started(config, log)
+    # Residuals are large cells: batches of them are bounded by bytes as well as rows.
+    for key, setting in {
+        **_settings(config),
+        "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_PER_BATCH),
+        "spark.sql.execution.arrow.maxBytesPerBatch": str(config.spark.batch_bytes),
+        "spark.sql.files.openCostInBytes": "1048576",
+        "spark.sql.parquet.columnarReaderBatchSize": str(ROWS_PER_READ),
+        "spark.sql.session.timeZone": "UTC",
+    }.items():
+        try:
+            spark.conf.set(key, setting)
+        except Exception:  # noqa: S112  # Refused: set at the start, or bound by the platform.
+            continue
+    return spark
+
+
+def _started(config: Config, log: Path | None) -> SparkSession:
     builder = SparkSession.builder.appName("NoiseScope")
-    if not running and not remote:
+    remote = os.environ.get("SPARK_REMOTE", "")
+    if (config.spark.master or "").startswith("sc://"):
+        remote = str(config.spark.master)
+        builder = builder.remote(remote)
+    elif not remote.startswith("sc://") and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
         # Workers take the interpreter of the driver, file names are UTF-8 whatever the locale.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         if (
@@ -67,33 +97,50 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
         )
         for key, setting in AT_START.items():
             builder = builder.config(key, setting)
-        if config.spark.master or not _submitted():
+        if not remote and (config.spark.master or not _submitted()):
             builder = builder.master(config.spark.master or "local[*]")
         if not _submitted():
             builder = builder.config("spark.ui.enabled", "false")
-    for key, value in config.spark.conf.items():
-        builder = builder.config(key, str(value).lower() if isinstance(value, bool) else str(value))
+    for key, setting in _settings(config).items():
+        builder = builder.config(key, setting)
     with _redirected_stderr(log):
         try:
-            spark = builder.getOrCreate()
+            return builder.getOrCreate()
         except Exception as error:
             where = f", see {log}" if log else ""
             raise NoiseScopeError(
                 f"Spark could not be started ({first_line(error)}){where}"
             ) from error
-    # Residuals are large cells: batches of them are bounded by bytes as well as rows.
-    for key, setting in {
-        "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_PER_BATCH),
-        "spark.sql.execution.arrow.maxBytesPerBatch": str(config.spark.batch_bytes),
-        "spark.sql.files.openCostInBytes": "1048576",
-        "spark.sql.parquet.columnarReaderBatchSize": str(ROWS_PER_READ),
-        "spark.sql.session.timeZone": "UTC",
-    }.items():
-        try:
-            spark.conf.set(key, setting)
-        except Exception:  # noqa: S112  # Serverless refuses some; its own bounds hold there.
-            continue
-    return spark
+
+
+def _settings(config: Config) -> dict[str, str]:
+    return {
+        key: str(value).lower() if isinstance(value, bool) else str(value)
+        for key, value in config.spark.conf.items()
+    }
+
+
+def shipped(spark: SparkSession, value: Value) -> Callable[[], Value]:
+    """Make a large value ready to travel to the workers.
+
+    Spark ships a function with what it holds, however large. On Connect more than `INSIDE` goes
+    as a file beside it.
+
+    Returns
+    -------
+    callable
+        Gives the value where it is called, on a worker too.
+    """
+    data = cloudpickle.dumps(value) if is_remote() else b""  # type: ignore[no-untyped-call]
+    if len(data) <= INSIDE:
+        return lambda: value
+    name = hashlib.sha256(data).hexdigest()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, name)
+        file.write_bytes(data)
+        spark.addArtifact(str(file), file=True)
+    # The session's own file, trusted as a function is.
+    return lambda: pickle.loads(Path(SparkFiles.get(name)).read_bytes())  # noqa: S301
 
 
 @contextmanager

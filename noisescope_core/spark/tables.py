@@ -7,6 +7,7 @@ from typing import Any
 
 from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from noisescope_core.errors import NoiseScopeError, UsageError
 
@@ -86,7 +87,7 @@ class Run:
     def write(self, name: str, table: DataFrame) -> None:
         """Write a table whole, in place of an earlier one, with the schema of `SCHEMAS`."""
         declared = self.spark.createDataFrame([], SCHEMAS[name]).schema
-        columns = [table[f.name].cast(f.dataType).alias(f.name) for f in declared.fields]
+        columns = [F.col(f.name).cast(f.dataType).alias(f.name) for f in declared.fields]
         writer = table.select(*columns).write.mode("overwrite")
         if "residual" in declared.names:
             # Noise does not compress; trying costs a third of the write.

@@ -1,0 +1,134 @@
+"""Spark Connect: the same verdicts from a server that lends neither RDD nor SparkContext."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+
+from noisescope_core.config import load_config
+from tests.conftest import SMALL
+from tests.test_detect import run_detect
+
+pyspark = pytest.importorskip("pyspark")
+for package in ("grpc", "grpc_status", "google.rpc"):
+    pytest.importorskip(package, reason="Spark Connect needs: pip install 'noisescope[spark]'")
+
+ROOT = Path(__file__).parents[1]
+
+# A notebook: its session is there before NoiseScope, and SPARK_REMOTE is not.
+NOTEBOOK = """
+import sys
+from pyspark.sql import SparkSession
+from noisescope_core.config import load_config
+from noisescope_core.spark import session
+from noisescope_core.spark.detect import detect
+from noisescope_core.spark.progress import Progress
+from noisescope_core.spark.tables import Run
+
+url, images, reference, out, *settings = sys.argv[1:]
+spark = SparkSession.builder.remote(url).getOrCreate()
+config = load_config(None, settings)
+assert session.start_session(config) is spark
+assert spark.conf.get("spark.sql.shuffle.partitions") == "4"
+session.INSIDE = 1000
+detect(Run(spark, out), config, Progress(spark), images, reference)
+"""
+
+MASTER = """
+import sys
+from noisescope_core.config import load_config
+from noisescope_core.spark.session import start_session
+
+spark = start_session(load_config(None, ["spark.master=" + sys.argv[1]]))
+print(type(spark).__module__, spark.range(7).count())
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A Connect server in a process of its own; its workers import this checkout."""
+    from noisescope_core.spark.session import AT_START
+
+    folder = tmp_path_factory.mktemp("server")
+    home = os.path.dirname(pyspark.__file__)
+    settings = {"spark.connect.grpc.binding.port": "0", "spark.ui.enabled": "false", **AT_START}
+    log = folder / "server.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [os.path.join(home, "bin", "spark-submit"), "--master", "local[2]",
+             *[word for key, value in settings.items() for word in ("--conf", f"{key}={value}")],
+             "--class", "org.apache.spark.sql.connect.service.SparkConnectServer",
+             "spark-internal"],
+            cwd=folder, stdout=file, stderr=file,
+            env=environment(SPARK_HOME=home, PYSPARK_PYTHON=sys.executable),
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 300
+        while not (started := re.search(r"server started at: .*:(\d+)", log.read_text())):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-2000:]
+            time.sleep(0.2)
+        yield f"sc://localhost:{started[1]}"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def environment(**more):
+    kept = {key: value for key, value in os.environ.items() if key != "SPARK_REMOTE"}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
+def client(*arguments, **more):
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment(**more), capture_output=True, text=True,
+        timeout=900,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def verdicts(out):
+    rows = ds.dataset(out / "verdicts").to_table().to_pylist()
+    return sorted(rows, key=lambda row: row["path"])
+
+
+@pytest.fixture(scope="module")
+def classic(spark, dump, tmp_path_factory):
+    def run(method):
+        out = tmp_path_factory.mktemp(method)
+        config = load_config(None, (*SMALL, f"method={method}"))
+        run_detect(spark, config, dump.images, dump.reference, out)
+        rows = verdicts(out)
+        assert sum(row["is_fake"] for row in rows) == 24
+        return rows
+
+    return run
+
+
+def test_the_command_over_connect_equals_classic(server, classic, dump, tmp_path):
+    said = client(
+        "-m", "noisescope_core.cli", "detect", "--images", str(dump.images),
+        "--reference", str(dump.reference), "--out", str(tmp_path / "run"),
+        *[word for setting in SMALL for word in ("--set", setting)],
+        SPARK_REMOTE=server,
+    )  # fmt: skip
+    assert "24 of 60 images" in said
+    assert verdicts(tmp_path / "run") == classic("paper")
+
+
+def test_a_notebook_over_connect_equals_classic(server, classic, dump, tmp_path):
+    # Fingerprints too large for one message; session.INSIDE makes these too large.
+    client(
+        "-c", NOTEBOOK, server, str(dump.images), str(dump.reference), str(tmp_path),
+        *SMALL, "method=whitened",
+    )  # fmt: skip
+    assert verdicts(tmp_path) == classic("whitened")
+
+
+def test_the_master_may_be_a_connect_server(server):
+    assert client("-c", MASTER, server).split() == ["pyspark.sql.connect.session", "7"]
