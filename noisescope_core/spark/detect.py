@@ -55,7 +55,7 @@ def detect(
     started, clock = datetime.now(UTC), time.monotonic()
     todo = stages(config, images, reference)
     kept = run.begin(
-        _started_with(config, images, reference),
+        started_with(config, images, reference),
         {name: tables for name, (_, tables) in todo.items()},
     )
     for name, (stage, _) in todo.items():
@@ -76,7 +76,7 @@ def detect(
     return summary
 
 
-def _started_with(config: Config, images: str, reference: str) -> str:
+def started_with(config: Config, images: str, reference: str) -> str:
     """All that the tables depend on; settings of Spark, which may be secret, are not part of it."""
     folders = {"images": images, "reference": reference}
     return json.dumps(
