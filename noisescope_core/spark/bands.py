@@ -132,7 +132,7 @@ def gathered(run: Run, config: Config, searched: Searched) -> NDArray[np.float32
     if compared != searched.pairs:
         raise NoiseScopeError(
             f"{run.path('band_correlations')}: {compared:,} of {searched.pairs:,} pairs of "
-            f"{width} x {height}; run correlate again"
+            f"{width} x {height}; remove it and run correlate again"
         )
     whole = np.empty((len(BANDS), searched.rows, searched.rows), np.float32)
     scale = _scale(searched.bins)

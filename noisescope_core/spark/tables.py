@@ -129,7 +129,8 @@ class Run:
         kept: dict[str, datetime] = {}
         whole: set[str] = set()
         try:
-            if self._text(UNFINISHED) == started_with:
+            same = self._text(UNFINISHED) == started_with
+            if same:
                 for stage, tables in stages.items():
                     written = [time for time in map(self.finished, tables) if time]
                     if len(written) < len(tables):
@@ -142,7 +143,8 @@ class Run:
             for name in (*SCHEMAS, "summary.json", "report.html"):
                 if name not in whole:
                     self.remove(name)
-            self.write_text(UNFINISHED, started_with)
+            if not same:
+                self.write_text(UNFINISHED, started_with)
         except OSError as error:
             raise UsageError(f"{self.location}: cannot be written to ({error})") from error
         return kept
