@@ -55,7 +55,10 @@ def _ready(known: str, settings: tuple[str, ...]) -> None:
         if row["flagged"]:
             by_size.setdefault((row["width"], row["height"]), []).append(SimpleNamespace(**row))
     test = pce_test(by_size) if config.method == "paper" else match_test(by_size, config)
-    extract, score = extractor("image", config, {}), scorer(lambda: test, columns("scans"), set(by_size))
+    extract, score = (
+        extractor("image", config, {}),
+        scorer(lambda: test, columns("scans"), set(by_size)),
+    )
     _scan[:] = [lambda batches: score(extract(batches))]
 
 

@@ -86,7 +86,6 @@ def detect(
     from noisescope_core.report.render import answer
     from noisescope_core.spark.detect import detect as detect_all
 
-    run.clear()
     summary = detect_all(run, config, progress, images, reference)
     spark.stop()
     counts = summary["counts"]
@@ -204,6 +203,10 @@ def stage_command(stage: Command, *options: Command) -> click.Command:
         def run_stage() -> None:
             config = load_config(config_file, settings)
             _, run, progress = open_run(out, config)
+            from noisescope_core.spark.tables import UNFINISHED
+
+            # Detect must not continue from tables that were made otherwise.
+            run.remove(UNFINISHED)
             stage(run, config, progress, **folders)
 
         told_in_one_line(run_stage)

@@ -317,5 +317,5 @@ def test_a_folder_of_someone_else_is_never_removed(spark, tmp_path):
     (tmp_path / "files").mkdir()
     (tmp_path / "files/thesis.doc").write_text("years of work")
     with pytest.raises(UsageError, match="take another --out"):
-        Run(spark, str(tmp_path)).clear()
+        Run(spark, str(tmp_path)).begin("", {})
     assert (tmp_path / "files/thesis.doc").exists()

@@ -80,7 +80,7 @@ class Searched:
 def searched_sizes(run: Run, config: Config) -> list[Searched]:
     """List what is searched of every size that has enough images."""
     tested, known = image_sets(run, "residuals"), image_sets(run, "reference_residuals")
-    if run.has("sample/_SUCCESS"):
+    if run.finished("sample"):
         drawn = {row.image_id for row in run.read("sample").select("image_id").collect()}
         tested = {size: images.only(drawn) for size, images in tested.items()}
     rows = run.read("calibration").where("reason is null").select("width", "height").collect()
@@ -138,7 +138,7 @@ def gathered(run: Run, config: Config, searched: Searched) -> NDArray[np.float32
     if compared != searched.pairs:
         raise NoiseScopeError(
             f"{run.path('band_correlations')}: {compared:,} of {searched.pairs:,} pairs of "
-            f"{width} x {height}; run correlate again"
+            f"{width} x {height}; remove it and run correlate again"
         )
     whole = np.empty((len(BANDS), searched.rows, searched.rows), np.float32)
     scale = _scale(searched.bins)

@@ -110,7 +110,7 @@ def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> lis
 
 def _stands_for(run: Run, searched: Searched) -> NDArray[np.float64] | None:
     """Images of the pile that each image searched stands for, None if they are the pile."""
-    if not run.has("sample/_SUCCESS"):
+    if not run.finished("sample"):
         return None
     width, height = searched.size
     rows = run.read("sample").where((F.col("width") == width) & (F.col("height") == height))

@@ -81,6 +81,9 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
     NoiseScopeError
         If a folder cannot be listed or holds no file.
     """
+    # They would say that this pile is searched as an earlier one was.
+    for table in ("headers", "sample", "scans"):
+        run.remove(table)
     folders = dict(zip(TABLES, (images, reference), strict=True))
     sources, readable = list_files(run, config, progress, folders)
     with progress.stage("extract", len(readable["image"]), "images") as stage:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from pyspark.sql import SparkSession
 from rich.console import Console
@@ -128,6 +129,12 @@ class Progress:
             watcher.join()
             stage.close()
         self.stages.append({"stage": name, "seconds": round(stage.seconds, 2), "what": stage.what})
+
+    def kept(self, name: str, written: datetime) -> None:
+        """Leave the line of a stage that an unfinished run had finished before it died."""
+        what = f"kept from the unfinished run, {written:%Y-%m-%d %H:%M} UTC"
+        self._console.print(f"{name:<20} {what}", markup=False, highlight=False, soft_wrap=True)
+        self.stages.append({"stage": name, "seconds": 0.0, "what": what})
 
     def _watch(self, stage: Stage, done: threading.Event) -> None:
         try:

@@ -195,7 +195,7 @@ def write_verdicts(run: Run, config: Config) -> None:
     listed = (
         run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
     )
-    table = "scans" if run.has("scans/_SUCCESS") else "residuals"
+    table = "scans" if run.finished("scans") else "residuals"
     images = run.read(table).select("path", "image_id", "width", "height", "status", "reason")
     # A size that cannot be decided by itself may lie on another size's fingerprint.
     found = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))

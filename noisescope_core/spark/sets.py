@@ -100,7 +100,7 @@ def route(run: Run, config: Config) -> str:
 
 def by_shards(run: Run) -> bool:
     """Whether the run's pile is too large for all pairs, so that its residuals are not stored."""
-    return run.has("headers/_SUCCESS")
+    return run.finished("headers") is not None
 
 
 def tested_images(run: Run) -> DataFrame:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pyarrow import fs
@@ -63,6 +65,9 @@ SCHEMAS = {
         confidence double, shift_x int, shift_y int""",
 }
 
+UNFINISHED = "unfinished.json"
+"""What a run was started with; it is there until the run is finished."""
+
 
 def columns(table: str) -> list[str]:
     """Names of a table's columns, in order."""
@@ -108,38 +113,69 @@ class Run:
         NoiseScopeError
             If the stage that writes it has not finished.
         """
-        if not self.has(f"{name}/_SUCCESS"):
+        if self.finished(name) is None:
             raise NoiseScopeError(
                 f"{self.location}: no finished table '{name}', run the stage that writes it first"
             )
         return self.spark.read.schema(SCHEMAS[name]).parquet(self.path(name))
 
-    def clear(self) -> None:
-        """Remove the tables and pages of an earlier run, so that none of them is taken for new.
+    def begin(self, started_with: str, stages: Mapping[str, Sequence[str]]) -> dict[str, datetime]:
+        """Continue the run that died here if it is the same; remove all else of earlier runs.
+
+        Parameters
+        ----------
+        started_with : all that decides what the tables will hold
+        stages : name of each stage, in order, to the tables that it writes
+
+        Returns
+        -------
+        dict
+            The stages that are kept, from the first one on, and when each was finished.
 
         Raises
         ------
         UsageError
             If the location cannot be written to.
         """
+        kept: dict[str, datetime] = {}
+        whole: set[str] = set()
         try:
+            same = self._text(UNFINISHED) == started_with
+            if same:
+                for stage, tables in stages.items():
+                    written = [time for time in map(self.finished, tables) if time]
+                    if len(written) < len(tables):
+                        break
+                    if tables:
+                        kept[stage] = max(written)
+                    whole.update(tables)
+            else:
+                # First, so that tables half removed are never continued from.
+                self.remove(UNFINISHED)
             for name in (*SCHEMAS, "summary.json", "report.html"):
-                system, path = _file_system(self.path(name))
-                kind = system.get_file_info(path).type
-                if kind == fs.FileType.Directory:
-                    _check_is_table(system, path)
-                    system.delete_dir(path)
-                elif kind == fs.FileType.File:
-                    system.delete_file(path)
-            system, path = _file_system(self.location)
-            system.create_dir(path, recursive=True)
+                if name not in whole:
+                    self.remove(name)
+            if not same:
+                self.write_text(UNFINISHED, started_with)
         except OSError as error:
             raise UsageError(f"{self.location}: cannot be written to ({error})") from error
+        return kept
 
-    def has(self, name: str) -> bool:
-        """Whether a file of the run is there."""
+    def finished(self, table: str) -> datetime | None:
+        """When a table was finished; None if it was not."""
+        system, path = _file_system(self.path(f"{table}/_SUCCESS"))
+        written: datetime | None = system.get_file_info(path).mtime
+        return written
+
+    def remove(self, name: str) -> None:
+        """Remove a table or file of the run, if it is there."""
         system, path = _file_system(self.path(name))
-        return bool(system.get_file_info(path).type != fs.FileType.NotFound)
+        kind = system.get_file_info(path).type
+        if kind == fs.FileType.Directory:
+            _check_is_table(system, path)
+            system.delete_dir(path)
+        elif kind == fs.FileType.File:
+            system.delete_file(path)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the run, such as summary.json."""
@@ -147,6 +183,13 @@ class Run:
         system.create_dir(path.rsplit("/", 1)[0], recursive=True)
         with system.open_output_stream(path) as stream:
             stream.write(text.encode("utf-8"))
+
+    def _text(self, name: str) -> str | None:
+        system, path = _file_system(self.path(name))
+        if system.get_file_info(path).type != fs.FileType.File:
+            return None
+        with system.open_input_stream(path) as stream:
+            return bytes(stream.read()).decode("utf-8", "replace")
 
 
 def _check_is_table(system: fs.FileSystem, path: str) -> None:

@@ -1,0 +1,319 @@
+"""Processes that die: executors in the middle of stages, the driver between them. Nothing is lost.
+
+Real processes and SIGKILL. Executors are frozen first, so that the one that is killed surely holds
+a task.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pyarrow.dataset as ds
+import pytest
+
+from noisescope_core.cli import stage_command
+from noisescope_core.config import Config, load_config
+from tests.conftest import SMALL
+from tests.test_detect import run_detect
+
+pyspark = pytest.importorskip("pyspark")
+
+from noisescope_core.spark.correlate import correlate  # noqa: E402
+from noisescope_core.spark.detect import stages, started_with  # noqa: E402
+from noisescope_core.spark.tables import SCHEMAS, UNFINISHED, Run  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+LIMIT = 300
+"""Seconds after which a test gives up waiting."""
+
+
+def noisescope(dump, out, settings, log, **environment):
+    """Start `noisescope detect` as a process of its own, its standard error in a file."""
+    command = [
+        sys.executable, "-m", "noisescope_core.cli", "detect", "--images", str(dump.images),
+        "--reference", str(dump.reference), "--out", str(out),
+        *(part for setting in settings for part in ("--set", setting)),
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    with log.open("w") as stream:
+        return subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=stream, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def wait_until(condition, process):
+    """Wait for something that a running process does; give back what the condition gave."""
+    limit = time.monotonic() + LIMIT
+    while not (found := condition()):
+        assert process.poll() is None, "the process ended before its time"
+        assert time.monotonic() < limit, "waited in vain"
+        time.sleep(0.005)
+    return found
+
+
+def kill_tree(process):
+    """Kill a process and all that it started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        tree = psutil.Process(process.pid)
+        for one in [tree, *tree.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+    process.wait()
+
+
+@pytest.fixture
+def started():
+    """Processes of a test, none of which outlives it."""
+    processes = []
+    yield processes
+    for process in processes:
+        kill_tree(process)
+
+
+def verdicts(out):
+    return ds.dataset(out / "verdicts").to_table().sort_by("path")
+
+
+def spark_home(folder):
+    # A local cluster writes what its executors do below SPARK_HOME, wherever SPARK_WORKER_DIR is.
+    folder.mkdir()
+    for name in ("bin", "jars"):
+        (folder / name).symlink_to(Path(pyspark.__file__).parent / name)
+    return str(folder)
+
+
+class Cluster:
+    """The executors of a running driver, as the system and as Spark see them."""
+
+    def __init__(self, process, port, events):
+        self.process, self.events = process, events
+        self.api = f"http://localhost:{port}/api/v1/applications"
+
+    def executors(self):
+        """Executor ids to processes."""
+        found = {}
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess, ValueError):
+                words = child.cmdline()
+                if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in words:
+                    found[words[words.index("--executor-id") + 1]] = child
+        return found
+
+    def ask(self, what):
+        (application,) = json.load(urlopen(self.api, timeout=30))
+        return json.load(urlopen(f"{self.api}/{application['id']}/{what}", timeout=30))
+
+    def logged(self, event, start=0):
+        """Events of one kind in Spark's event log, from a byte on."""
+        (file,) = self.events.iterdir()
+        with file.open("rb") as stream:
+            stream.seek(start)
+            lines = stream.read().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines if b'"Event":"%s"' % event.encode() in line]
+
+    def kill_one_at_work(self, step):
+        """Kill an executor in the middle of a task of the next job with this step in its plan."""
+        (file,) = self.events.iterdir()
+        start = file.stat().st_size
+
+        def jobs():
+            found = self.logged("SparkListenerJobStart", start)
+            return [job["Stage IDs"] for job in found if step in json.dumps(job["Stage Infos"])]
+
+        while True:
+            known = self.executors()
+            seen = len(jobs())
+            wait_until(lambda seen=seen: len(jobs()) > seen, self.process)
+            for executor in known.values():
+                executor.suspend()
+            # An end that was on its way when its sender was frozen has arrived by then.
+            time.sleep(0.5)
+            running = {
+                task["executorId"]: stage["stageId"]
+                for stage in self.ask("stages?status=active&details=true")
+                for task in stage["tasks"].values()
+                if task["status"] == "RUNNING" and stage["stageId"] in jobs()[-1]
+            }
+            killed = min(running.keys() & known.keys(), default=None)
+            if killed:
+                known[killed].kill()
+                psutil.wait_procs([known[killed]], timeout=30)
+            for number, executor in known.items():
+                if number != killed:
+                    executor.resume()
+            if killed:
+                return killed, running[killed]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return listener.getsockname()[1]
+
+
+def test_killed_executors_change_nothing(spark, small_config, dump, tmp_path, started):
+    out, log = tmp_path / "out", tmp_path / "log"
+    events, port = tmp_path / "events", free_port()
+    events.mkdir()
+    settings = [
+        *(setting for setting in SMALL if not setting.startswith("spark.master")),
+        "spark.master=local-cluster[2,1,1024]",
+        "spark.conf.spark.ui.enabled=true",
+        f"spark.conf.spark.ui.port={port}",
+        "spark.conf.spark.ui.liveUpdate.period=0",
+        "spark.conf.spark.eventLog.enabled=true",
+        f"spark.conf.spark.eventLog.dir={events}",
+        "spark.conf.spark.eventLog.compress=false",
+        "spark.conf.spark.eventLog.rolling.enabled=false",
+    ]
+    process = noisescope(dump, out, settings, log, SPARK_HOME=spark_home(tmp_path / "home"))
+    started.append(process)
+    cluster = Cluster(process, port, events)
+
+    killed = {}
+    for stage, begun, step in (
+        ("correlate", "correlate: ", "InArrow"),
+        # Reads what was shuffled, of which the killed executor takes its share along.
+        ("cluster", " merged, ", "FlatMapGroupsInArrow"),
+        ("score", "\ncluster   ", "InArrow"),
+    ):
+        wait_until(lambda begun=begun: begun in log.read_text(), process)
+        number, spark_stage = cluster.kill_one_at_work(step)
+        assert f"\n{stage:<10} " not in log.read_text(), f"{stage} was over before the kill"
+        killed[number] = spark_stage
+    assert process.wait(LIMIT) == 0, log.read_text()
+
+    assert len(killed) == 3
+    lost = {
+        (end["Task Info"]["Executor ID"], end["Stage ID"])
+        for end in cluster.logged("SparkListenerTaskEnd")
+        if end["Task End Reason"]["Reason"] == "ExecutorLostFailure"
+    }
+    assert lost == set(killed.items())
+    run_detect(spark, small_config, dump.images, dump.reference, tmp_path / "undisturbed")
+    assert verdicts(out).equals(verdicts(tmp_path / "undisturbed"))
+    assert verdicts(out).num_rows == len(os.listdir(dump.images))
+
+
+def test_a_killed_driver_continues_where_it_was(spark, dump, tmp_path, started):
+    settings = [*(setting for setting in SMALL if setting.startswith("spark.")), "method=whitened"]
+    out, log = tmp_path / "out", tmp_path / "log"
+    killed = noisescope(dump, out, settings, log)
+    started.append(killed)
+    wait_until((out / "scores/_temporary").exists, killed)
+    kill_tree(killed)
+    finished = {file.parent.name: file.stat().st_mtime_ns for file in out.glob("*/_SUCCESS")}
+    assert finished.keys() == set(SCHEMAS) - {
+        "correlations", "merging", "scores", "verdicts",
+    }  # fmt: skip
+    assert not (out / "report.html").exists()
+
+    again = noisescope(dump, out, settings, log)
+    started.append(again)
+    assert again.wait(LIMIT) == 0, log.read_text()
+    said = log.read_text().splitlines()
+    assert [line.split()[0] for line in said if "kept from the unfinished run" in line] == [
+        "extract", "calibrate", "correlate", "cluster",
+    ]  # fmt: skip
+    assert [line.split()[0] for line in said if " s  " in line] == ["score"]
+    for table, time_written in finished.items():
+        assert (out / table / "_SUCCESS").stat().st_mtime_ns == time_written, table
+    assert (out / "report.html").exists() and not (out / UNFINISHED).exists()
+    run_detect(
+        spark, load_config(None, settings), dump.images, dump.reference, tmp_path / "undisturbed"
+    )
+    assert verdicts(out).equals(verdicts(tmp_path / "undisturbed"))
+
+
+def begun(run, config, images="/images", reference="/reference"):
+    """Begin a run; the names of the stages that it keeps."""
+    tables = {name: tables for name, (_, tables) in stages(config, images, reference).items()}
+    return list(run.begin(started_with(config, images, reference), tables))
+
+
+@pytest.fixture
+def died(tmp_path):
+    """A run that died when all tables were finished."""
+    run = Run(None, str(tmp_path))
+    assert begun(run, Config()) == []
+    for _, tables in stages(Config(), "", "").values():
+        for table in tables:
+            (tmp_path / table).mkdir()
+            (tmp_path / table / "_SUCCESS").touch()
+    return run
+
+
+@pytest.mark.parametrize("method", ["paper", "whitened"])
+def test_a_stage_counts_as_finished_by_all_its_tables(died, tmp_path, method):
+    every = [tables for _, tables in stages(Config(method=method), "", "").values()]
+    other = {"paper": {"band_correlations"}, "whitened": {"correlations", "merging"}}[method]
+    assert sorted(table for tables in every for table in tables) == sorted(set(SCHEMAS) - other)
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "kept"),
+    [
+        ("reference_residuals", []),
+        ("calibration", ["extract"]),
+        ("clusters", ["extract", "calibrate", "correlate"]),
+        ("verdicts", ["extract", "calibrate", "correlate", "cluster"]),
+    ],
+)
+def test_nothing_is_kept_after_the_first_unfinished_table(died, tmp_path, unfinished, kept):
+    (tmp_path / unfinished / "_SUCCESS").unlink()
+    (tmp_path / unfinished / "_temporary").mkdir()
+    assert begun(died, Config()) == kept
+    tables = [t for name, (_, t) in stages(Config(), "", "").items() if name in kept]
+    assert sorted(os.listdir(tmp_path)) == sorted([*sum(tables, ()), UNFINISHED])
+    assert begun(died, Config()) == kept
+
+
+def test_settings_of_spark_and_report_and_the_way_to_a_folder_make_no_other_run(died, tmp_path):
+    spark, report = {"conf": {"spark.hadoop.fs.s3a.secret.key": "hush"}}, {"thumbnails": 3}
+    config = Config(spark=spark, report=report)
+    assert begun(died, config, images=os.path.relpath("/images")) == list(stages(config, "", ""))
+    assert "hush" not in (tmp_path / UNFINISHED).read_text()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"config": Config(seed=1)},
+        {"config": Config(method="paper")},
+        {"config": Config(), "images": "/images/2"},
+        {"config": Config(), "reference": "s3a://bucket/reference"},
+    ],
+)
+def test_another_run_begins_anew(died, tmp_path, other):
+    assert begun(died, **other) == []
+    assert os.listdir(tmp_path) == [UNFINISHED]
+
+
+def test_another_version_begins_anew(died, tmp_path, monkeypatch):
+    monkeypatch.setattr("noisescope_core.spark.detect.__version__", "0.0.9")
+    assert begun(died, Config()) == []
+    assert os.listdir(tmp_path) == [UNFINISHED]
+
+
+def test_a_mark_that_was_half_written_and_a_finished_run_are_not_continued(died, tmp_path):
+    mark = tmp_path / UNFINISHED
+    for text in (mark.read_text()[:40], None):
+        mark.unlink()
+        if text is not None:
+            mark.write_text(text)
+        assert begun(died, Config()) == []
+        assert os.listdir(tmp_path) == [UNFINISHED]
+
+
+def test_a_stage_by_itself_leaves_nothing_to_continue(spark, died, tmp_path):
+    with pytest.raises(SystemExit):
+        stage_command(correlate).main(["--out", str(tmp_path)])
+    assert not (tmp_path / UNFINISHED).exists()
