@@ -104,7 +104,9 @@ class Discovery(_Section):
 class Spark(_Section):
     """How Spark is used. None of these keys changes a verdict."""
 
-    master: str | None = Field(None, description="master URL, null takes spark-submit's or local")
+    master: str | None = Field(
+        None, description="master or sc:// URL, null takes spark-submit's or local"
+    )
     driver_memory: str = Field(
         "2g", pattern=r"^\d+[kmgKMG]$", description="driver heap, local mode"
     )

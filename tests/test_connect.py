@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -79,7 +80,11 @@ def server(tmp_path_factory):
 
 
 def environment(**more):
-    kept = {key: value for key, value in os.environ.items() if key != "SPARK_REMOTE"}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key != "SPARK_REMOTE" and not key.lower().endswith("_proxy")
+    }
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 
@@ -132,3 +137,20 @@ def test_a_notebook_over_connect_equals_classic(server, classic, dump, tmp_path)
 
 def test_the_master_may_be_a_connect_server(server):
     assert client("-c", MASTER, server).split() == ["pyspark.sql.connect.session", "7"]
+
+
+def test_a_server_that_is_not_there_is_told_in_one_line(dump, tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("localhost", 0))
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "noisescope_core.cli", "detect", "--images", str(dump.images),
+             "--reference", str(dump.reference), "--out", str(tmp_path / "run"),
+             "--set", f"spark.master=sc://localhost:{port}/;token=secret"],
+            env=environment(), capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"noisescope: no Spark Connect server answers at sc://localhost:{port} ("
+    )
+    assert done.stderr.count("\n") == 1

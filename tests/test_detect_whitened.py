@@ -13,6 +13,7 @@ from noisescope_core.discovery import discover, prepare
 from noisescope_core.duplicates import first_of_group, sketch
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.residual import channel_residuals
+from noisescope_core.spark import bands
 from noisescope_core.spark.discover import discover_patterns
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.tables import Run
@@ -124,6 +125,20 @@ def test_partitions_blocks_and_names_change_no_verdict(run, dump, spark, tmp_pat
         assert row["is_fake"] == before["is_fake"]
         assert row["fingerprint_id"] == before["fingerprint_id"]
         assert row["score"] == pytest.approx(before["score"], rel=1e-4, abs=1e-4)
+
+
+def test_blocks_are_bounded_in_images_too(run, spark, tmp_path, monkeypatch):
+    out, _ = run
+    copy = tmp_path / "run"
+    shutil.copytree(out, copy)
+    again, config = Run(spark, str(copy)), load_config(None, SETTINGS)
+    (searched,) = bands.searched_sizes(again, config)
+    before = bands.gathered(again, config, searched)
+    monkeypatch.setattr(bands, "BLOCK_ROWS", 50)
+    bands.correlate_bands(again, config, Progress(spark))
+    assert again.read("band_correlations").count() == 10
+    after = bands.gathered(again, config, searched)
+    np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-5)
 
 
 def test_nothing_in_common_flags_nothing(spark, dump, tmp_path):

@@ -6,12 +6,15 @@ import hashlib
 import os
 import pickle
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import cv2
 from pyspark import SparkFiles, TaskContext, cloudpickle
@@ -101,6 +104,8 @@ def _started(config: Config, log: Path | None) -> SparkSession:
             builder = builder.master(config.spark.master or "local[*]")
         if not _submitted():
             builder = builder.config("spark.ui.enabled", "false")
+    if remote.startswith("sc://"):
+        _check_answers(remote)
     for key, setting in _settings(config).items():
         builder = builder.config(key, setting)
     with _redirected_stderr(log):
@@ -111,6 +116,20 @@ def _started(config: Config, log: Path | None) -> SparkSession:
             raise NoiseScopeError(
                 f"Spark could not be started ({first_line(error)}){where}"
             ) from error
+
+
+def _check_answers(remote: str) -> None:
+    """Save ten silent minutes: so long does a Connect client try again."""
+    if getproxies().keys() & {"grpc", "http", "https"}:
+        return
+    try:
+        place = urlsplit(remote)
+        address = place.hostname, place.port or 15002
+        socket.create_connection(address, timeout=10).close()
+    except (OSError, ValueError) as error:
+        # The rest of the URL may hold a token.
+        server = remote.split("/;")[0]
+        raise NoiseScopeError(f"no Spark Connect server answers at {server} ({error})") from error
 
 
 def _settings(config: Config) -> dict[str, str]:
