@@ -55,13 +55,8 @@ class Spectra:
 
     @cached_property
     def folded(self) -> _Folded:
-        """Transforms for the hole, of the residuals that it was worked out for so far."""
-        n, (height, width) = len(self), self.shape
-        return _Folded(
-            _aligned((n, height // 2 + 1, 4, width // 2), self.pixels.dtype),
-            np.empty((n, height // 2 + 1, 2), self.pixels.dtype),
-            np.zeros(n, bool),
-        )
+        """Transforms of all residuals, for holes."""
+        return _folded(self, np.arange(len(self)))
 
 
 @dataclass(frozen=True)
@@ -73,12 +68,10 @@ class _Folded:
     both : (n, H // 2 + 1, 4, W // 2), for k = 1..W // 2 real and imaginary parts at k, then at
         W - k, 0 where that is k itself
     first : (n, H // 2 + 1, 2), real and imaginary part at k = 0
-    known : (n,) bool, rows that are filled
     """
 
     both: NDArray[Any]
     first: NDArray[Any]
-    known: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -332,7 +325,12 @@ def _hole_energy(
     give C at (s, t), (s, -t), (-s, t) and (-s, -t) by their signs alone, so the four squares of
     C add up to four times the squares of these sums.
     """
-    left, right = _folded(a, first), _folded(b, second)
+    if a is b:
+        left, rows = _folded_of(a, np.concatenate([first, second]))
+        right, (first, second) = left, np.split(rows, 2)
+    else:
+        left, first = _folded_of(a, first)
+        right, second = _folded_of(b, second)
     along, across = _hole_tables(a.shape, a.pixels.dtype.name)
     # Pairs of few residuals after one another, whose transforms stay in the cache.
     order = np.lexsort((second, first, second // _TILE, first // _TILE))
@@ -350,29 +348,33 @@ def _hole_energy(
     return energy
 
 
+def _folded_of(a: Spectra, rows: NDArray[np.intp]) -> tuple[_Folded, NDArray[np.intp]]:
+    """Transform no residual but those met; also the rows they then have."""
+    met, rows = np.unique(rows, return_inverse=True)
+    return (a.folded if len(met) == len(a) else _folded(a, met)), rows
+
+
 def _folded(a: Spectra, rows: NDArray[np.intp]) -> _Folded:
-    """Fill in the transforms of some residuals."""
-    folded = a.folded
-    wanted = np.zeros(len(a), bool)
-    wanted[rows] = True
-    missing = np.flatnonzero(wanted & ~folded.known)
+    height, width = a.shape
+    both = _aligned((len(rows), height // 2 + 1, 4, width // 2), a.pixels.dtype)
+    first = np.empty((len(rows), height // 2 + 1, 2), a.pixels.dtype)
 
     def fill(images: range) -> None:
         for start in images[::_BATCH]:
-            part = missing[start : min(start + _BATCH, images.stop)]
-            _fold(_transform(a.pixels[part].reshape(-1, *a.shape)), part, folded.both, folded.first)
+            part = slice(start, min(start + _BATCH, images.stop))
+            pixels = a.pixels[rows[part]].reshape(-1, height, width)
+            _fold(_transform(pixels), both[part], first[part])
 
-    _in_threads(fill, len(missing))
-    folded.known[missing] = True
-    return folded
+    _in_threads(fill, len(rows))
+    return _Folded(both, first)
 
 
 @compiled
-def _fold(transform: Any, rows: Any, both: Any, first: Any) -> None:
+def _fold(transform: Any, both: Any, first: Any) -> None:
     width = transform.shape[2]
-    for i in range(len(rows)):
+    for i in range(transform.shape[0]):
         for k in range(transform.shape[1]):
-            row, ahead, out = transform[i, k], first[rows[i], k], both[rows[i], k]
+            row, ahead, out = transform[i, k], first[i, k], both[i, k]
             ahead[0], ahead[1] = row[0].real, row[0].imag
             for c in range(width // 2):
                 out[0, c], out[1, c] = row[c + 1].real, row[c + 1].imag
