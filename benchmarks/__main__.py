@@ -19,24 +19,30 @@ from benchmarks import (
     extraction,
     memory,
     paper,
+    piles,
     pipeline,
     recipe,
+    scale,
     trials,
 )
 from benchmarks.machine import description
 
 HERE = Path(__file__).parent
 ALL = ("extraction", "correlation", "pipeline", "memory")
-BY_NAME = ("accuracy", "recipe", "paper", "ablation")
+DEVELOPMENT = ("accuracy", "recipe", "paper", "ablation")
 """Only by name: these need the development images."""
+
+SCALE = ("scan", "discovery", "pairs")
+"""Only by name: these take an hour and more."""
 
 
 @click.command()
-@click.argument("what", nargs=-1, type=click.Choice((*ALL, *BY_NAME)))
+@click.argument("what", nargs=-1, type=click.Choice((*ALL, *SCALE, *DEVELOPMENT)))
 @click.option("--images", default=1000, show_default=True, help="Tested images.")
 @click.option("--data", default=HERE / "data", type=Path, help="Where simulated images are kept.")
+@click.option("--largest", default=50_000, show_default=True, help="Images of the largest pile.")
 @click.option("--out", default=HERE / "results.md", type=Path, help="Page to write.")
-def main(what: tuple[str, ...], images: int, data: Path, out: Path) -> None:
+def main(what: tuple[str, ...], images: int, data: Path, largest: int, out: Path) -> None:
     """Run the named benchmarks, or all of them."""
     console = Console(width=None if sys.stdout.isatty() else 150)
     page = [
@@ -83,6 +89,17 @@ def main(what: tuple[str, ...], images: int, data: Path, out: Path) -> None:
         )
     if "memory" in chosen:
         show("Memory as the pile grows", memory.measure(data, images))
+    if "scan" in what or "discovery" in what:
+        piles.write_pile(data / "pile", largest)
+    if "scan" in what:
+        for method in pipeline.METHODS:
+            show(f"Scan in one pass, {method}", scale.scan(data, scale.up_to(largest), method))
+    if "discovery" in what:
+        for route in ("spectral", "shards"):
+            rows = scale.discovery(data, scale.up_to(largest), route)
+            show(f"Discovery at linear cost, {route}", rows)
+    if "pairs" in what:
+        show("Exact pairs", scale.pairs((500, 1000, 2000, 4000, 8000)))
     if "accuracy" in what:
         found = list(trials.results(accuracy.load, without=20))
         show("Accuracy of the default method", [trials.row(*one) for one in found])

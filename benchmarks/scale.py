@@ -36,6 +36,11 @@ def exponent(counts: Sequence[int], seconds: Sequence[float]) -> float:
     return float(np.polyfit(np.log(counts), np.log(seconds), 1)[0])
 
 
+def up_to(largest: int) -> list[int]:
+    """Sizes of piles, the largest last."""
+    return [count for count in (1000, 2500, 10_000, 25_000) if count < largest] + [largest]
+
+
 def scan(data: Path, counts: Sequence[int], method: str) -> list[Row]:
     """Scan piles of several sizes for four fingerprints in place, by Spark and by processes."""
     known = _known(data, method)
