@@ -92,8 +92,8 @@ def main(what: tuple[str, ...], images: int, data: Path, largest: int, out: Path
     if "scan" in what or "discovery" in what:
         piles.write_pile(data / "pile", largest)
     if "scan" in what:
-        for method in pipeline.METHODS:
-            show(f"Scan in one pass, {method}", scale.scan(data, scale.up_to(largest), method))
+        for key in pipeline.METHODS:
+            show(f"Scan in one pass, {key}", scale.scan(data, scale.up_to(largest), key))
     if "discovery" in what:
         for route in ("spectral", "shards"):
             rows = scale.discovery(data, scale.up_to(largest), route)
