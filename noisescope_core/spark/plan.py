@@ -55,12 +55,12 @@ def plan(spark: SparkSession, config: Config, images: str, reference: str | None
     """
     files, size_of_file, paths = _listed(spark, config, images)
     counts = _sizes(spark, config, paths)
-    scale = files / max(1, sum(counts.values()))
+    scale = files / max(1, len(paths))
     known: Counter[Size] = Counter()
     if reference is not None:
         others, _, reference_paths = _listed(spark, config, reference)
+        share = others / max(1, len(reference_paths))
         looked_at = _sizes(spark, config, reference_paths)
-        share = others / max(1, looked_at.total())
         known = Counter({size: round(share * count) for size, count in looked_at.items()})
     rates = _measured(spark, config, paths[:TRIALS], list(counts))
     route = config.route(files)
