@@ -93,13 +93,16 @@ def main(what: tuple[str, ...], images: int, data: Path, largest: int, out: Path
         piles.write_pile(data / "pile", largest)
     if "scan" in what:
         for key in pipeline.METHODS:
-            show(f"Scan in one pass, {key}", scale.scan(data, scale.up_to(largest), key))
+            rows = scale.scan(data, scale.up_to(largest), key)
+            show(f"Scan in one pass, {key}", rows, scale.exponent(rows, "images", "scan, s"))
     if "discovery" in what:
         for route in ("spectral", "shards"):
             rows = scale.discovery(data, scale.up_to(largest), route)
-            show(f"Discovery at linear cost, {route}", rows)
+            note = scale.exponent(rows, "images", "all, s")
+            show(f"Discovery at linear cost, {route}", rows, note)
     if "pairs" in what:
-        show("Exact pairs", scale.pairs((500, 1000, 2000, 4000, 8000)))
+        rows = scale.pairs((500, 1000, 2000, 4000, 8000))
+        show("Exact pairs", rows, scale.exponent(rows, "residuals", "all pairs, s"))
     if "accuracy" in what:
         found = list(trials.results(accuracy.load, without=20))
         show("Accuracy of the default method", [trials.row(*one) for one in found])

@@ -31,9 +31,10 @@ Row = dict[str, Any]
 JOBS = Path(__file__).parents[1] / "jobs"
 
 
-def exponent(counts: Sequence[int], seconds: Sequence[float]) -> float:
-    """Slope of the line through the logarithms."""
-    return float(np.polyfit(np.log(counts), np.log(seconds), 1)[0])
+def exponent(rows: Sequence[Row], count: str, seconds: str) -> str:
+    """Say the slope of the line through the logarithms of two columns."""
+    slope = np.polyfit(*(np.log([row[name] for row in rows]) for name in (count, seconds)), 1)[0]
+    return f"Exponent of {seconds!r}: {slope:.2f}."
 
 
 def up_to(largest: int) -> list[int]:
@@ -70,8 +71,6 @@ def scan(data: Path, counts: Sequence[int], method: str) -> list[Row]:
                     **{f"{part}, MiB": size for part, size in run.peaks["scan"].items()},
                 }
             )  # fmt: skip
-    rows.append({"method": method, "images": "exponent",
-                 "scan, s": exponent(counts, [row["scan, s"] for row in rows])})  # fmt: skip
     return rows
 
 
@@ -106,8 +105,6 @@ def discovery(data: Path, counts: Sequence[int], route: str) -> list[Row]:
                 "photographs flagged": sum(f is not None for f in photographs),
             }
         )  # fmt: skip
-    rows.append({"route": route, "images": "exponent",
-                 "all, s": exponent(counts, [row["all, s"] for row in rows])})  # fmt: skip
     return rows
 
 
@@ -120,8 +117,6 @@ def pairs(counts: Sequence[int], side: int = 256) -> list[Row]:
             start = time.perf_counter()
             above_threshold(spectra(residuals), None, THRESHOLD)
         rows.append({"residuals": count, "all pairs, s": time.perf_counter() - start})
-    rows.append({"residuals": "exponent",
-                 "all pairs, s": exponent(counts, [r["all pairs, s"] for r in rows])})  # fmt: skip
     return rows
 
 
