@@ -33,8 +33,8 @@ JOBS = Path(__file__).parents[1] / "jobs"
 
 def exponent(rows: Sequence[Row], count: str, seconds: str) -> str:
     """Say the slope of the line through the logarithms of two columns."""
-    slope = np.polyfit(*(np.log([row[name] for row in rows]) for name in (count, seconds)), 1)[0]
-    return f"Exponent of {seconds!r}: {slope:.2f}."
+    x, y = (np.log([float(row[name]) for row in rows]) for name in (count, seconds))
+    return f"Exponent of {seconds!r}: {np.polyfit(x, y, 1)[0]:.2f}."
 
 
 def up_to(largest: int) -> list[int]:
