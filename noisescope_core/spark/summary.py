@@ -53,7 +53,8 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
         "sizes": _sizes(run, config),
         "fingerprints": _evidence(run),
         "warnings": _warnings(run, counts),
-        "config": config.model_dump(),
+        # Settings of Spark may be secrets: keys of a store.
+        "config": config.model_dump(exclude={"spark": {"conf"}}),
     }
 
 
