@@ -52,7 +52,7 @@ def measure(images: int = 1000, side: int = 256, rounds: int = 3) -> list[Row]:
         times = in_turn({"pairs": all_pairs, "bare": products, "fft": transforms}, rounds)
         per_pair = median(times["fft"]) / 40
         pairs = found[-1]
-        few = residuals[:: max(1, images // 200)]
+        few = residuals[:: max(1, images * side // 51_200)]
         fast = above_threshold(spectra(few), None, THRESHOLD)
         exact = above_threshold(spectra(few), None, THRESHOLD, exact=True)
         same = np.array_equal(fast.first, exact.first) and np.array_equal(fast.second, exact.second)
