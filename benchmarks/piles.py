@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 SIDE = 256
 CHUNK = 250
-STRENGTH = 0.75
+STRENGTH = 1.05
 """Grey levels of a pattern: two of its images correlate as two of CycleGAN do."""
 
 

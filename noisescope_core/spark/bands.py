@@ -127,21 +127,18 @@ def gathered(run: Run, config: Config, searched: Searched) -> NDArray[np.float32
         If the table lacks a pair.
     """
     width, height = searched.size
+    wanted = ("compared", "first", "second", "bands")
     if searched.covered.any():
-        products = _block_products(run, config, searched)
+        rows = iter(_block_products(run, config, searched).select(*wanted).collect())
     else:
-        products = run.read("band_correlations").where(
+        table = run.read("band_correlations").where(
             (F.col("width") == width) & (F.col("height") == height)
         )
-    rows = products.select("compared", "first", "second", "bands").collect()
-    compared = sum(row.compared for row in rows)
-    if compared != searched.pairs:
-        raise NoiseScopeError(
-            f"{run.path('band_correlations')}: {compared:,} of {searched.pairs:,} pairs of "
-            f"{width} x {height}; remove it and run correlate again"
-        )
+        # File by file: all of them are too much for the heap beside a driver's executors.
+        rows = table.select(*wanted).toLocalIterator()
     whole = np.empty((len(BANDS), searched.rows, searched.rows), np.float32)
     scale = _scale(searched.bins)
+    compared = 0
     for row in rows:
         shape = (len(BANDS), len(row.first), len(row.second))
         part = np.frombuffer(row.bands, np.float16).reshape(shape).astype(np.float32) / scale
@@ -149,6 +146,12 @@ def gathered(run: Run, config: Config, searched: Searched) -> NDArray[np.float32
         first, second = (slice(part[0], part[-1] + 1) for part in (row.first, row.second))
         whole[:, first, second] = part
         whole[:, second, first] = part.transpose(0, 2, 1)
+        compared += row.compared
+    if compared != searched.pairs:
+        raise NoiseScopeError(
+            f"{run.path('band_correlations')}: {compared:,} of {searched.pairs:,} pairs of "
+            f"{width} x {height}; remove it and run correlate again"
+        )
     return whole
 
 
