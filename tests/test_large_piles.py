@@ -147,4 +147,4 @@ def test_the_plan_says_what_detect_then_does(runs, spark, pile, capsys):
     assert all(stage in said for stage in stages)
     exact = plan(spark, load_config(None, [*SETTINGS, "discovery.images=2000"]), *folders)
     assert exact["route"] == "pairs"
-    assert exact["sizes"][0]["pairs"] == 402 * 401 // 2
+    assert exact["sizes"][0]["pairs"] == 403 * 402 // 2
