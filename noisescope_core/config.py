@@ -82,7 +82,7 @@ class Discovery(_Section):
         "auto", description="how a pile is searched; auto goes by its size"
     )
     stored: int = Field(
-        20_000, ge=20, description="auto: piles of more images are searched by shards"
+        50_000, ge=20, description="auto: piles of more images are searched by shards"
     )
     images: int = Field(2000, ge=20, le=20_000, description="images of one size searched, at most")
     reference: int = Field(
