@@ -283,13 +283,13 @@ def test_files_that_vanish_after_the_listing_are_accounted_for(
 
     images = tmp_path / "images"
     shutil.copytree(dump.images, images)
-    read = extract._content
+    read = extract.content_of
 
     def content(source, config):
         (images / "000.png").unlink(missing_ok=True)
         return read(source, config)
 
-    monkeypatch.setattr(extract, "_content", content)
+    monkeypatch.setattr(extract, "content_of", content)
     run_detect(spark, small_config, images, dump.reference, tmp_path / "out")
     rows = verdicts_of(tmp_path / "out")
     assert len(rows) == 60

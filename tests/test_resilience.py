@@ -212,7 +212,7 @@ def test_a_killed_driver_continues_where_it_was(spark, dump, tmp_path, started):
     kill_tree(killed)
     finished = {file.parent.name: file.stat().st_mtime_ns for file in out.glob("*/_SUCCESS")}
     assert finished.keys() == set(SCHEMAS) - {
-        "correlations", "merging", "scores", "verdicts",
+        "correlations", "merging", "headers", "candidates", "sample", "scans", "scores", "verdicts",
     }  # fmt: skip
     assert not (out / "report.html").exists()
 
@@ -233,9 +233,10 @@ def test_a_killed_driver_continues_where_it_was(spark, dump, tmp_path, started):
     assert verdicts(out).equals(verdicts(tmp_path / "undisturbed"))
 
 
-def begun(run, config, images="/images", reference="/reference"):
+def begun(run, config, images="/images", reference="/reference", route="pairs"):
     """Begin a run; the names of the stages that it keeps."""
-    tables = {name: tables for name, (_, tables) in stages(config, images, reference).items()}
+    todo = stages(config, route, images, reference)
+    tables = {name: tables for name, (_, tables) in todo.items()}
     return list(run.begin(started_with(config, images, reference), tables))
 
 
@@ -244,18 +245,31 @@ def died(tmp_path):
     """A run that died when all tables were finished."""
     run = Run(None, str(tmp_path))
     assert begun(run, Config()) == []
-    for _, tables in stages(Config(), "", "").values():
+    for _, tables in stages(Config(), "pairs", "", "").values():
         for table in tables:
             (tmp_path / table).mkdir()
             (tmp_path / table / "_SUCCESS").touch()
     return run
 
 
-@pytest.mark.parametrize("method", ["paper", "whitened"])
-def test_a_stage_counts_as_finished_by_all_its_tables(died, tmp_path, method):
-    every = [tables for _, tables in stages(Config(method=method), "", "").values()]
-    other = {"paper": {"band_correlations"}, "whitened": {"correlations", "merging"}}[method]
-    assert sorted(table for tables in every for table in tables) == sorted(set(SCHEMAS) - other)
+def test_a_stage_counts_as_finished_by_all_its_tables():
+    written = set()
+    for method, route in (
+        ("paper", "pairs"), ("whitened", "pairs"), ("whitened", "spectral"), ("whitened", "shards")
+    ):  # fmt: skip
+        every = stages(Config(method=method), route, "", "").values()
+        tables = [table for _, stage in every for table in stage]
+        assert len(tables) == len(set(tables))
+        written |= set(tables)
+    assert written == set(SCHEMAS)
+
+
+def test_of_shards_the_headers_and_the_sample_are_kept(died, tmp_path):
+    for table in ("headers", "candidates", "sample"):
+        (tmp_path / table).mkdir()
+        (tmp_path / table / "_SUCCESS").touch()
+    kept = ["extract", "calibrate", "sample", "correlate", "cluster"]
+    assert begun(died, Config(), route="shards") == kept
 
 
 @pytest.mark.parametrize(
@@ -271,7 +285,7 @@ def test_nothing_is_kept_after_the_first_unfinished_table(died, tmp_path, unfini
     (tmp_path / unfinished / "_SUCCESS").unlink()
     (tmp_path / unfinished / "_temporary").mkdir()
     assert begun(died, Config()) == kept
-    tables = [t for name, (_, t) in stages(Config(), "", "").items() if name in kept]
+    tables = [t for name, (_, t) in stages(Config(), "pairs", "", "").items() if name in kept]
     assert sorted(os.listdir(tmp_path)) == sorted([*sum(tables, ()), UNFINISHED])
     assert begun(died, Config()) == kept
 
@@ -279,7 +293,8 @@ def test_nothing_is_kept_after_the_first_unfinished_table(died, tmp_path, unfini
 def test_settings_of_spark_and_report_and_the_way_to_a_folder_make_no_other_run(died, tmp_path):
     spark, report = {"conf": {"spark.hadoop.fs.s3a.secret.key": "hush"}}, {"thumbnails": 3}
     config = Config(spark=spark, report=report)
-    assert begun(died, config, images=os.path.relpath("/images")) == list(stages(config, "", ""))
+    every = [name for name, (_, tables) in stages(config, "pairs", "", "").items() if tables]
+    assert begun(died, config, images=os.path.relpath("/images")) == every
     assert "hush" not in (tmp_path / UNFINISHED).read_text()
 
 
