@@ -48,7 +48,7 @@ def test_candidates_of_one_pattern_are_one_group():
 
 @given(
     sizes=st.lists(st.integers(1, 400), max_size=12),
-    pile=st.integers(3000, 100_000),
+    pile=st.integers(6000, 100_000),
     size=st.integers(40, 500),
 )
 @settings(deadline=None)
