@@ -34,7 +34,7 @@ def write_pile(
     share : float, of the images that each generator made
     """
     for name, count, made_by in (("images", images, generators), ("reference", reference, 0)):
-        if (folder / name).exists() and len(os.listdir(folder / name)) == count:
+        if (folder / name).exists() and len(os.listdir(folder / name)) >= count:
             continue
         (folder / name).mkdir(parents=True, exist_ok=True)
         chunks = [

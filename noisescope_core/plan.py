@@ -122,7 +122,9 @@ def plan_size(
     searched = min(images, limits.images) if whitened else images
     known = min(reference, limits.reference) if whitened else 0
     rows = searched + known
-    blocks = max(1, -(-rows * cell // config.spark.block_bytes))
+    # Features are bytes and used where they lie.
+    limit = config.spark.block_bytes * (2 if whitened else 1)
+    blocks = max(1, -(-rows * cell // limit))
     pairs = rows * (rows - 1) // 2
     extract = rates.extract[size] / rates.cores
     batch = 2 * config.spark.batch_bytes
@@ -165,8 +167,9 @@ def plan_size(
     # A block meets every block, and its rows travel once for each meeting.
     squares = blocks * (blocks + 1) / 2 * (rows / blocks) ** 2
     products = (1 if whitened else 2) * 2.0 * squares * values / rates.flops
-    block = min(rows * cell, config.spark.block_bytes)
-    memory = (4 if whitened else 6) * block + (blocks > 1) * 2 * block
+    block = min(rows * cell, limit)
+    beside = 2 * _correlations(-(-rows // blocks)) if whitened else 5 * block
+    memory = (1 + (blocks > 1)) * block + beside
     written = pairs * len(BANDS) * 2 if whitened else 0
     stage("correlate", rows * cell, rows * cell * blocks, written, memory, products / rates.cores)
     if whitened:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import cv2
@@ -276,13 +277,15 @@ def spatial(values: NDArray[Any], bins: Layout) -> NDArray[np.float32]:
     return np.asarray(picture, np.float32)
 
 
-def band_correlations(a: NDArray[Any], b: NDArray[Any], bins: Layout) -> NDArray[np.float32]:
+def band_correlations(
+    a: NDArray[Any] | list[NDArray[Any]], b: NDArray[Any] | list[NDArray[Any]], bins: Layout
+) -> NDArray[np.float32]:
     """Correlate every feature of `a` with every one of `b`, band by band.
 
     Parameters
     ----------
-    a : (n, 3, V) float
-    b : (m, 3, V) float
+    a : n times (3, V), any numbers
+    b : m times (3, V)
 
     Returns
     -------
@@ -291,9 +294,15 @@ def band_correlations(a: NDArray[Any], b: NDArray[Any], bins: Layout) -> NDArray
         -1..1.
     """
     products = np.empty((len(BANDS), len(a), len(b)), np.float32)
+    longest = max(part.stop - part.start for _, part in bins.slices())
+    # Widened band by band and in one place: memory asked for anew is slow to come.
+    widened = np.empty((len(a) + (0 if b is a else len(b)), longest), np.float32)
     for band, (plane, part) in enumerate(bins.slices()):
-        left = a[:, plane, part].astype(np.float32)
-        right = left if b is a else b[:, plane, part].astype(np.float32)
+        values = widened[:, : part.stop - part.start]
+        for row, feature in zip(values, chain(a, () if b is a else b), strict=True):
+            row[:] = feature[plane, part]
+        left = values[: len(a)]
+        right = left if b is a else values[len(a) :]
         np.matmul(left, right.T, out=products[band])
     products /= bins.values
     return products

@@ -7,12 +7,11 @@ hashes, so the first of them are a random draw that does not depend on names or 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -23,10 +22,12 @@ from noisescope_core.overlay import TILE
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import ImageSet, image_sets
-from noisescope_core.spark.tables import SCHEMAS, Run
+from noisescope_core.spark.tables import SCHEMAS, Run, cells_of
 from noisescope_core.whitening import BANDS, PLANES, STEPS, Layout, band_correlations, compared
 
 _PRODUCTS = "block_pair long, compared long, first array<long>, second array<long>, bands binary"
+
+_PART = ("compared", "first", "second", "bands")
 
 BLOCK_ROWS = 1024
 """Images in a block at most: what Spark Connect hands over in one message ends at 128 MiB."""
@@ -127,32 +128,43 @@ def gathered(run: Run, config: Config, searched: Searched) -> NDArray[np.float32
         If the table lacks a pair.
     """
     width, height = searched.size
-    wanted = ("compared", "first", "second", "bands")
     if searched.covered.any():
-        rows = iter(_block_products(run, config, searched).select(*wanted).collect())
+        table = _block_products(run, config, searched)
+        parts = table.select(*_PART).toArrow().to_batches()
     else:
         table = run.read("band_correlations").where(
             (F.col("width") == width) & (F.col("height") == height)
         )
-        # File by file: all of them are too much for the heap beside a driver's executors.
-        rows = table.select(*wanted).toLocalIterator()
+        parts = _one_by_one(table)
     whole = np.empty((len(BANDS), searched.rows, searched.rows), np.float32)
     scale = _scale(searched.bins)
     compared = 0
-    for row in rows:
-        shape = (len(BANDS), len(row.first), len(row.second))
-        part = np.frombuffer(row.bands, np.float16).reshape(shape).astype(np.float32) / scale
-        # A block's rows are consecutive.
-        first, second = (slice(part[0], part[-1] + 1) for part in (row.first, row.second))
-        whole[:, first, second] = part
-        whole[:, second, first] = part.transpose(0, 2, 1)
-        compared += row.compared
+    for batch in parts:
+        for count, first, second, cell in zip(
+            *batch.columns[:3], cells_of(batch["bands"]), strict=True
+        ):
+            # A block's rows are consecutive.
+            rows, columns = (
+                slice(numbers.values[0].as_py(), numbers.values[-1].as_py() + 1)
+                for numbers in (first, second)
+            )
+            part = whole[:, rows, columns]
+            np.divide(cell.view(np.float16).reshape(part.shape), scale, out=part, dtype=np.float32)
+            whole[:, columns, rows] = part.transpose(0, 2, 1)
+            compared += count.as_py()
     if compared != searched.pairs:
         raise NoiseScopeError(
             f"{run.path('band_correlations')}: {compared:,} of {searched.pairs:,} pairs of "
             f"{width} x {height}; remove it and run correlate again"
         )
     return whole
+
+
+def _one_by_one(table: DataFrame) -> Iterator[pa.RecordBatch]:
+    """Fetch pairs of blocks: all at once are too much for the heap beside a driver's executors."""
+    for row in table.select("block_pair").distinct().collect():
+        one = table.where(F.col("block_pair") == row.block_pair)
+        yield from one.select(*_PART).toArrow().to_batches()
 
 
 def _scale(bins: Layout) -> np.float32:
@@ -162,7 +174,8 @@ def _scale(bins: Layout) -> np.float32:
 
 def _block_products(run: Run, config: Config, searched: Searched) -> DataFrame:
     cell = len(PLANES) * searched.bins.values
-    by_bytes = -(-searched.rows * cell // config.spark.block_bytes)
+    # Features are used where they lie; the paper's residuals take as much again as spectra.
+    by_bytes = -(-searched.rows * cell // (2 * config.spark.block_bytes))
     blocks = max(by_bytes, -(-searched.rows // BLOCK_ROWS))
     block_pairs = [(i, j) for i in range(blocks) for j in range(i, blocks)]
     rows = np.arange(searched.rows)
@@ -195,10 +208,8 @@ def _multiplier(block_pairs: list[tuple[int, int]], bins: Layout) -> Callable[[p
         pair = table["block_pair"][0].as_py()
         left, right = block_pairs[pair]
         with one_task():
-            first, a = _features(table.filter(pc.equal(table["block"], left)))
-            second, b = first, a
-            if left != right:
-                second, b = _features(table.filter(pc.equal(table["block"], right)))
+            first, a = _features(table, left, bins)
+            second, b = (first, a) if left == right else _features(table, right, bins)
             products = band_correlations(a, b, bins)
             products *= _scale(bins) / STEPS**2
         n, m = len(first), len(second)
@@ -216,9 +227,13 @@ def _multiplier(block_pairs: list[tuple[int, int]], bins: Layout) -> Callable[[p
     return multiply_blocks
 
 
-def _features(table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
-    rows = table["row"].to_numpy()
-    cells = [cell for chunk in table["residual"].chunks for cell in chunk]
+def _features(
+    table: pa.Table, block: int, bins: Layout
+) -> tuple[NDArray[np.int64], list[NDArray[np.int8]]]:
+    """Find the rows of a block in order, and their features where they lie."""
+    cells = cells_of(table["residual"])
+    rows, blocks = table["row"].to_numpy(), table["block"].to_numpy()
     order = np.argsort(rows)
-    features = np.stack([np.frombuffer(cells[i].as_buffer(), np.int8) for i in order])
-    return rows[order], features.reshape(len(rows), len(PLANES), -1)
+    order = order[blocks[order] == block]
+    shape = (len(PLANES), bins.values)
+    return rows[order], [cells[i].view(np.int8).reshape(shape) for i in order]

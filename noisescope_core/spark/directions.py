@@ -21,7 +21,7 @@ from noisescope_core.sharding import drawn
 from noisescope_core.spark.progress import Progress, Stage
 from noisescope_core.spark.session import one_task, shipped
 from noisescope_core.spark.sets import ImageSet, image_sets
-from noisescope_core.spark.tables import Run
+from noisescope_core.spark.tables import Run, cells_of
 from noisescope_core.whitening import compared
 
 _SUMS = "direction int, total binary"
@@ -94,7 +94,7 @@ def _features(run: Run, images: ImageSet, first: int) -> DataFrame:
 
 
 def _stacked(batch: pa.RecordBatch) -> NDArray[np.int8]:
-    return np.stack([np.frombuffer(cell.as_buffer(), np.int8) for cell in batch["residual"]])
+    return np.stack(cells_of(batch["residual"])).view(np.int8)
 
 
 def _adder(ready: Callable[[], NDArray[np.float32]]) -> Callable[[Batches], Batches]:
@@ -115,8 +115,7 @@ def _adder(ready: Callable[[], NDArray[np.float32]]) -> Callable[[Batches], Batc
 
 
 def _added(table: pa.Table) -> pa.Table:
-    cells = [cell for chunk in table["total"].chunks for cell in chunk]
-    total = np.sum([np.frombuffer(cell.as_buffer()) for cell in cells], axis=0)
+    total = np.sum([cell.view(np.float64) for cell in cells_of(table["total"])], axis=0)
     return pa.table(
         {"direction": table["direction"][:1], "total": pa.array([total.tobytes()], pa.binary())}
     )

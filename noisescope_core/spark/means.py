@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 
 from noisescope_core.config import Config
 from noisescope_core.spark.sets import ImageSet
-from noisescope_core.spark.tables import Run
+from noisescope_core.spark.tables import Run, cells_of
 from noisescope_core.texture import haralick_features
 from noisescope_core.whitening import unpacked
 
@@ -67,7 +67,7 @@ def mean_of_sums(
     """
     numbers = table["group"].to_numpy()
     counts = table["images"].to_numpy()
-    cells = [cell for chunk in table["total"].chunks for cell in chunk]
+    cells = cells_of(table["total"])
     groups, row_of = np.unique(numbers, return_inverse=True)
     images = np.bincount(row_of, counts)
     means = np.empty((len(groups), *shape), np.float32)
@@ -77,7 +77,7 @@ def mean_of_sums(
         total = np.zeros(shape)
         for row in rows[starts[group] : starts[group + 1]]:
             dtype = "float32" if counts[row] == 1 else "float64"
-            total += np.frombuffer(cells[row].as_buffer(), dtype).reshape(shape)
+            total += cells[row].view(dtype).reshape(shape)
         means[group] = total / images[group]
     return groups, means
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.spark.extract import list_files
+from noisescope_core.spark.extract import content_of, list_files
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.score import scanned, tests_of, write_verdicts
 from noisescope_core.spark.tables import Run
@@ -28,10 +28,11 @@ def scan(run: Run, config: Config, progress: Progress, images: str, fingerprints
     reference = earlier.read("scores").where("role = 'reference'")
     for table in ("fingerprints", "calibration"):
         run.write(table, earlier.read(table))
-    list_files(run, config, progress, {"image": images})
+    sources, readable = list_files(run, config, progress, {"image": images})
     tests = tests_of(run, config)
-    with progress.stage("scan", run.read("files").count(), "images") as stage:
-        run.write("scores", scanned(run, config, tests).unionByName(reference))
+    with progress.stage("scan", len(readable["image"]), "images") as stage:
+        content = content_of(sources["image"], config)
+        run.write("scores", scanned(run, config, tests, content).unionByName(reference))
         write_verdicts(run, config)
         fakes = run.read("verdicts").agg(F.count(F.when(F.col("is_fake"), 1))).collect()[0][0]
         stage.done(

@@ -59,7 +59,7 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     tests = tests_of(run, config)
     with progress.stage("score", run.read("files").count(), "files") as stage:
         if by_shards(run):
-            images = scanned(run, config, tests)
+            images = scanned(run, config, tests, read_again(run, config))
         else:
             images = _scored(run, tests, "residuals", "image")
         reference = _scored(run, tests, "reference_residuals", "reference")
@@ -84,8 +84,8 @@ def tests_of(run: Run, config: Config) -> Tests:
     return Tests(shipped(run.spark, test), None if everywhere else set(by_size), len(found))
 
 
-def scanned(run: Run, config: Config, tests: Tests) -> DataFrame:
-    """Decode, extract and test every file in one pass: no residual is stored.
+def scanned(run: Run, config: Config, tests: Tests, content: DataFrame) -> DataFrame:
+    """Decode, extract and test every file (`path`, `content`) in one pass: no residual is stored.
 
     Writes `scans`, and returns its rows of `scores`.
     """
@@ -95,7 +95,7 @@ def scanned(run: Run, config: Config, tests: Tests) -> DataFrame:
     def scan_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from score_batches(extract_batches(batches))
 
-    run.write("scans", read_again(run, config).mapInArrow(scan_batches, SCHEMAS["scans"]))
+    run.write("scans", content.mapInArrow(scan_batches, SCHEMAS["scans"]))
     answered = run.read("scans").where("score is not null")
     return answered.select(F.lit("image").alias("role"), *columns("scores")[1:])
 
@@ -174,17 +174,7 @@ def pce_test(by_size: dict[Size, list[Any]]) -> Test:
 def write_verdicts(run: Run, config: Config) -> None:
     """Read `files`, `calibration`, `scores` and what is known of the images, write `verdicts`."""
     scores = run.read("scores")
-    reference = (
-        scores.where("role = 'reference'").select("width", "height", "image_id", "score").distinct()
-    )
-    by_size: dict[Size, list[float]] = {}
-    for row in reference.collect():
-        by_size.setdefault((row.width, row.height), []).append(row.score)
-    thresholds = {
-        size: detection_threshold(values, config.detection.percentile)
-        for size, values in by_size.items()
-        if config.method == "paper"
-    }
+    thresholds = _thresholds(scores, config) if config.method == "paper" else {}
     sizes = run.spark.createDataFrame(
         [
             (row.width, row.height, row.reason, thresholds.get((row.width, row.height)))
@@ -195,8 +185,12 @@ def write_verdicts(run: Run, config: Config) -> None:
     listed = (
         run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
     )
-    table = "scans" if run.finished("scans") else "residuals"
-    images = run.read(table).select("path", "image_id", "width", "height", "status", "reason")
+    known = ("path", "image_id", "width", "height", "status", "reason")
+    if run.finished("scans"):
+        images = run.read("scans").select(*known, *_ANSWER.names)
+    else:
+        answers = scores.where("role = 'image'").select("path", *_ANSWER.names)
+        images = run.read("residuals").select(*known).join(answers, "path", "left")
     # A size that cannot be decided by itself may lie on another size's fingerprint.
     found = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
     status = (
@@ -216,13 +210,24 @@ def write_verdicts(run: Run, config: Config) -> None:
     verdicts = (
         listed.join(images, "path", "left")
         .join(F.broadcast(sizes), ["width", "height"], "left")
-        .join(scores.where("role = 'image'").select("path", *_ANSWER.names), "path", "left")
         .withColumn("threshold", F.coalesce("threshold", "calibrated"))
         .withColumn("status", status)
         .withColumn("reason", F.coalesce("reason", unread, F.when(~is_scored, F.col("undecided"))))
         .withColumn("is_fake", F.when(is_scored, found))
         .withColumns({name: F.when(is_scored, F.col(name)) for name in of_scored})
         .withColumns({name: F.when(F.col("is_fake"), F.col(name)) for name in of_fake})
-        .orderBy("path")
+        .sortWithinPartitions("path")
     )
     run.write("verdicts", verdicts)
+
+
+def _thresholds(scores: DataFrame, config: Config) -> dict[Size, float]:
+    """Set the paper's threshold of each size from the scores of its reference images."""
+    reference = scores.where("role = 'reference'")
+    by_size: dict[Size, list[float]] = {}
+    for row in reference.select("width", "height", "image_id", "score").distinct().collect():
+        by_size.setdefault((row.width, row.height), []).append(row.score)
+    return {
+        size: detection_threshold(values, config.detection.percentile)
+        for size, values in by_size.items()
+    }

@@ -24,7 +24,7 @@ from noisescope_core.spark.extract import read_again, residuals
 from noisescope_core.spark.progress import Progress, Stage
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import image_sets, tested_images
-from noisescope_core.spark.tables import SCHEMAS, Run, columns
+from noisescope_core.spark.tables import SCHEMAS, Run, cells_of, columns
 from noisescope_core.whitening import PLANES, STEPS, band_correlations, compared, packed
 
 _TOGETHER = ("width", "height", "shard", "tested", "image_id", "sketch", "residual")
@@ -144,8 +144,9 @@ def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
             table = table.sort_by([("tested", "descending"), ("image_id", "ascending")])
             tested = pc.sum(table["tested"]).as_py()
             ids = table["image_id"].to_pylist()
-            sketches = _stacked(table, "sketch", np.uint8)
-            features = _stacked(table, "residual", np.int8).reshape(len(ids), len(PLANES), -1)
+            sketches = np.stack(cells_of(table["sketch"]))
+            features = np.stack(cells_of(table["residual"])).view(np.int8)
+            features = features.reshape(len(ids), len(PLANES), -1)
             del table
             correlations = band_correlations(features, features, bins)
             correlations /= np.float32(STEPS**2)
@@ -175,11 +176,6 @@ def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
         return pa.Table.from_pylist(rows, _CANDIDATES)
 
     return search_shard
-
-
-def _stacked(table: pa.Table, column: str, dtype: type) -> NDArray[Any]:
-    cells = [cell for chunk in table[column].chunks for cell in chunk]
-    return np.stack([np.frombuffer(cell.as_buffer(), dtype) for cell in cells])
 
 
 def _total(features: NDArray[np.int8]) -> bytes:

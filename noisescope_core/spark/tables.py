@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -65,6 +69,9 @@ SCHEMAS = {
         confidence double, shift_x int, shift_y int""",
 }
 
+NOISE = {"residual", "bands"}
+"""Columns of noise."""
+
 UNFINISHED = "unfinished.json"
 """What a run was started with; it is there until the run is finished."""
 
@@ -72,6 +79,21 @@ UNFINISHED = "unfinished.json"
 def columns(table: str) -> list[str]:
     """Names of a table's columns, in order."""
     return [column.split()[0] for column in SCHEMAS[table].split(",")]
+
+
+def cells_of(column: pa.Array | pa.ChunkedArray) -> list[NDArray[np.uint8]]:
+    """Find the bytes of every cell of a binary column without nulls, where they lie.
+
+    A scalar of Arrow's is a copy.
+    """
+    cells: list[NDArray[np.uint8]] = []
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        wide = np.int64 if pa.types.is_large_binary(chunk.type) else np.int32
+        _, ends, data = chunk.buffers()
+        ends = np.frombuffer(ends, wide)[chunk.offset : chunk.offset + len(chunk) + 1]
+        values = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
+        cells += [values[start:end] for start, end in pairwise(ends.tolist())]
+    return cells
 
 
 @dataclass(frozen=True)
@@ -94,7 +116,7 @@ class Run:
         declared = self.spark.createDataFrame([], SCHEMAS[name]).schema
         columns = [F.col(f.name).cast(f.dataType).alias(f.name) for f in declared.fields]
         writer = table.select(*columns).write.mode("overwrite")
-        if "residual" in declared.names:
+        if NOISE.intersection(declared.names):
             # Noise does not compress; trying costs a third of the write.
             writer = writer.option("compression", "none").option(
                 "parquet.enable.dictionary", "false"
