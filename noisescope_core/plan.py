@@ -168,7 +168,7 @@ def plan_size(
     squares = blocks * (blocks + 1) / 2 * (rows / blocks) ** 2
     products = (1 if whitened else 2) * 2.0 * squares * values / rates.flops
     block = min(rows * cell, limit)
-    beside = 2 * _correlations(-(-rows // blocks)) if whitened else 5 * block
+    beside = 2 * _correlations(-(-rows // blocks)) if whitened else (5 + (blocks > 1)) * block
     memory = (1 + (blocks > 1)) * block + beside
     written = pairs * len(BANDS) * 2 if whitened else 0
     stage("correlate", rows * cell, rows * cell * blocks, written, memory, products / rates.cores)
