@@ -34,19 +34,23 @@ LIMIT = 300
 """Seconds after which a test gives up waiting."""
 
 
+def launched(words, log, **environment):
+    """Start a process of its own, all that it says in a file."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    with log.open("w") as stream:
+        return subprocess.Popen(
+            words, stdout=stream, stderr=stream, env=environment, start_new_session=True
+        )
+
+
 def noisescope(dump, out, settings, log, **environment):
-    """Start `noisescope detect` as a process of its own, its standard error in a file."""
+    """Start `noisescope detect` as a process of its own, what it says in a file."""
     command = [
         sys.executable, "-m", "noisescope_core.cli", "detect", "--images", str(dump.images),
         "--reference", str(dump.reference), "--out", str(out),
         *(part for setting in settings for part in ("--set", setting)),
     ]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    with log.open("w") as stream:
-        return subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=stream, env=environment,
-            start_new_session=True,
-        )  # fmt: skip
+    return launched(command, log, **environment)
 
 
 def wait_until(condition, process):
@@ -93,14 +97,15 @@ def spark_home(folder):
 class Cluster:
     """The executors of a running driver, as the system and as Spark see them."""
 
-    def __init__(self, process, port, events):
-        self.process, self.events = process, events
+    def __init__(self, process, port, events, parents=()):
+        self.process, self.events, self.parents = process, events, parents or [process]
         self.api = f"http://localhost:{port}/api/v1/applications"
 
     def executors(self):
         """Executor ids to processes."""
         found = {}
-        for child in psutil.Process(self.process.pid).children(recursive=True):
+        parents = [psutil.Process(parent.pid) for parent in self.parents]
+        for child in (one for parent in parents for one in parent.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess, ValueError):
                 words = child.cmdline()
                 if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in words:
@@ -159,13 +164,12 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def test_killed_executors_change_nothing(spark, small_config, dump, tmp_path, started):
-    out, log = tmp_path / "out", tmp_path / "log"
-    events, port = tmp_path / "events", free_port()
+def observed(master, events, port):
+    """Settings of a run on a cluster whose executors and events can be looked at."""
     events.mkdir()
-    settings = [
+    return [
         *(setting for setting in SMALL if not setting.startswith("spark.master")),
-        "spark.master=local-cluster[2,1,1024]",
+        f"spark.master={master}",
         "spark.conf.spark.ui.enabled=true",
         f"spark.conf.spark.ui.port={port}",
         "spark.conf.spark.ui.liveUpdate.period=0",
@@ -174,6 +178,67 @@ def test_killed_executors_change_nothing(spark, small_config, dump, tmp_path, st
         "spark.conf.spark.eventLog.compress=false",
         "spark.conf.spark.eventLog.rolling.enabled=false",
     ]
+
+
+@pytest.fixture
+def standalone(tmp_path, started):
+    """A master and two workers of one core: its URL, and the workers, whose children work."""
+    spark_class = os.path.join(os.path.dirname(pyspark.__file__), "bin", "spark-class")
+    port = free_port()
+
+    def daemon(name, *words):
+        log = tmp_path / f"{name}-{len(started)}.log"
+        command = [spark_class, f"org.apache.spark.deploy.{name.lower()}.{name}", *words]
+        started.append(launched(command, log, SPARK_LOCAL_IP="127.0.0.1"))
+        return started[-1]
+
+    url = f"spark://localhost:{port}"
+    daemon("Master", "--host", "localhost", "--port", str(port), "--webui-port", "0")
+    workers = [
+        daemon("Worker", "--cores", "1", "--memory", "1g", "--webui-port", "0",
+               "--work-dir", str(tmp_path / "work"), url)
+        for _ in range(2)
+    ]  # fmt: skip
+    return url, workers
+
+
+def test_a_scan_on_a_standalone_cluster_loses_an_executor_and_nothing_else(
+    spark, small_config, dump, tmp_path, started, standalone
+):
+    url, workers = standalone
+    known, out, log = (str(tmp_path / name) for name in ("known", "out", "log"))
+    run_detect(spark, small_config, dump.images, dump.reference, Path(known))
+    events, port = tmp_path / "events", free_port()
+    settings = [
+        *observed(url, events, port),
+        "spark.conf.spark.driver.host=localhost",
+        "spark.conf.spark.scheduler.minRegisteredResourcesRatio=1",
+    ]
+    command = [
+        sys.executable, str(ROOT / "jobs/scan.py"), "--images", str(dump.images),
+        "--fingerprints", known, "--out", out,
+        *(part for setting in settings for part in ("--set", setting)),
+    ]  # fmt: skip
+    process = launched(command, Path(log))
+    started.append(process)
+    cluster = Cluster(process, port, events, workers)
+    wait_until(lambda: "list   " in Path(log).read_text(), process)
+    number, _ = cluster.kill_one_at_work("InArrow")
+    assert process.wait(LIMIT) == 0, Path(log).read_text()
+
+    reasons = {
+        (end["Task Info"]["Executor ID"], end["Task End Reason"]["Reason"])
+        for end in cluster.logged("SparkListenerTaskEnd")
+    }
+    assert (number, "ExecutorLostFailure") in reasons
+    assert len({executor for executor, reason in reasons if reason == "Success"}) > 1
+    assert verdicts(Path(out)).equals(verdicts(Path(known)))
+
+
+def test_killed_executors_change_nothing(spark, small_config, dump, tmp_path, started):
+    out, log = tmp_path / "out", tmp_path / "log"
+    events, port = tmp_path / "events", free_port()
+    settings = observed("local-cluster[2,1,1024]", events, port)
     process = noisescope(dump, out, settings, log, SPARK_HOME=spark_home(tmp_path / "home"))
     started.append(process)
     cluster = Cluster(process, port, events)
