@@ -1,4 +1,4 @@
-"""A `noisescope` process tree from outside: wall time, stages, peak memory of each part."""
+"""A `noisescope` process tree from outside: wall time, stages, processor time and peak memory."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psutil
@@ -23,19 +25,23 @@ class Run:
     seconds : wall time
     stages : (name, seconds, what) as the command printed them
     peaks : stage to part (`driver`, `JVM`, `worker`, `workers`) to peak resident MiB
+    processor : stage to part (`driver`, `JVM`, `workers`) to processor seconds
     """
 
     seconds: float = 0.0
     stages: list[tuple[str, float, str]] = field(default_factory=list)
     peaks: dict[str, dict[str, float]] = field(default_factory=dict)
+    processor: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def watched(arguments: list[str]) -> Run:
-    """Run `python -m noisescope_core.cli` with arguments and watch its memory every 0.2 s.
+    """Run `python -m noisescope_core.cli` with arguments and watch it every 0.2 s.
 
-    The peaks between two stage lines belong to the stage that the second one closes.
+    What is seen between two stage lines belongs to the stage that the second one closes; what comes
+    after the last one is called `report`.
     """
-    run, current = Run(), dict[str, float]()
+    run, peaks, spent = Run(), dict[str, float](), dict[str, float]()
+    seen: dict[tuple[int, float], float] = {}
     start = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
@@ -44,8 +50,20 @@ def watched(arguments: list[str]) -> Run:
 
     def sample() -> None:
         while not done.wait(0.2):
-            for part, size in resident(process.pid).items():
-                current[part] = max(current.get(part, 0.0), size)
+            sizes: dict[str, float] = {}
+            for part, one, size, seconds in parts(process.pid):
+                sizes[part] = sizes.get(part, 0.0) + size
+                if part == "workers":
+                    sizes["worker"] = max(sizes.get("worker", 0.0), size)
+                spent[part] = spent.get(part, 0.0) + seconds - seen.get(one, 0.0)
+                seen[one] = seconds
+            for part, size in sizes.items():
+                peaks[part] = max(peaks.get(part, 0.0), size)
+
+    def close(stage: str) -> None:
+        run.peaks[stage], run.processor[stage] = dict(peaks), dict(spent)
+        peaks.clear()
+        spent.clear()
 
     sampler = threading.Thread(target=sample, daemon=True)
     sampler.start()
@@ -54,35 +72,31 @@ def watched(arguments: list[str]) -> Run:
         last = [*last[-20:], line]
         if match := STAGE.match(line):
             run.stages.append((match[1], float(match[2]), match[3]))
-            run.peaks[match[1]] = dict(current)
-            current.clear()
+            close(match[1])
     code = process.wait()
     done.set()
     sampler.join()
-    run.peaks["report"] = dict(current)
+    close("report")
     run.seconds = time.monotonic() - start
     if code:
         raise RuntimeError(f"exit code {code}: {''.join(last)}")
     return run
 
 
-def resident(pid: int) -> dict[str, float]:
-    """Resident MiB of the driver, the JVM, the largest Python worker and all workers."""
-    sizes = {"driver": 0.0, "JVM": 0.0, "worker": 0.0, "workers": 0.0}
-    try:
+def parts(pid: int) -> Iterator[tuple[str, tuple[int, float], float, float]]:
+    """Look at every process of a tree: its part, itself, resident MiB, processor seconds."""
+    with suppress(psutil.Error):
         root = psutil.Process(pid)
         for process in [root, *root.children(recursive=True)]:
-            try:
-                size, name = process.memory_info().rss / 2**20, process.name()
-            except psutil.Error:
-                continue
-            if process.pid == pid:
-                sizes["driver"] = size
-            elif name == "java":
-                sizes["JVM"] = max(sizes["JVM"], size)
-            elif name.startswith("python"):  # Not the JVM's copy of itself between fork and exec.
-                sizes["worker"] = max(sizes["worker"], size)
-                sizes["workers"] += size
-    except psutil.Error:
-        pass
-    return sizes
+            with suppress(psutil.Error), process.oneshot():
+                name, times = process.name(), process.cpu_times()
+                if process.pid == pid:
+                    part = "driver"
+                elif name == "java":
+                    part = "JVM"
+                elif name.startswith("python"):  # Not the JVM's copy of itself before exec.
+                    part = "workers"
+                else:
+                    continue
+                one = process.pid, process.create_time()
+                yield part, one, process.memory_info().rss / 2**20, times.user + times.system

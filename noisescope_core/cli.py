@@ -85,6 +85,7 @@ def detect(
     spark, run, progress = open_run(out, config)
     from noisescope_core.report.render import answer
     from noisescope_core.spark.detect import detect as detect_all
+    from noisescope_core.spark.jvm import keep_classes
 
     summary = detect_all(run, config, progress, images, reference)
     spark.stop()
@@ -99,6 +100,7 @@ def detect(
     for warning in summary["warnings"]:
         click.echo(f"Warning: {warning}", err=True)
     click.echo(f"Report: {run.path('report.html')}")
+    keep_classes()
 
 
 @main.command()

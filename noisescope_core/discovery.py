@@ -499,8 +499,15 @@ def _candidates(search: Search, alive: NDArray[np.bool_], least: int) -> NDArray
     seeds = np.zeros((tested, len(starts)), bool)
     for column, start in enumerate(starts):
         seeds[start, column] = True
-    grown = grow(search.products, seeds, alive, search.shares)
-    return np.asarray(grown[:, grown.sum(0) >= least])
+    products = search.products
+    if len(rows) < tested:
+        met = np.concatenate([rows, np.arange(tested, products.shape[1])])
+        products = np.stack([matrix[met][:, rows] for matrix in products])
+    grown = grow(products, seeds[rows], search.shares)
+    grown = grown[:, grown.sum(0) >= least]
+    found = np.zeros((tested, grown.shape[1]), bool)
+    found[rows] = grown
+    return found
 
 
 def _refined(correlations: Correlations, found: list[SharedSet], least: int) -> list[SharedPattern]:

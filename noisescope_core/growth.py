@@ -113,7 +113,6 @@ def reference_bar(reference: NDArray[np.float64]) -> NDArray[np.float64]:
 def grow(
     products: NDArray[np.float32],
     seeds: NDArray[np.bool_],
-    alive: NDArray[np.bool_],
     shares: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
     """Grow sets of images until each is stable.
@@ -122,8 +121,6 @@ def grow(
     ----------
     products : (b, t + r, t) float32, as for `band_scores`
     seeds : (t, k) bool
-    alive : (t,) bool
-        Tested images that may be chosen.
     shares : (b,) float, as for `learned_weights`
 
     Returns
@@ -131,17 +128,20 @@ def grow(
     (t, j) bool
         The different sets that were reached, of three images or more; j <= k.
     """
-    tested = products.shape[2]
     members = _distinct(seeds)
     moving = np.arange(members.shape[1])
+    # Many sets end in a circle, or on another's way: a step is taken once.
+    steps: dict[bytes, NDArray[np.bool_]] = {}
     for _ in range(ROUNDS):
         if not len(moving):
             break
         before = members[:, moving]
-        scores = band_scores(products, before)
-        total = combined(scores, *learned_weights(scores, before, shares))
-        after = (total[:tested] > reference_bar(total[tested:])) & alive[:, None]
-        after[:, after.sum(0) < LEAST] = False
+        names = [column.tobytes() for column in before.T]
+        new = [number for number, name in enumerate(names) if name not in steps]
+        if new:
+            taken = _step(products, before[:, new], shares)
+            steps.update(zip([names[number] for number in new], taken.T, strict=True))
+        after = np.stack([steps[name] for name in names], axis=1)
         members[:, moving] = after
         moving = moving[(after != before).any(0) & after.any(0)]
         # Seeds that have become one need growing once.
@@ -149,6 +149,19 @@ def grow(
         members[:, np.setdiff1d(moving, moving[first])] = False
         moving = moving[np.sort(first)]
     return _distinct(members)
+
+
+def _step(
+    products: NDArray[np.float32],
+    members: NDArray[np.bool_],
+    shares: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    tested = len(members)
+    scores = band_scores(products, members)
+    total = combined(scores, *learned_weights(scores, members, shares))
+    chosen = total[:tested] > reference_bar(total[tested:])
+    chosen[:, chosen.sum(0) < LEAST] = False
+    return chosen
 
 
 def _distinct(members: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -175,7 +175,7 @@ def test_growth_completes_a_few_and_drops_what_does_not_belong(two_generators):
     seed[np.flatnonzero(labels == 1)[:6], 0] = True
     seed[np.flatnonzero(labels == 0)[:2], 0] = True
     search = correlations.off_grid
-    grown = grow(search.products, seed, np.ones(len(labels), bool), search.shares)
+    grown = grow(search.products, seed, search.shares)
     assert grown.shape[1] == 1
     assert (labels[grown[:, 0]] == 1).mean() > 0.95
     assert grown[:, 0].sum() > 55

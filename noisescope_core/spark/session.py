@@ -26,6 +26,7 @@ from threadpoolctl import ThreadpoolController
 
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
+from noisescope_core.spark.jvm import java_options
 
 ROWS_PER_BATCH = 64
 ROWS_PER_READ = 16
@@ -44,10 +45,6 @@ AT_START = {
     "spark.executorEnv.MALLOC_MMAP_THRESHOLD_": str(4 << 20),
     "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
-
-COMPILER = "-XX:TieredStopAtLevel=1"
-"""The JVM moves bytes here and computes nothing: optimising it takes the processors from those who
-do, a third of a short run."""
 
 
 def start_session(config: Config, log: Path | None = None) -> SparkSession:
@@ -108,7 +105,7 @@ def _started(config: Config, log: Path | None) -> SparkSession:
             builder = builder.config(key, setting)
         if not remote and (config.spark.master or not _submitted()):
             builder = builder.master(config.spark.master or "local[*]")
-            builder = builder.config("spark.driver.defaultJavaOptions", COMPILER)
+            builder = builder.config("spark.driver.defaultJavaOptions", java_options())
         if not _submitted():
             builder = builder.config("spark.ui.enabled", "false")
     if remote.startswith("sc://"):
