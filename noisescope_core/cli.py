@@ -7,7 +7,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import click
@@ -185,6 +187,8 @@ def open_run(out: str, config: Config) -> tuple[Any, Any, Any]:
     from noisescope_core.spark.session import start_session
     from noisescope_core.spark.tables import Run
 
+    # What the stages import takes a second, and the JVM takes longer to start.
+    Thread(target=import_module, args=["noisescope_core.spark.detect"], daemon=True).start()
     spark = start_session(config, log)
     return spark, Run(spark, out), Progress(spark)
 

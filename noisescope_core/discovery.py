@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from scipy.optimize import brentq
 from scipy.special import chdtrc, gammaln
 
 from noisescope_core.candidates import pair_clusters, spectral_directions
+from noisescope_core.compiled import compiled, compiled_sums
 from noisescope_core.confidence import Bar, fit_bar
 from noisescope_core.duplicates import NOISE, first_of_group
 from noisescope_core.growth import band_scores, combined, grow, learned_weights
@@ -195,8 +197,7 @@ def prepare(
     diagonal = np.arange(images)
     correlations[:, diagonal, diagonal] = 0
     reference = np.concatenate([searching, held_out])
-    sizes = np.sqrt(np.einsum("bij,bij->bi", correlations[:, :, reference],
-                              correlations[:, :, reference]))  # fmt: skip
+    sizes = np.stack([_lengths(matrix, reference) for matrix in correlations])
     for matrix, size in zip(correlations, sizes, strict=True):
         carrying = size[reference] > 0
         if carrying.sum() < LEAST_CARRYING:
@@ -209,7 +210,7 @@ def prepare(
     total = correlations.sum(0) / len(PLANES)
     cut = np.minimum(1, NOISE / np.maximum(np.abs(total), 1e-9)).astype(np.float32)
     rows = np.concatenate([np.arange(tested), held_out])
-    joint = np.concatenate([np.arange(tested), searching])
+    columns, joint = np.arange(tested), np.concatenate([np.arange(tested), searching])
     squares = total[np.ix_(searching, held_out)] ** 2
     scale = 0.4549 / max(float(np.median(squares)), 1e-30)
     everything = np.zeros((len(joint), len(joint)), np.float32)
@@ -217,14 +218,16 @@ def prepare(
     def search(bands: NDArray[np.bool_], parts: list[NDArray[np.bool_]]) -> Search:
         products = np.empty((int(bands.sum()), len(rows), tested), np.float32)
         views = [np.zeros_like(everything) for _ in parts]
+        part = np.empty_like(everything)
         for number, band in enumerate(np.flatnonzero(bands)):
-            even = correlations[band] * (1 / sizes[band][:, None]) * (1 / sizes[band]) * cut
-            products[number] = even[np.ix_(rows, np.arange(tested))]
-            part = even[np.ix_(joint, joint)]
-            everything[:] += part
-            for view, chosen in zip(views, parts, strict=True):
-                if chosen[band]:
-                    view += part
+            inverse = (1 / sizes[band]).astype(np.float32)
+            _even(correlations[band], inverse, cut, rows, columns, products[number])
+            _even(correlations[band], inverse, cut, joint, joint, part)
+            for view in [
+                everything,
+                *[v for v, chosen in zip(views, parts, strict=True) if chosen[band]],
+            ]:
+                view += part
         unrelated = products[:, tested:].reshape(len(products), len(held_out) * tested)
         return Search(
             products,
@@ -236,13 +239,36 @@ def prepare(
         )
 
     return Correlations(
-        correlations[:, rows][:, :, :tested],
+        np.stack([matrix[rows, :tested] for matrix in correlations]),
         search(OFF_GRID, _PARTS),
         search(~OFF_GRID, _GRID_PARTS),
         shares,
         np.ones(tested, bool) if counted is None else counted,
         stands_for,
     )
+
+
+@compiled
+def _even(matrix: Any, inverse: Any, cut: Any, rows: Any, columns: Any, out: Any) -> None:
+    """Take rows and columns of a band, scaled to one spread per image and cut."""
+    for i in range(len(rows)):
+        row = rows[i]
+        for j in range(len(columns)):
+            column = columns[j]
+            scaled = matrix[row, column] * inverse[row] * inverse[column]
+            out[i, j] = scaled * cut[row, column]
+
+
+@compiled_sums
+def _lengths(matrix: Any, columns: Any) -> Any:
+    """Lengths of the rows over some columns."""
+    lengths = np.empty(len(matrix), np.float32)
+    for row in range(len(matrix)):
+        total = np.float32(0)
+        for column in columns:
+            total += matrix[row, column] * matrix[row, column]
+        lengths[row] = np.sqrt(total)
+    return lengths
 
 
 def _spread(unrelated: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ chroma, borders).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -38,6 +39,10 @@ GRID = 16
 
 STEPS = 8
 """Stored steps to one standard deviation: adds 0.0013 to a variance of 1 and holds up to 16."""
+
+BLOCK_ROWS = 256
+WIDENED = 16_384
+"""Of products with all rows before: rows of a block, and values that are floats at a time."""
 
 LOCAL_WINDOW = 9
 LOCAL_FLOOR = 0.02
@@ -306,3 +311,45 @@ def band_correlations(
         np.matmul(left, right.T, out=products[band])
     products /= bins.values
     return products
+
+
+def products_below(
+    features: list[NDArray[np.int8]], parts: list[slice]
+) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+    """Multiply every feature with those before it and itself, part by part.
+
+    Products of bytes are whole numbers, and below 2^24 float32 adds such numbers without error: the
+    sums of a band are the same however rows, values and threads are cut.
+
+    Parameters
+    ----------
+    features : n times (V,) int8
+    parts : of the values
+
+    Yields
+    ------
+    part : int
+        Its number.
+    first : int
+        A row; blocks are `BLOCK_ROWS` high.
+    products : (r, first + r) float32
+        Of rows first to first + r with all up to first + r; written anew at the next step.
+    """
+    rows = len(features)
+    longest = max(part.stop - part.start for part in parts)
+    widened = np.empty((rows, min(WIDENED, longest)), np.float32)
+    total, more = np.empty((2, rows, rows), np.float32)
+    for number, part in enumerate(parts):
+        for start in range(part.start, part.stop, WIDENED):
+            stop = min(start + WIDENED, part.stop)
+            values = widened[:, : stop - start]
+            for row, feature in zip(values, features, strict=True):
+                row[:] = feature[start:stop]
+            # Of a matrix with itself BLAS works out one half.
+            if start == part.start:
+                np.matmul(values, values.T, out=total)
+            else:
+                total += np.matmul(values, values.T, out=more)
+        for first in range(0, rows, BLOCK_ROWS):
+            last = min(first + BLOCK_ROWS, rows)
+            yield number, first, total[first:last, :last]

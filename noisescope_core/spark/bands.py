@@ -1,4 +1,8 @@
-"""Stage 3 of the whitened method: correlations of all pairs by band, as a blocked join.
+"""Stage 3 of the whitened method: correlations of all pairs by band, blocked by frequency.
+
+A correlation is a sum over bands, and each band is kept apart: so features are cut along their
+values, not along the list of images. A task multiplies one part of all images, and every byte
+travels once, whatever the number of images.
 
 Tested images and reference images are one list here, tested images first: the reference is what
 discovery holds them against. A size with more images than discovery takes is sampled; ids are
@@ -7,7 +11,7 @@ hashes, so the first of them are a random draw that does not depend on names or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,14 +27,17 @@ from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import ImageSet, image_sets
 from noisescope_core.spark.tables import SCHEMAS, Run, cells_of
-from noisescope_core.whitening import BANDS, PLANES, STEPS, Layout, band_correlations, compared
+from noisescope_core.whitening import BANDS, PLANES, STEPS, Layout, compared, products_below
 
-_PRODUCTS = "block_pair long, compared long, first array<long>, second array<long>, bands binary"
-
-_PART = ("compared", "first", "second", "bands")
-
-BLOCK_ROWS = 1024
-"""Images in a block at most: what Spark Connect hands over in one message ends at 128 MiB."""
+_PRODUCTS = pa.schema(
+    [
+        ("band", pa.int32()),
+        ("first", pa.int64()),
+        ("compared", pa.int64()),
+        ("products", pa.binary()),
+    ]
+)
+_SCHEMA = "band int, first long, compared long, products binary"
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,7 @@ def searched_sizes(run: Run, config: Config) -> list[Searched]:
 
 
 def correlate_bands(run: Run, config: Config, progress: Progress) -> None:
-    """Read `residuals` and `calibration`, write `band_correlations`: a row per pair of blocks."""
+    """Read `residuals` and `calibration`, write `band_correlations`: by band, in blocks of rows."""
     sizes = searched_sizes(run, config)
     pairs = sum(searched.pairs for searched in sizes)
     with progress.stage("correlate", pairs, "pairs") as stage:
@@ -105,7 +112,7 @@ def correlate_bands(run: Run, config: Config, progress: Progress) -> None:
         table = run.spark.createDataFrame([], SCHEMAS["band_correlations"])
         for searched in sizes:
             width, height = searched.size
-            found = _block_products(run, config, searched).select(
+            found = _products(run, config, searched).select(
                 F.lit(width).alias("width"), F.lit(height).alias("height"), "*"
             )
             table = table.unionByName(found)
@@ -129,42 +136,40 @@ def gathered(run: Run, config: Config, searched: Searched) -> NDArray[np.float32
     """
     width, height = searched.size
     if searched.covered.any():
-        table = _block_products(run, config, searched)
-        parts = table.select(*_PART).toArrow().to_batches()
+        tables = [_products(run, config, searched)]
     else:
         table = run.read("band_correlations").where(
             (F.col("width") == width) & (F.col("height") == height)
         )
-        parts = _one_by_one(table)
-    whole = np.empty((len(BANDS), searched.rows, searched.rows), np.float32)
-    scale = _scale(searched.bins)
+        # All planes at once are too much for the heap beside a driver's executors.
+        planes = F.floor(F.col("band") / (len(BANDS) // len(PLANES)))
+        tables = [table.where(planes == plane) for plane in range(len(PLANES))]
+    whole = np.zeros((len(BANDS), searched.rows, searched.rows), np.float32)
     compared = 0
-    for batch in parts:
-        for count, first, second, cell in zip(
-            *batch.columns[:3], cells_of(batch["bands"]), strict=True
-        ):
-            # A block's rows are consecutive.
-            rows, columns = (
-                slice(numbers.values[0].as_py(), numbers.values[-1].as_py() + 1)
-                for numbers in (first, second)
-            )
-            part = whole[:, rows, columns]
-            np.divide(cell.view(np.float16).reshape(part.shape), scale, out=part, dtype=np.float32)
-            whole[:, columns, rows] = part.transpose(0, 2, 1)
-            compared += count.as_py()
-    if compared != searched.pairs:
+    for table in tables:
+        parts = table.select("band", "first", "compared", "products").toArrow().to_batches()
+        for batch in parts:
+            numbers = (column.to_pylist() for column in batch.columns[:3])
+            for band, first, count, cell in zip(*numbers, cells_of(batch["products"]), strict=True):
+                _add(whole[band], first, cell.view(np.float16))
+                compared += count
+    expected = searched.pairs * sum(map(len, _parts(searched, config)))
+    if compared != expected:
         raise NoiseScopeError(
-            f"{run.path('band_correlations')}: {compared:,} of {searched.pairs:,} pairs of "
+            f"{run.path('band_correlations')}: {compared:,} of {expected:,} correlations of "
             f"{width} x {height}; remove it and run correlate again"
         )
+    whole /= _scale(searched.bins)
     return whole
 
 
-def _one_by_one(table: DataFrame) -> Iterator[pa.RecordBatch]:
-    """Fetch pairs of blocks: all at once are too much for the heap beside a driver's executors."""
-    for row in table.select("block_pair").distinct().collect():
-        one = table.where(F.col("block_pair") == row.block_pair)
-        yield from one.select(*_PART).toArrow().to_batches()
+def _add(matrix: NDArray[np.float32], first: int, cell: NDArray[np.float16]) -> None:
+    """Add rows from `first` on, with all columns up to their last, to a symmetric matrix."""
+    # (last - first) * last values.
+    last = round((first + (first**2 + 4 * len(cell)) ** 0.5) / 2)
+    part = cell.reshape(last - first, last).astype(np.float32)
+    matrix[first:last, :last] += part
+    matrix[:first, first:last] += part[:, :first].T
 
 
 def _scale(bins: Layout) -> np.float32:
@@ -172,68 +177,77 @@ def _scale(bins: Layout) -> np.float32:
     return np.float32(np.sqrt(bins.values))
 
 
-def _block_products(run: Run, config: Config, searched: Searched) -> DataFrame:
-    cell = len(PLANES) * searched.bins.values
-    # Features are used where they lie; the paper's residuals take as much again as spectra.
-    by_bytes = -(-searched.rows * cell // (2 * config.spark.block_bytes))
-    blocks = max(by_bytes, -(-searched.rows // BLOCK_ROWS))
-    block_pairs = [(i, j) for i in range(blocks) for j in range(i, blocks)]
-    rows = np.arange(searched.rows)
-    block = rows * blocks // searched.rows
-    pairs_of = [[k for k, pair in enumerate(block_pairs) if b in pair] for b in range(blocks)]
+def _parts(searched: Searched, config: Config) -> list[list[tuple[int, slice]]]:
+    """Cut a feature's values into parts for a task each: slices of bands, in order."""
+    most = max(1, config.spark.block_bytes // searched.rows)
+    parts: list[list[tuple[int, slice]]] = []
+    held = most
+    for band, (plane, within) in enumerate(searched.bins.slices()):
+        start = plane * searched.bins.values + within.start
+        length = within.stop - within.start
+        pieces = -(-length // most)
+        for k in range(pieces):
+            cut = slice(start + k * length // pieces, start + (k + 1) * length // pieces)
+            # Smaller tasks are shared out more evenly.
+            if 4 * (held + cut.stop - cut.start) > most:
+                parts.append([])
+                held = 0
+            parts[-1].append((band, cut))
+            held += cut.stop - cut.start
+    return parts
+
+
+def _products(run: Run, config: Config, searched: Searched) -> DataFrame:
+    parts = _parts(searched, config)
 
     def of(images: ImageSet, first: int, count: int) -> DataFrame:
-        part = slice(first, first + count)
         numbers = {
             "number": pa.array(range(count), pa.int64()),
-            "row": pa.array(rows[part]),
-            "block": pa.array(block[part]),
-            "block_pairs": pa.array([pairs_of[b] for b in block[part]], pa.list_(pa.int64())),
+            "row": pa.array(range(first, first + count), pa.int64()),
         }
         return images.residuals(run, pa.table(numbers))
 
     joined = of(searched.tested, 0, searched.images).unionByName(
         of(searched.known, searched.images, searched.reference)
     )
+    cut = [
+        F.struct(
+            F.lit(number).alias("part"),
+            F.substring("residual", slices[0][1].start + 1, _length(slices)).alias("values"),
+        )
+        for number, slices in enumerate(parts)
+    ]
     return (
-        joined.withColumn("block_pair", F.explode("block_pairs"))
-        .select("block_pair", "block", "row", "residual")
-        .groupBy("block_pair")
-        .applyInArrow(_multiplier(block_pairs, searched.bins), _PRODUCTS)
+        joined.select("row", F.explode(F.array(*cut)).alias("cut"))
+        .select("row", "cut.part", "cut.values")
+        .groupBy("part")
+        .applyInArrow(_multiplier(parts, searched.bins), _SCHEMA)
     )
 
 
-def _multiplier(block_pairs: list[tuple[int, int]], bins: Layout) -> Callable[[pa.Table], pa.Table]:
-    def multiply_blocks(table: pa.Table) -> pa.Table:
-        pair = table["block_pair"][0].as_py()
-        left, right = block_pairs[pair]
+def _length(slices: list[tuple[int, slice]]) -> int:
+    return int(slices[-1][1].stop - slices[0][1].start)
+
+
+def _multiplier(
+    parts: list[list[tuple[int, slice]]], bins: Layout
+) -> Callable[[pa.Table], pa.Table]:
+    scale = _scale(bins) / np.float32(STEPS**2 * bins.values)
+
+    def multiply(table: pa.Table) -> pa.Table:
+        slices = parts[table["part"][0].as_py()]
+        start = slices[0][1].start
+        cells = cells_of(table["values"])
+        features = [cells[i].view(np.int8) for i in np.argsort(table["row"].to_numpy())]
+        within = [slice(cut.start - start, cut.stop - start) for _, cut in slices]
+        rows = []
         with one_task():
-            first, a = _features(table, left, bins)
-            second, b = (first, a) if left == right else _features(table, right, bins)
-            products = band_correlations(a, b, bins)
-            products *= _scale(bins) / STEPS**2
-        n, m = len(first), len(second)
-        cells = products.astype(np.float16).tobytes()
-        return pa.table(
-            {
-                "block_pair": [pair],
-                "compared": [n * (n - 1) // 2 if left == right else n * m],
-                "first": [first],
-                "second": [second],
-                "bands": pa.array([cells], pa.binary()),
-            }
-        )
+            for number, first, products in products_below(features, within):
+                count = len(products)
+                compared = count * first + count * (count - 1) // 2
+                cell = (products * scale).astype(np.float16).tobytes()
+                rows.append((slices[number][0], first, compared, cell))
+        columns = zip(_PRODUCTS, zip(*rows, strict=True), strict=True)
+        return pa.table([pa.array(values, field.type) for field, values in columns], _PRODUCTS)
 
-    return multiply_blocks
-
-
-def _features(
-    table: pa.Table, block: int, bins: Layout
-) -> tuple[NDArray[np.int64], list[NDArray[np.int8]]]:
-    """Find the rows of a block in order, and their features where they lie."""
-    cells = cells_of(table["residual"])
-    rows, blocks = table["row"].to_numpy(), table["block"].to_numpy()
-    order = np.argsort(rows)
-    order = order[blocks[order] == block]
-    shape = (len(PLANES), bins.values)
-    return rows[order], [cells[i].view(np.int8).reshape(shape) for i in order]
+    return multiply

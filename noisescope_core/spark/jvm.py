@@ -55,7 +55,7 @@ def _unfinished(archive: Path) -> Path:
 
 
 def _archive() -> Path | None:
-    """Where the archive of this Java's and this Spark's classes lies; None if it can lie nowhere."""
+    """Where this Java's and this Spark's classes are kept; None if they can be nowhere."""
     java = shutil.which("java", path=os.path.join(os.environ.get("JAVA_HOME", ""), "bin"))
     java = os.path.realpath(java or shutil.which("java") or "")
     try:

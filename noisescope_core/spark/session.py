@@ -28,6 +28,9 @@ from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.spark.jvm import java_options
 
+PARTS_PER_CORE = 8
+"""Parts of a shuffle on one machine; Spark's 200 are as many tasks' trouble for a small table."""
+
 ROWS_PER_BATCH = 64
 ROWS_PER_READ = 16
 """Rows that Spark's Parquet reader holds at once: by default 4096, which are gigabytes here."""
@@ -106,6 +109,8 @@ def _started(config: Config, log: Path | None) -> SparkSession:
         if not remote and (config.spark.master or not _submitted()):
             builder = builder.master(config.spark.master or "local[*]")
             builder = builder.config("spark.driver.defaultJavaOptions", java_options())
+            parts = PARTS_PER_CORE * (os.cpu_count() or 1)
+            builder = builder.config("spark.sql.shuffle.partitions", str(parts))
         if not _submitted():
             builder = builder.config("spark.ui.enabled", "false")
     if remote.startswith("sc://"):

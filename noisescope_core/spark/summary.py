@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,37 @@ FEW = 200
 
 def summarise(run: Run, config: Config) -> dict[str, Any]:
     """Count verdicts and reasons, gather what each size went through, and what to be wary of."""
-    verdicts = run.read("verdicts")
-    counts = (
-        verdicts.agg(
+    parts: dict[str, Callable[[], Any]] = {
+        "counts": lambda: _counts(run),
+        "reasons": lambda: _reasons(run),
+        "sizes": lambda: _sizes(run, config),
+        "fingerprints": lambda: _evidence(run),
+        "reference": lambda: _reference(run),
+        "unlike": lambda: _unlike(run),
+        "carrying": lambda: _carrying(run),
+    }
+    # Small queries are mostly waiting.
+    with ThreadPoolExecutor() as pool:
+        asked = {name: pool.submit(part) for name, part in parts.items()}
+        told = {name: answer.result() for name, answer in asked.items()}
+    warnings = told.pop("reference") + told.pop("unlike") + told.pop("carrying")
+    if unscored := told["counts"]["unscored"]:
+        warnings.append(f"Images not scored: {unscored:,}; the reasons are in the verdicts.")
+    return {
+        "version": __version__,
+        "method": config.method,
+        "route": route(run, config),
+        **told,
+        "warnings": warnings,
+        # Settings of Spark may be secrets: keys of a store.
+        "config": config.model_dump(exclude={"spark": {"conf"}}),
+    }
+
+
+def _counts(run: Run) -> dict[str, int]:
+    row = (
+        run.read("verdicts")
+        .agg(
             F.count("*").alias("files"),
             *[
                 F.count(F.when(F.col("status") == status, 1)).alias(status)
@@ -38,24 +67,18 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
             F.count("shift_x").alias("elsewhere"),
         )
         .collect()[0]
-        .asDict()
     )
-    reasons = verdicts.where("reason is not null").groupBy("status", "reason").count().collect()
-    return {
-        "version": __version__,
-        "method": config.method,
-        "route": route(run, config),
-        "counts": counts,
-        "reasons": [
-            {"status": row[0], "reason": row[1], "files": row[2]}
-            for row in sorted(reasons, key=lambda row: (-row[2], row[0], row[1]))
-        ],
-        "sizes": _sizes(run, config),
-        "fingerprints": _evidence(run),
-        "warnings": _warnings(run, counts),
-        # Settings of Spark may be secrets: keys of a store.
-        "config": config.model_dump(exclude={"spark": {"conf"}}),
-    }
+    counts: dict[str, int] = row.asDict()
+    return counts
+
+
+def _reasons(run: Run) -> list[dict[str, Any]]:
+    given = run.read("verdicts").where("reason is not null")
+    rows = given.groupBy("status", "reason").count().collect()
+    return [
+        {"status": row[0], "reason": row[1], "files": row[2]}
+        for row in sorted(rows, key=lambda row: (-row[2], row[0], row[1]))
+    ]
 
 
 def _sizes(run: Run, config: Config) -> list[dict[str, Any]]:
@@ -111,6 +134,9 @@ def _work(run: Run, config: Config) -> DataFrame:
         none = F.lit(0).cast("long")
         return (
             run.read("band_correlations")
+            .where("band = 0")
+            .select(*size, "first", "compared")
+            .distinct()
             .groupBy(size)
             .agg(F.sum("compared").alias("pairs"))
             .select(*size, "pairs", *[none.alias(n) for n in ("refined", "rounds", "clusters")])
@@ -130,23 +156,23 @@ def _work(run: Run, config: Config) -> DataFrame:
     )
 
 
-def _warnings(run: Run, counts: Mapping[str, int]) -> list[str]:
+def _reference(run: Run) -> list[str]:
+    """Warn of reference images that cannot serve, or should not."""
     listed = run.read("files").where("role = 'reference'").count()
     reference = run.read("reference_residuals")
-    usable = reference.where("status = 'scored'").select("path").distinct().count()
-    shared = (
-        tested_images(run)
-        .select("image_id")
-        .distinct()
-        .join(reference.select("image_id").distinct(), "image_id")
-        .count()
-    )
+    usable, marked = reference.agg(
+        *[
+            F.countDistinct(F.when(F.expr(those), F.col("path")))
+            for those in ("status = 'scored'", "watermark is not null")
+        ]
+    ).collect()[0]
+    ids = reference.select("image_id").distinct()
+    shared = tested_images(run).select("image_id").distinct().join(ids, "image_id").count()
     warnings = []
     if usable < listed:
         warnings.append(
             f"Reference files that could not be used: {listed - usable:,} of {listed:,}."
         )
-    marked = reference.where("watermark is not null").select("path").distinct().count()
     if marked:
         warnings.append(
             f"Reference images that carry a generator's watermark and were set aside: {marked:,}. "
@@ -154,12 +180,6 @@ def _warnings(run: Run, counts: Mapping[str, int]) -> list[str]:
         )
     if shared:
         warnings.append(f"Images in both the reference and the test set: {shared:,}.")
-    warnings += _unlike(run)
-    warnings += _carrying(run)
-    if counts["unscored"]:
-        warnings.append(
-            f"Images not scored: {counts['unscored']:,}; the reasons are in the verdicts."
-        )
     return warnings
 
 
@@ -248,25 +268,29 @@ def report(run: Run, config: Config, summary: Mapping[str, Any]) -> str:
         verdicts.where("is_fake").orderBy(F.desc("score"), "path").limit(config.report.thumbnails)
     )
     pictures = run.read("scans" if by_shards(run) else "residuals").select("path", "thumbnail")
-    shown = flagged.join(pictures, "path").collect()
     aside = (
         verdicts.where("status <> 'scored'")
         .select("path", "status", "reason")
         .orderBy("status", "path")
         .limit(config.report.set_aside)
-        .collect()
     )
-    fingerprints = run.read("fingerprints").orderBy("width", "height", "fingerprint_id").collect()
+    fingerprints = run.read("fingerprints").orderBy("width", "height", "fingerprint_id")
+    with ThreadPoolExecutor() as pool:
+        collected = pool.map(
+            lambda table: table.collect(), (flagged.join(pictures, "path"), aside, fingerprints)
+        )
+        distributions = _score_distributions(run, summary)
+        shown, set_aside, patterns = collected
     return render_report(
         dict(summary),
-        _score_distributions(run, summary),
+        distributions,
         [
             row.asDict()
             | {"pixels": np.frombuffer(row.pixels, np.float32).reshape(row.height, row.width)}
-            for row in fingerprints
+            for row in patterns
         ],
         [row.asDict() for row in sorted(shown, key=lambda row: (-row.score, row.path))],
-        [row.asDict() for row in aside],
+        [row.asDict() for row in set_aside],
     )
 
 

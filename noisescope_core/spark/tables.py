@@ -45,8 +45,7 @@ SCHEMAS = {
         width int, height int, block_pair long, compared long, refined long,
         first array<long>, second array<long>, pce array<double>""",
     "band_correlations": """
-        width int, height int, block_pair long, compared long, first array<long>,
-        second array<long>, bands binary""",
+        width int, height int, band int, first long, compared long, products binary""",
     "clusters": """
         width int, height int, round int, cluster int, image_id string""",
     "merging": """
@@ -69,7 +68,7 @@ SCHEMAS = {
         confidence double, shift_x int, shift_y int""",
 }
 
-NOISE = {"residual", "bands"}
+NOISE = {"residual", "products"}
 """Columns of noise."""
 
 UNFINISHED = "unfinished.json"
