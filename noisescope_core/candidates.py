@@ -8,8 +8,6 @@ matrix, photographs like the reference can gather in no direction but by chance.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import eigsh
@@ -66,9 +64,7 @@ def pair_clusters(correlations: NDArray[np.float32], scale: float) -> list[list[
         products[:, : len(matched)] += rows[:, [pair[1] for pair in matched]]
 
 
-def spectral_directions(
-    correlations: NDArray[np.float32], tested: int
-) -> Iterable[NDArray[np.intp]]:
+def spectral_directions(correlations: NDArray[np.float32], tested: int) -> list[NDArray[np.intp]]:
     """Take from every leading direction the tested images that stand out of the reference.
 
     Parameters
@@ -77,17 +73,20 @@ def spectral_directions(
     tested : int
         The other n - tested are reference images.
 
-    Yields
-    ------
-    Row numbers of tested images beyond a quantile of the reference images' entries.
+    Returns
+    -------
+    list of (k,) int
+        Row numbers of tested images beyond a quantile of the reference images' entries.
     """
     if not correlations.any():
-        return
+        return []
     count = min(DIRECTIONS, len(correlations) - 1)
     # A fixed start, or the directions would differ from run to run.
     start = np.ones(len(correlations))
     _, vectors = eigsh(correlations, count, which="LA", v0=start)
-    for direction in vectors.T[::-1]:
-        for side in (direction, -direction):
-            for quantile in QUANTILES:
-                yield np.flatnonzero(side[:tested] > np.quantile(side[tested:], quantile))
+    return [
+        np.flatnonzero(side[:tested] > np.quantile(side[tested:], quantile))
+        for direction in vectors.T[::-1]
+        for side in (direction, -direction)
+        for quantile in QUANTILES
+    ]

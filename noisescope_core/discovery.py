@@ -21,13 +21,15 @@ best.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import chdtrc, gammaln
+from threadpoolctl import ThreadpoolController
 
 from noisescope_core.candidates import pair_clusters, spectral_directions
 from noisescope_core.compiled import compiled, compiled_sums
@@ -36,6 +38,8 @@ from noisescope_core.duplicates import NOISE, first_of_group
 from noisescope_core.growth import band_scores, combined, grow, learned_weights
 from noisescope_core.splitting import split
 from noisescope_core.whitening import BANDS, OFF_GRID, PLANES
+
+Result = TypeVar("Result")
 
 SURE = 8.0
 """Cohesion at which no repeat with drawn signs can come near, so none is made."""
@@ -518,10 +522,10 @@ def _candidates(search: Search, alive: NDArray[np.bool_], least: int) -> NDArray
     starts += [rows[cluster] for cluster in pair_clusters(together, search.scale)]
     tested = len(alive)
     joint = np.concatenate([rows, np.arange(tested, len(search.views[0]))])
-    for view in search.views:
-        starts += [
-            rows[seed] for seed in spectral_directions(view[np.ix_(joint, joint)], len(rows))
-        ]
+    for directions in _side_by_side(
+        lambda view: spectral_directions(view[joint][:, joint], len(rows)), search.views
+    ):
+        starts += [rows[seed] for seed in directions]
     seeds = np.zeros((tested, len(starts)), bool)
     for column, start in enumerate(starts):
         seeds[start, column] = True
@@ -534,6 +538,19 @@ def _candidates(search: Search, alive: NDArray[np.bool_], least: int) -> NDArray
     found = np.zeros((tested, grown.shape[1]), bool)
     found[rows] = grown
     return found
+
+
+def _side_by_side(
+    work: Callable[[NDArray[np.float32]], Result], views: list[NDArray[np.float32]]
+) -> list[Result]:
+    """Work on several matrices at once, each in one of the threads that BLAS may have.
+
+    Products with a vector gain nothing from a second thread.
+    """
+    libraries = ThreadpoolController().select(user_api="blas")
+    threads = max((one["num_threads"] for one in libraries.info()), default=1)
+    with libraries.limit(limits=1), ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, views))
 
 
 def _refined(correlations: Correlations, found: list[SharedSet], least: int) -> list[SharedPattern]:

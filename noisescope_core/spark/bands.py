@@ -11,11 +11,12 @@ hashes, so the first of them are a random draw that does not depend on names or 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -135,24 +136,19 @@ def gathered(run: Run, config: Config, searched: Searched) -> NDArray[np.float32
         If the table lacks a pair.
     """
     width, height = searched.size
+    parts: Iterable[pa.RecordBatch]
     if searched.covered.any():
-        tables = [_products(run, config, searched)]
+        parts = _products(run, config, searched).toArrow().to_batches()
     else:
-        table = run.read("band_correlations").where(
-            (F.col("width") == width) & (F.col("height") == height)
-        )
-        # All planes at once are too much for the heap beside a driver's executors.
-        planes = F.floor(F.col("band") / (len(BANDS) // len(PLANES)))
-        tables = [table.where(planes == plane) for plane in range(len(PLANES))]
+        of_size = (ds.field("width") == width) & (ds.field("height") == height)
+        parts = run.scan("band_correlations", of_size)
     whole = np.zeros((len(BANDS), searched.rows, searched.rows), np.float32)
     compared = 0
-    for table in tables:
-        parts = table.select("band", "first", "compared", "products").toArrow().to_batches()
-        for batch in parts:
-            numbers = (column.to_pylist() for column in batch.columns[:3])
-            for band, first, count, cell in zip(*numbers, cells_of(batch["products"]), strict=True):
-                _add(whole[band], first, cell.view(np.float16))
-                compared += count
+    for batch in parts:
+        numbers = (batch[name].to_pylist() for name in ("band", "first", "compared"))
+        for band, first, count, cell in zip(*numbers, cells_of(batch["products"]), strict=True):
+            _add(whole[band], first, cell.view(np.float16))
+            compared += count
     expected = searched.pairs * sum(map(len, _parts(searched, config)))
     if compared != expected:
         raise NoiseScopeError(

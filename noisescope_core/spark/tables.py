@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 from numpy.typing import NDArray
 from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
@@ -70,6 +71,9 @@ SCHEMAS = {
 
 NOISE = {"residual", "products"}
 """Columns of noise."""
+
+BATCH = 64
+"""Rows with noise that the driver holds at once."""
 
 UNFINISHED = "unfinished.json"
 """What a run was started with; it is there until the run is finished."""
@@ -139,6 +143,12 @@ class Run:
                 f"{self.location}: no finished table '{name}', run the stage that writes it first"
             )
         return self.spark.read.schema(SCHEMAS[name]).parquet(self.path(name))
+
+    def scan(self, name: str, where: ds.Expression) -> Iterator[pa.RecordBatch]:
+        """Read rows of a finished table that only the driver needs, past Spark's JVM."""
+        system, path = _file_system(self.path(name))
+        table = ds.dataset(path, filesystem=system, format="parquet")
+        yield from table.to_batches(filter=where, batch_size=BATCH)
 
     def begin(self, started_with: str, stages: Mapping[str, Sequence[str]]) -> dict[str, datetime]:
         """Continue the run that died here if it is the same; remove all else of earlier runs.
