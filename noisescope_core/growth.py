@@ -76,7 +76,7 @@ def learned_weights(
     """
     tested = len(members)
     reference = scores[:, tested:]
-    centre = np.median(reference, axis=1).astype(np.float64)
+    centre = _medians(reference)
     variance = reference.var(axis=1, dtype=np.float64)
     count = np.maximum(members.sum(0), 1)
     mean = np.stack([(part[:tested] * members).sum(0) / count for part in scores]) - centre
@@ -85,6 +85,15 @@ def learned_weights(
     # A band that the reference lacks (colour, where it is grey) has no measure.
     carried = variance > 1e-18
     return np.where(carried, np.maximum(mean, 0) / np.where(carried, variance, 1), 0), centre
+
+
+def _medians(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Medians along the middle axis, by sorting: that is vectorised, choosing one value is not."""
+    ranked = np.ascontiguousarray(values.transpose(0, 2, 1))
+    ranked.sort(axis=-1)
+    middle = values.shape[1] // 2
+    centre = ranked[..., middle - 1 + values.shape[1] % 2 : middle + 1]
+    return np.asarray(centre.mean(-1, dtype=np.float64))
 
 
 def combined(
@@ -128,27 +137,30 @@ def grow(
     (t, j) bool
         The different sets that were reached, of three images or more; j <= k.
     """
-    members = _distinct(seeds)
-    moving = np.arange(members.shape[1])
+    # A set is a row here.
+    sets = np.ascontiguousarray(_distinct(seeds).T)
+    moving = list(range(len(sets)))
     # Many sets end in a circle, or on another's way: a step is taken once.
     steps: dict[bytes, NDArray[np.bool_]] = {}
     for _ in range(ROUNDS):
-        if not len(moving):
+        if not moving:
             break
-        before = members[:, moving]
-        names = [column.tobytes() for column in before.T]
-        new = [number for number, name in enumerate(names) if name not in steps]
+        names = {number: sets[number].tobytes() for number in moving}
+        new = [number for number, name in names.items() if name not in steps]
         if new:
-            taken = _step(products, before[:, new], shares)
-            steps.update(zip([names[number] for number in new], taken.T, strict=True))
-        after = np.stack([steps[name] for name in names], axis=1)
-        members[:, moving] = after
-        moving = moving[(after != before).any(0) & after.any(0)]
+            taken = _step(products, sets[new].T, shares)
+            steps.update(zip([names[n] for n in new], np.ascontiguousarray(taken.T), strict=True))
         # Seeds that have become one need growing once.
-        _, first = np.unique(members[:, moving], axis=1, return_index=True)
-        members[:, np.setdiff1d(moving, moving[first])] = False
-        moving = moving[np.sort(first)]
-    return _distinct(members)
+        reached: dict[bytes, int] = {}
+        for number, name in names.items():
+            sets[number] = steps[name]
+            after = sets[number].tobytes()
+            if after != name and after in reached:
+                sets[number] = False
+            elif after != name and sets[number].any():
+                reached[after] = number
+        moving = list(reached.values())
+    return _distinct(sets.T)
 
 
 def _step(

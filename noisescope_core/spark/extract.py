@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote
 
@@ -116,11 +117,15 @@ def list_files(
     """
     with progress.stage("list") as stage:
         sources = {role: source(run.spark, folder) for role, folder in folders.items()}
-        listed = [
-            (role, folder, *row)
-            for role, folder in folders.items()
-            for row in _list_files(sources[role], folder, config)
-        ]
+        with ThreadPoolExecutor() as pool:
+            found = pool.map(
+                lambda role: _list_files(sources[role], folders[role], config), folders
+            )
+            listed = [
+                (role, folder, *row)
+                for (role, folder), rows in zip(folders.items(), found, strict=True)
+                for row in rows
+            ]
         run.write_rows("files", listed)
         readable = {
             role: [r[3] for r in listed if r[0] == role and r[4] is None] for role in folders
@@ -216,14 +221,15 @@ def _preparations(run: Run, content: DataFrame, config: Config) -> dict[str, lis
         tested_images(run)
         .groupBy("width", "height", "format", "quantization")
         .agg(F.countDistinct("image_id").alias("images"))
-        .collect()
     )
     headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"]).drop("path")
-    read = headers.where("reason is null").distinct().collect()
+    known = headers.where("reason is null").distinct()
+    with ThreadPoolExecutor() as pool:
+        images, reference = pool.map(lambda table: table.collect(), (tested, known))
     return preparations(
         {
             ((row.width, row.height), Compression(row.format, bytes(row.quantization))): row.images
-            for row in tested
+            for row in images
         },
         [
             Header(
@@ -231,7 +237,7 @@ def _preparations(run: Run, content: DataFrame, config: Config) -> dict[str, lis
                 (row.width, row.height),
                 Compression(row.format, bytes(row.quantization)),
             )
-            for row in read
+            for row in reference
         ],
         config.least_images(),
         config.least_reference(),
