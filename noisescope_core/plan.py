@@ -13,7 +13,7 @@ from noisescope_core.config import Config
 from noisescope_core.reference import Size
 from noisescope_core.sharding import shard_count
 from noisescope_core.spectral import DIRECTIONS, ROUNDS
-from noisescope_core.whitening import BANDS, PLANES, compared
+from noisescope_core.whitening import BANDS, PLANES, WIDENED, compared, parts_of
 
 JOB_SECONDS = 2.0
 """What Spark takes for a stage beside the work: planning, starting tasks, writing markers."""
@@ -74,7 +74,7 @@ class SizePlan:
     ----------
     images, reference : found
     route : `pairs`, `spectral`, `shards` or `none`, with the `reason`
-    blocks, pairs : of the comparison that decides
+    blocks, pairs : of the comparison that decides; blocks of images, or by frequency (whitened)
     shards : searched before it
     stages : in order
     """
@@ -122,9 +122,12 @@ def plan_size(
     searched = min(images, limits.images) if whitened else images
     known = min(reference, limits.reference) if whitened else 0
     rows = searched + known
-    # Features are bytes and used where they lie.
-    limit = config.spark.block_bytes * (2 if whitened else 1)
-    blocks = max(1, -(-rows * cell // limit))
+    limit = config.spark.block_bytes
+    if whitened:
+        bins = compared(height, width, config.whitening.side)
+        blocks = len(parts_of(bins, max(1, limit // rows)))
+    else:
+        blocks = max(1, -(-rows * cell // limit))
     pairs = rows * (rows - 1) // 2
     extract = rates.extract[size] / rates.cores
     batch = 2 * config.spark.batch_bytes
@@ -164,17 +167,21 @@ def plan_size(
         shipped = ROUNDS * rates.cores * 8 * block
         stage("directions", ROUNDS * (images + known) * cell, shipped, 0, memory,
               ROUNDS * JOB_SECONDS + PASS * along / rates.cores)  # fmt: skip
-    # A block meets every block, and its rows travel once for each meeting.
-    squares = blocks * (blocks + 1) / 2 * (rows / blocks) ** 2
-    products = (1 if whitened else 2) * 2.0 * squares * values / rates.flops
-    block = min(rows * cell, limit)
-    beside = 2 * _correlations(-(-rows // blocks)) if whitened else (5 + (blocks > 1)) * block
-    memory = (1 + (blocks > 1)) * block + beside
-    written = pairs * len(BANDS) * 2 if whitened else 0
-    stage("correlate", rows * cell, rows * cell * blocks, written, memory, products / rates.cores)
+    products = (1 if whitened else 2) * 2.0 * rows**2 * values / rates.flops
+    if whitened:
+        # Every byte travels once; a task holds its part twice, some of it widened, two results.
+        memory = 2 * min(rows * cell, limit) + 4 * rows * (WIDENED + 2 * rows)
+        stage("correlate", rows * cell, rows * cell, pairs * len(BANDS) * 2, memory,
+              products / rates.cores)  # fmt: skip
+    else:
+        # A block meets every block, and its rows travel once for each meeting.
+        products *= (blocks + 1) / (2 * blocks)
+        block = min(rows * cell, limit)
+        memory = ((1 + (blocks > 1)) + (5 + (blocks > 1))) * block
+        stage("correlate", rows * cell, rows * cell * blocks, 0, memory, products / rates.cores)
     if whitened:
         memory = COPIES * _correlations(rows)
-        stage("cluster", written, 0, 0, memory, _search(rows, rates) / rates.cores)
+        stage("cluster", pairs * len(BANDS) * 2, 0, 0, memory, _search(rows, rates) / rates.cores)
     else:
         stage("cluster", rows * cell, MERGING * rows * cell * blocks, 0, memory,
               MERGING * products / rates.cores)  # fmt: skip

@@ -94,6 +94,37 @@ class Layout:
         return np.tile(np.diff(self.cuts) / self.values, len(PLANES)) / len(PLANES)
 
 
+def parts_of(bins: Layout, most: int) -> list[list[tuple[int, slice]]]:
+    """Cut a feature along its values into parts that are multiplied one by one.
+
+    Parameters
+    ----------
+    most : int
+        Values in a piece of a band, at least 1; a part has a quarter of it or one piece, so that
+        there are enough to be shared out.
+
+    Returns
+    -------
+    list of list of (int, slice)
+        Parts of pieces, without gaps, in the order of `BANDS`: the band, and its place among the
+        values of all planes.
+    """
+    parts: list[list[tuple[int, slice]]] = []
+    held = most
+    for band, (plane, within) in enumerate(bins.slices()):
+        start = plane * bins.values + within.start
+        length = within.stop - within.start
+        pieces = -(-length // most)
+        for k in range(pieces):
+            cut = slice(start + k * length // pieces, start + (k + 1) * length // pieces)
+            if 4 * (held + cut.stop - cut.start) > most:
+                parts.append([])
+                held = 0
+            parts[-1].append((band, cut))
+            held += cut.stop - cut.start
+    return parts
+
+
 @cache
 def layout(height: int, width: int) -> Layout:
     """Sort the bins of the half spectrum of an image's whole blocks into bands.

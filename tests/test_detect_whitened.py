@@ -16,13 +16,16 @@ from noisescope_core.residual import channel_residuals
 from noisescope_core.spark import bands
 from noisescope_core.spark.discover import discover_patterns
 from noisescope_core.spark.progress import Progress
+from noisescope_core.spark.summary import summarise
 from noisescope_core.spark.tables import Run
 from noisescope_core.watermark import WORDS, watermark_of
 from noisescope_core.whitening import (
+    BANDS,
     PLANES,
     band_correlations,
     layout,
     packed,
+    parts_of,
     unpacked,
     whitened_planes,
 )
@@ -117,8 +120,7 @@ def test_partitions_blocks_and_names_change_no_verdict(run, dump, spark, tmp_pat
         shutil.copy(dump.images / name, moved / name[2] / f"moved-{new}")
     settings = [*SETTINGS, "spark.batch_bytes=65536", "spark.block_bytes=1048576"]
     run_detect(spark, load_config(None, settings), moved, dump.reference, tmp_path / "out")
-    pairs = ds.dataset(tmp_path / "out" / "band_correlations").to_table(["block_pair"])
-    assert len(pairs) == 3
+    assert len(parts_of(layout(64, 64), 1048576 // 180)) > len(PLANES)
     by_id = {row["image_id"]: row for row in verdicts_of(out).values()}
     for row in verdicts_of(tmp_path / "out").values():
         before = by_id[row["image_id"]]
@@ -127,18 +129,24 @@ def test_partitions_blocks_and_names_change_no_verdict(run, dump, spark, tmp_pat
         assert row["score"] == pytest.approx(before["score"], rel=1e-4, abs=1e-4)
 
 
-def test_blocks_are_bounded_in_images_too(run, spark, tmp_path, monkeypatch):
+def test_a_band_may_be_cut_too(run, spark, tmp_path):
     out, _ = run
     copy = tmp_path / "run"
     shutil.copytree(out, copy)
     again, config = Run(spark, str(copy)), load_config(None, SETTINGS)
+    # Smaller than a configuration may say, as these images are.
+    spark_settings = config.spark.model_copy(update={"block_bytes": 65536})
+    small = config.model_copy(update={"spark": spark_settings})
     (searched,) = bands.searched_sizes(again, config)
     before = bands.gathered(again, config, searched)
-    monkeypatch.setattr(bands, "BLOCK_ROWS", 50)
-    bands.correlate_bands(again, config, Progress(spark))
-    assert again.read("band_correlations").count() == 10
-    after = bands.gathered(again, config, searched)
-    np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-5)
+    pairs = summarise(again, config)["sizes"][0]["pairs"]
+    pieces = [band for part in parts_of(searched.bins, 65536 // 180) for band, _ in part]
+    assert len(pieces) > len(BANDS)
+    bands.correlate_bands(again, small, Progress(spark))
+    after = bands.gathered(again, small, searched)
+    # Halves are rounded to half precision each.
+    np.testing.assert_allclose(after, before, rtol=2e-3, atol=1e-5)
+    assert summarise(again, small)["sizes"][0]["pairs"] == pairs == searched.pairs
 
 
 def test_nothing_in_common_flags_nothing(spark, dump, tmp_path):

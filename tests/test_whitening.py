@@ -6,14 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import fft
 
+from noisescope_core import whitening
 from noisescope_core.whitening import (
     BANDS,
     GRID,
     OFF_GRID,
+    PLANES,
     STEPS,
     band_correlations,
     layout,
     packed,
+    parts_of,
+    products_below,
     spatial,
     unpacked,
     whitened_planes,
@@ -100,3 +104,33 @@ def test_a_stored_value_is_off_by_a_sixteenth_at_most(seed, peak):
     read = unpacked(packed(feature).tobytes())
     assert read.shape == feature.shape
     assert np.abs(read - np.minimum(feature, 127 / STEPS)).max() <= 0.5 / STEPS + 1e-6
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 600), st.integers(1, 40), st.integers(0, 2**16))
+def test_products_with_all_before_are_exact(rows, values, seed):
+    features = np.random.default_rng(seed).integers(-127, 128, (rows, values)).astype(np.int8)
+    cut = values // 2
+    parts = [part for part in (slice(0, cut), slice(cut, values)) if part.stop > part.start]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whitening, "WIDENED", 7)
+        found = [(n, first, p.copy()) for n, first, p in products_below(list(features), parts)]
+    whole = features.astype(np.int64)
+    assert sorted({number for number, *_ in found}) == list(range(len(parts)))
+    for number, first, products in found:
+        last = first + len(products)
+        values = whole[:, parts[number]]
+        assert np.array_equal(products, values[first:last] @ values[:last].T)
+    assert sum(len(p) for n, _, p in found if n == 0) == rows
+
+
+@pytest.mark.parametrize("most", [1, 100, 5_000, 10**9])
+def test_parts_leave_no_value_out(most):
+    bins = layout(64, 96)
+    parts = parts_of(bins, most)
+    values = [np.arange(cut.start, cut.stop) for part in parts for _, cut in part]
+    assert np.array_equal(np.concatenate(values), np.arange(len(PLANES) * bins.values))
+    assert sorted({band for part in parts for band, _ in part}) == list(range(len(BANDS)))
+    for part in parts:
+        assert max(cut.stop - cut.start for _, cut in part) <= most
+        assert len(part) == 1 or 4 * (part[-1][1].stop - part[0][1].start) <= most

@@ -28,17 +28,26 @@ from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import ImageSet, image_sets
 from noisescope_core.spark.tables import SCHEMAS, Run, cells_of
-from noisescope_core.whitening import BANDS, PLANES, STEPS, Layout, compared, products_below
+from noisescope_core.whitening import (
+    BANDS,
+    PLANES,
+    STEPS,
+    Layout,
+    compared,
+    parts_of,
+    products_below,
+)
 
 _PRODUCTS = pa.schema(
     [
         ("band", pa.int32()),
+        ("values", pa.int64()),
         ("first", pa.int64()),
         ("compared", pa.int64()),
         ("products", pa.binary()),
     ]
 )
-_SCHEMA = "band int, first long, compared long, products binary"
+_SCHEMA = "band int, values long, first long, compared long, products binary"
 
 
 @dataclass(frozen=True)
@@ -143,16 +152,17 @@ def gathered(run: Run, config: Config, searched: Searched) -> NDArray[np.float32
         of_size = (ds.field("width") == width) & (ds.field("height") == height)
         parts = run.scan("band_correlations", of_size)
     whole = np.zeros((len(BANDS), searched.rows, searched.rows), np.float32)
-    compared = 0
+    found = 0
     for batch in parts:
-        numbers = (batch[name].to_pylist() for name in ("band", "first", "compared"))
-        for band, first, count, cell in zip(*numbers, cells_of(batch["products"]), strict=True):
+        columns = (batch[name].to_pylist() for name in ("band", "values", "first", "compared"))
+        cells = cells_of(batch["products"])
+        for band, values, first, pairs, cell in zip(*columns, cells, strict=True):
             _add(whole[band], first, cell.view(np.float16))
-            compared += count
-    expected = searched.pairs * sum(map(len, _parts(searched, config)))
-    if compared != expected:
+            found += values * pairs
+    if found != searched.pairs * len(PLANES) * searched.bins.values:
+        share = found / (searched.pairs * len(PLANES) * searched.bins.values)
         raise NoiseScopeError(
-            f"{run.path('band_correlations')}: {compared:,} of {expected:,} correlations of "
+            f"{run.path('band_correlations')}: {share:.1%} of the correlations of "
             f"{width} x {height}; remove it and run correlate again"
         )
     whole /= _scale(searched.bins)
@@ -173,28 +183,8 @@ def _scale(bins: Layout) -> np.float32:
     return np.float32(np.sqrt(bins.values))
 
 
-def _parts(searched: Searched, config: Config) -> list[list[tuple[int, slice]]]:
-    """Cut a feature's values into parts for a task each: slices of bands, in order."""
-    most = max(1, config.spark.block_bytes // searched.rows)
-    parts: list[list[tuple[int, slice]]] = []
-    held = most
-    for band, (plane, within) in enumerate(searched.bins.slices()):
-        start = plane * searched.bins.values + within.start
-        length = within.stop - within.start
-        pieces = -(-length // most)
-        for k in range(pieces):
-            cut = slice(start + k * length // pieces, start + (k + 1) * length // pieces)
-            # Smaller tasks are shared out more evenly.
-            if 4 * (held + cut.stop - cut.start) > most:
-                parts.append([])
-                held = 0
-            parts[-1].append((band, cut))
-            held += cut.stop - cut.start
-    return parts
-
-
 def _products(run: Run, config: Config, searched: Searched) -> DataFrame:
-    parts = _parts(searched, config)
+    parts = parts_of(searched.bins, max(1, config.spark.block_bytes // searched.rows))
 
     def of(images: ImageSet, first: int, count: int) -> DataFrame:
         numbers = {
@@ -242,7 +232,8 @@ def _multiplier(
                 count = len(products)
                 compared = count * first + count * (count - 1) // 2
                 cell = (products * scale).astype(np.float16).tobytes()
-                rows.append((slices[number][0], first, compared, cell))
+                band, cut = slices[number]
+                rows.append((band, cut.stop - cut.start, first, compared, cell))
         columns = zip(_PRODUCTS, zip(*rows, strict=True), strict=True)
         return pa.table([pa.array(values, field.type) for field, values in columns], _PRODUCTS)
 

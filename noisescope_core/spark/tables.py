@@ -46,7 +46,8 @@ SCHEMAS = {
         width int, height int, block_pair long, compared long, refined long,
         first array<long>, second array<long>, pce array<double>""",
     "band_correlations": """
-        width int, height int, band int, first long, compared long, products binary""",
+        width int, height int, band int, values long, first long, compared long,
+        products binary""",
     "clusters": """
         width int, height int, round int, cluster int, image_id string""",
     "merging": """
