@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
@@ -32,8 +34,11 @@ def scan(run: Run, config: Config, progress: Progress, images: str, fingerprints
     tests = tests_of(run, config)
     with progress.stage("scan", len(readable["image"]), "images") as stage:
         content = content_of(sources["image"], config)
-        run.write("scores", scanned(run, config, tests, content).unionByName(reference))
-        write_verdicts(run, config)
+        scores = scanned(run, config, tests, content).unionByName(reference)
+        with ThreadPoolExecutor() as pool:
+            written = pool.submit(run.write, "scores", scores)
+            write_verdicts(run, config, scores)
+            written.result()
         fakes = run.read("verdicts").agg(F.count(F.when(F.col("is_fake"), 1))).collect()[0][0]
         stage.done(
             f"generators' fingerprints: {tests.fingerprints}, images that carry one: {fakes:,}"

@@ -64,7 +64,7 @@ def score(run: Run, config: Config, progress: Progress) -> None:
             images = _scored(run, tests, "residuals", "image")
         reference = _scored(run, tests, "reference_residuals", "reference")
         run.write("scores", images.unionByName(reference))
-        write_verdicts(run, config)
+        write_verdicts(run, config, run.read("scores"))
         stage.done(f"generators' fingerprints: {tests.fingerprints}")
 
 
@@ -171,9 +171,13 @@ def pce_test(by_size: dict[Size, list[Any]]) -> Test:
     return test
 
 
-def write_verdicts(run: Run, config: Config) -> None:
-    """Read `files`, `calibration`, `scores` and what is known of the images, write `verdicts`."""
-    scores = run.read("scores")
+def write_verdicts(run: Run, config: Config, scores: DataFrame) -> None:
+    """Read `files`, `calibration` and what is known of the images, write `verdicts`.
+
+    Parameters
+    ----------
+    scores : rows of `scores`
+    """
     thresholds = _thresholds(scores, config) if config.method == "paper" else {}
     sizes = run.spark.createDataFrame(
         [
