@@ -57,14 +57,27 @@ def detect(images: Path, reference: Path, out: str, *settings: str) -> Run:
 
 
 def stage_rows(run: Run) -> list[Row]:
-    """Turn a run into a table: a row per stage, what is outside the stages, the sum."""
-    staged = sum(seconds for _, seconds, _ in run.stages)
-    parts = [*run.stages, ("report", run.seconds - staged, "Spark's start and stop, the report")]
-    return [
-        {"stage": name, "seconds": seconds, "what": what}
-        | {f"{part}, MiB": size for part, size in run.peaks.get(name, {}).items()}
-        for name, seconds, what in parts
-    ] + [{"stage": "all", "seconds": run.seconds, "what": ""}]
+    """Turn a run into a table: a row per stage, what is outside the stages, the sum.
+
+    `waiting` is what the processors had to spare: core seconds less those that were used. The
+    start's are in the first stage's figures.
+    """
+    cores = os.cpu_count() or 1
+    staged = run.started + sum(seconds for _, seconds, _ in run.stages)
+    rows: list[Row] = [
+        {"stage": "start", "seconds": run.started, "what": "Python, the JVM, Spark's session"}
+    ]
+    last = ("report", run.seconds - staged, "summary, report, Spark's stop")
+    for name, seconds, what in [*run.stages, last]:
+        spent = run.processor.get(name, {})
+        elapsed = seconds + (run.started if len(rows) == 1 else 0)
+        rows.append(
+            {"stage": name, "seconds": seconds, "what": what}
+            | {f"{part}, CPU s": spent.get(part, 0.0) for part in ("driver", "JVM", "workers")}
+            | {"waiting, CPU s": max(0.0, cores * elapsed - sum(spent.values()))}
+            | {f"{part}, MiB": size for part, size in run.peaks.get(name, {}).items()}
+        )
+    return [*rows, {"stage": "all", "seconds": run.seconds, "what": ""}]
 
 
 def multiply(source: Path, target: Path, copies: int) -> None:

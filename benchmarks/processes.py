@@ -23,12 +23,14 @@ class Run:
     Attributes
     ----------
     seconds : wall time
+    started : seconds before the first stage: Python, the JVM, the session
     stages : (name, seconds, what) as the command printed them
     peaks : stage to part (`driver`, `JVM`, `worker`, `workers`) to peak resident MiB
     processor : stage to part (`driver`, `JVM`, `workers`) to processor seconds
     """
 
     seconds: float = 0.0
+    started: float = 0.0
     stages: list[tuple[str, float, str]] = field(default_factory=list)
     peaks: dict[str, dict[str, float]] = field(default_factory=dict)
     processor: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -71,6 +73,8 @@ def watched(arguments: list[str]) -> Run:
     for line in process.stderr or ():
         last = [*last[-20:], line]
         if match := STAGE.match(line):
+            if not run.stages:
+                run.started = time.monotonic() - start - float(match[2])
             run.stages.append((match[1], float(match[2]), match[3]))
             close(match[1])
     code = process.wait()

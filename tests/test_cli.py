@@ -25,16 +25,45 @@ def settings():
     return [part for setting in SMALL for part in ("--set", setting)]
 
 
-def detect(images, reference, out, *more):
+def detect(images, reference, out, *more, **environment):
     return noisescope(
-        "detect", "--images", images, "--reference", reference, "--out", out, *settings(), *more
-    )
+        "detect", "--images", images, "--reference", reference, "--out", out, *settings(), *more,
+        **environment,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def detected(dump, tmp_path_factory):
-    out = tmp_path_factory.mktemp("detected") / "out"
-    return out, detect(dump.images, dump.reference, out, "--set", "spark.master=local[1]")
+    folder = tmp_path_factory.mktemp("detected")
+    one_core = "--set", "spark.master=local[1]"
+    # The first run of a user, who has no archive of Spark's classes.
+    cache = {"XDG_CACHE_HOME": str(folder / "cache")}
+    return folder / "out", detect(dump.images, dump.reference, folder / "out", *one_core, **cache)
+
+
+def test_the_first_run_leaves_sparks_classes_for_the_next(detected, dump, tmp_path):
+    out, done = detected
+    assert done.returncode == 0, done.stderr
+    kept = list((out.parent / "cache" / "noisescope").iterdir())
+    assert [file.suffix for file in kept] == [".jsa"]
+    before = kept[0].stat()
+    log = tmp_path / "classes.log"
+    told = f"spark.conf.spark.driver.extraJavaOptions=-Xlog:class+load:file={log}"
+    cache = {"XDG_CACHE_HOME": str(out.parent / "cache")}
+    again = detect(dump.images, dump.reference, tmp_path / "out", "--set", told, **cache)
+    assert again.stdout.splitlines()[:2] == done.stdout.splitlines()[:2]
+    assert "shared objects file (top)" in log.read_text()
+    assert kept[0].stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_without_a_place_to_keep_them_classes_are_read_anew(monkeypatch, tmp_path):
+    from noisescope_core.spark.jvm import java_options
+
+    file = tmp_path / "file"
+    file.touch()
+    for place in (file, tmp_path / "a b"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+        assert ".jsa" not in java_options() and "Archive" not in java_options()
 
 
 def test_detect_says_what_it_does_and_where_the_report_is(detected):
