@@ -84,7 +84,7 @@ def detect(
     """Test every image of a folder and write verdicts, fingerprints and a report."""
     config = load_config(config_file, settings)
     _check_exist({"--images": images, "--reference": reference})
-    spark, run, progress = open_run(out, config)
+    spark, run, progress = open_run(out, config, whole=True)
     from noisescope_core.report.render import answer
     from noisescope_core.spark.detect import detect as detect_all
     from noisescope_core.spark.jvm import keep_classes
@@ -173,8 +173,14 @@ def _check_exist(folders: Mapping[str, str | None]) -> None:
             raise UsageError(f"{option}: {location} does not exist")
 
 
-def open_run(out: str, config: Config) -> tuple[Any, Any, Any]:
-    """Start Spark for a run directory: the session, the run and its progress."""
+def open_run(out: str, config: Config, whole: bool = False) -> tuple[Any, Any, Any]:
+    """Start Spark for a run directory: the session, the run and its progress.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether all stages follow, and then `jvm.keep_classes`.
+    """
     log = None
     if "://" not in out:
         out = os.path.abspath(out)
@@ -187,9 +193,10 @@ def open_run(out: str, config: Config) -> tuple[Any, Any, Any]:
     from noisescope_core.spark.session import start_session
     from noisescope_core.spark.tables import Run
 
-    # What the stages import takes a second, and the JVM takes longer to start.
-    Thread(target=import_module, args=["noisescope_core.spark.detect"], daemon=True).start()
-    spark = start_session(config, log)
+    if whole:
+        # What the stages import takes a second, and the JVM takes longer to start.
+        Thread(target=import_module, args=["noisescope_core.spark.detect"], daemon=True).start()
+    spark = start_session(config, log, leave_classes=whole)
     return spark, Run(spark, out), Progress(spark)
 
 

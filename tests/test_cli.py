@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -63,7 +64,23 @@ def test_without_a_place_to_keep_them_classes_are_read_anew(monkeypatch, tmp_pat
     file.touch()
     for place in (file, tmp_path / "a b"):
         monkeypatch.setenv("XDG_CACHE_HOME", str(place))
-        assert ".jsa" not in java_options() and "Archive" not in java_options()
+        options = java_options(leave_classes=True)
+        assert ".jsa" not in options and "Archive" not in options
+
+
+def test_only_a_whole_run_leaves_classes(monkeypatch, tmp_path, dump):
+    from noisescope_core.spark.jvm import java_options
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert "Archive" not in java_options(leave_classes=False)
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "a.txt").write_text("no image")
+    failed = detect(images, dump.reference, tmp_path / "out")
+    assert failed.returncode == 1
+    # Its JVM ends after it.
+    time.sleep(5)
+    assert list((tmp_path / "noisescope").iterdir()) == []
 
 
 def test_detect_says_what_it_does_and_where_the_report_is(detected):

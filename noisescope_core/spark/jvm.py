@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
@@ -18,19 +19,32 @@ _QUIET = "-Xlog:disable -Xlog:all=error:stderr"
 """The JVM's own warnings would go to standard output."""
 
 
-def java_options() -> str:
+def java_options(leave_classes: bool) -> str:
     """Options of a JVM that costs little: compiled quickly, and its classes not read anew.
 
     Spark's classes are read, checked and linked at every start, several seconds of work, unless a
-    JVM before has left them in an archive. Where there is none this JVM leaves one, see
-    `keep_classes`.
+    JVM before has left them in an archive.
+
+    Parameters
+    ----------
+    leave_classes : bool
+        Whether the JVM leaves an archive at its end where there is none, for `keep_classes`.
     """
     archive = _archive()
     if archive is None:
         return _COMPILER
     if archive.exists():
         return f"{_COMPILER} {_QUIET} -XX:SharedArchiveFile={archive}"
-    return f"{_COMPILER} {_QUIET} -XX:ArchiveClassesAtExit={_unfinished(archive)}"
+    if not leave_classes:
+        return _COMPILER
+    left = _left(archive)
+    try:
+        left.parent.mkdir(exist_ok=True)
+    except OSError:
+        return _COMPILER
+    # Without its folder a JVM leaves nothing: a run that fails has not met all classes.
+    atexit.register(shutil.rmtree, left.parent, ignore_errors=True)
+    return f"{_COMPILER} {_QUIET} -XX:ArchiveClassesAtExit={left}"
 
 
 def keep_classes() -> None:
@@ -41,17 +55,17 @@ def keep_classes() -> None:
     """
     archive, gateway = _archive(), SparkContext._gateway
     process = getattr(gateway, "proc", None)
-    if archive is None or archive.exists() or process is None:
+    if archive is None or process is None or not _left(archive).parent.exists():
         return
     # As its gateway does when Python ends.
     process.stdin.close()
     process.wait()
     with suppress(OSError):
-        os.replace(_unfinished(archive), archive)
+        os.replace(_left(archive), archive)
 
 
-def _unfinished(archive: Path) -> Path:
-    return archive.with_suffix(f".{os.getpid()}")
+def _left(archive: Path) -> Path:
+    return archive.with_suffix(f".{os.getpid()}") / archive.name
 
 
 def _archive() -> Path | None:

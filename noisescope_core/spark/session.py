@@ -50,7 +50,9 @@ AT_START = {
 }
 
 
-def start_session(config: Config, log: Path | None = None) -> SparkSession:
+def start_session(
+    config: Config, log: Path | None = None, leave_classes: bool = False
+) -> SparkSession:
     """Start Spark or connect to it, or join the session that is already there.
 
     Parameters
@@ -59,13 +61,15 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
         `spark.master` may name a Spark Connect server, `sc://host:port`, as SPARK_REMOTE may.
     log : Path or None
         File that takes what a local JVM prints; None leaves it on standard error.
+    leave_classes : bool
+        As for `jvm.java_options`.
 
     Raises
     ------
     NoiseScopeError
         If Spark cannot be started, with what to do.
     """
-    spark = SparkSession.getActiveSession() or _started(config, log)
+    spark = SparkSession.getActiveSession() or _started(config, log, leave_classes)
     # Residuals are large cells: batches of them are bounded by bytes as well as rows.
     for key, setting in {
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_PER_BATCH),
@@ -82,7 +86,7 @@ def start_session(config: Config, log: Path | None = None) -> SparkSession:
     return spark
 
 
-def _started(config: Config, log: Path | None) -> SparkSession:
+def _started(config: Config, log: Path | None, leave_classes: bool) -> SparkSession:
     builder = SparkSession.builder.appName("NoiseScope")
     remote = os.environ.get("SPARK_REMOTE", "")
     if (config.spark.master or "").startswith("sc://"):
@@ -107,10 +111,12 @@ def _started(config: Config, log: Path | None) -> SparkSession:
         for key, setting in AT_START.items():
             builder = builder.config(key, setting)
         if not remote and (config.spark.master or not _submitted()):
-            builder = builder.master(config.spark.master or "local[*]")
-            builder = builder.config("spark.driver.defaultJavaOptions", java_options())
-            parts = PARTS_PER_CORE * (os.cpu_count() or 1)
-            builder = builder.config("spark.sql.shuffle.partitions", str(parts))
+            master = config.spark.master or "local[*]"
+            builder = builder.master(master)
+            builder = builder.config("spark.driver.defaultJavaOptions", java_options(leave_classes))
+            if master.startswith("local"):
+                parts = PARTS_PER_CORE * (os.cpu_count() or 1)
+                builder = builder.config("spark.sql.shuffle.partitions", str(parts))
         if not _submitted():
             builder = builder.config("spark.ui.enabled", "false")
     if remote.startswith("sc://"):
