@@ -227,11 +227,10 @@ def prepare(
             inverse = (1 / sizes[band]).astype(np.float32)
             _even(correlations[band], inverse, cut, rows, columns, products[number])
             _even(correlations[band], inverse, cut, joint, joint, part)
-            for view in [
-                everything,
-                *[v for v, chosen in zip(views, parts, strict=True) if chosen[band]],
-            ]:
-                view += part
+            everything[:] += part
+            for view, chosen in zip(views, parts, strict=True):
+                if chosen[band]:
+                    view += part
         unrelated = products[:, tested:].reshape(len(products), len(held_out) * tested)
         return Search(
             products,

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
+from noisescope_core import whitening
 from noisescope_core.config import load_config
 from noisescope_core.discovery import discover, prepare
 from noisescope_core.duplicates import first_of_group, sketch
@@ -120,7 +121,11 @@ def test_partitions_blocks_and_names_change_no_verdict(run, dump, spark, tmp_pat
         shutil.copy(dump.images / name, moved / name[2] / f"moved-{new}")
     settings = [*SETTINGS, "spark.batch_bytes=65536", "spark.block_bytes=1048576"]
     run_detect(spark, load_config(None, settings), moved, dump.reference, tmp_path / "out")
-    assert len(parts_of(layout(64, 64), 1048576 // 180)) > len(PLANES)
+    few, many = (
+        parts_of(layout(64, 64), load_config(None, chosen).spark.block_bytes // 180)
+        for chosen in (SETTINGS, settings)
+    )
+    assert len(few) == 1 < len(many)
     by_id = {row["image_id"]: row for row in verdicts_of(out).values()}
     for row in verdicts_of(tmp_path / "out").values():
         before = by_id[row["image_id"]]
@@ -143,10 +148,23 @@ def test_a_band_may_be_cut_too(run, spark, tmp_path):
     pieces = [band for part in parts_of(searched.bins, 65536 // 180) for band, _ in part]
     assert len(pieces) > len(BANDS)
     bands.correlate_bands(again, small, Progress(spark))
+    assert again.read("band_correlations").count() == len(pieces)
     after = bands.gathered(again, small, searched)
     # Halves are rounded to half precision each.
     np.testing.assert_allclose(after, before, rtol=2e-3, atol=1e-5)
     assert summarise(again, small)["sizes"][0]["pairs"] == pairs == searched.pairs
+
+
+def test_blocks_of_rows_make_the_whole(monkeypatch):
+    features = np.random.default_rng(4).integers(-9, 10, (180, 30)).astype(np.int8)
+    monkeypatch.setattr(whitening, "BLOCK_ROWS", 50)
+    blocks = list(whitening.products_below(list(features), [slice(0, 30)]))
+    assert [first for _, first, _ in blocks] == [0, 50, 100, 150]
+    whole = np.zeros((180, 180), np.float32)
+    for _, first, products in blocks:
+        bands._add(whole, first, products.astype(np.float16).ravel())
+    exact = features.astype(np.int64) @ features.T
+    np.testing.assert_allclose(whole, exact, rtol=1e-3)
 
 
 def test_nothing_in_common_flags_nothing(spark, dump, tmp_path):

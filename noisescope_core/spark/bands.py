@@ -38,16 +38,7 @@ from noisescope_core.whitening import (
     products_below,
 )
 
-_PRODUCTS = pa.schema(
-    [
-        ("band", pa.int32()),
-        ("values", pa.int64()),
-        ("first", pa.int64()),
-        ("compared", pa.int64()),
-        ("products", pa.binary()),
-    ]
-)
-_SCHEMA = "band int, values long, first long, compared long, products binary"
+_PRODUCTS = "band long, values long, first long, compared long, products binary"
 
 
 @dataclass(frozen=True)
@@ -150,7 +141,7 @@ def gathered(run: Run, config: Config, searched: Searched) -> NDArray[np.float32
         parts = _products(run, config, searched).toArrow().to_batches()
     else:
         of_size = (ds.field("width") == width) & (ds.field("height") == height)
-        parts = run.scan("band_correlations", of_size)
+        parts = run.batches("band_correlations", of_size)
     whole = np.zeros((len(BANDS), searched.rows, searched.rows), np.float32)
     found = 0
     for batch in parts:
@@ -207,7 +198,7 @@ def _products(run: Run, config: Config, searched: Searched) -> DataFrame:
         joined.select("row", F.explode(F.array(*cut)).alias("cut"))
         .select("row", "cut.part", "cut.values")
         .groupBy("part")
-        .applyInArrow(_multiplier(parts, searched.bins), _SCHEMA)
+        .applyInArrow(_multiplier(parts, searched.bins), _PRODUCTS)
     )
 
 
@@ -231,10 +222,16 @@ def _multiplier(
             for number, first, products in products_below(features, within):
                 count = len(products)
                 compared = count * first + count * (count - 1) // 2
-                cell = (products * scale).astype(np.float16).tobytes()
                 band, cut = slices[number]
-                rows.append((band, cut.stop - cut.start, first, compared, cell))
-        columns = zip(_PRODUCTS, zip(*rows, strict=True), strict=True)
-        return pa.table([pa.array(values, field.type) for field, values in columns], _PRODUCTS)
+                rows.append(
+                    {
+                        "band": band,
+                        "values": cut.stop - cut.start,
+                        "first": first,
+                        "compared": compared,
+                        "products": (products * scale).astype(np.float16).tobytes(),
+                    }
+                )
+        return pa.Table.from_pylist(rows)
 
     return multiply

@@ -25,7 +25,7 @@ from noisescope_core.residual import channel_residuals, mixed, noise_residual
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import tested_images
-from noisescope_core.spark.tables import SCHEMAS, Run
+from noisescope_core.spark.tables import SCHEMAS, Run, collected
 from noisescope_core.watermark import watermark_of
 from noisescope_core.whitening import central, packed, whitened_planes
 
@@ -224,8 +224,7 @@ def _preparations(run: Run, content: DataFrame, config: Config) -> dict[str, lis
     )
     headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"]).drop("path")
     known = headers.where("reason is null").distinct()
-    with ThreadPoolExecutor() as pool:
-        images, reference = pool.map(lambda table: table.collect(), (tested, known))
+    images, reference = collected(tested, known)
     return preparations(
         {
             ((row.width, row.height), Compression(row.format, bytes(row.quantization))): row.images

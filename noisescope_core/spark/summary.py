@@ -18,7 +18,7 @@ from noisescope_core.growth import FALSE_POSITIVES
 from noisescope_core.reference import Size, unlike
 from noisescope_core.report import render_report
 from noisescope_core.spark.sets import by_shards, route, tested_images
-from noisescope_core.spark.tables import Run
+from noisescope_core.spark.tables import Run, collected
 
 FEW = 200
 """Reference images of one size below which a run is warned."""
@@ -275,15 +275,10 @@ def report(run: Run, config: Config, summary: Mapping[str, Any]) -> str:
         .limit(config.report.set_aside)
     )
     fingerprints = run.read("fingerprints").orderBy("width", "height", "fingerprint_id")
-    with ThreadPoolExecutor() as pool:
-        collected = pool.map(
-            lambda table: table.collect(), (flagged.join(pictures, "path"), aside, fingerprints)
-        )
-        distributions = _score_distributions(run, summary)
-        shown, set_aside, patterns = collected
+    shown, set_aside, patterns = collected(flagged.join(pictures, "path"), aside, fingerprints)
     return render_report(
         dict(summary),
-        distributions,
+        _score_distributions(run, summary),
         [
             row.asDict()
             | {"pixels": np.frombuffer(row.pixels, np.float32).reshape(row.height, row.width)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -13,10 +14,11 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 from pyarrow import fs
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.errors import NoiseScopeError, UsageError
+from noisescope_core.spark.session import ROWS_PER_BATCH
 
 _IMAGES = """
     path string, image_id string, width int, height int, status string, reason string,
@@ -73,9 +75,6 @@ SCHEMAS = {
 NOISE = {"residual", "products"}
 """Columns of noise."""
 
-BATCH = 64
-"""Rows with noise that the driver holds at once."""
-
 UNFINISHED = "unfinished.json"
 """What a run was started with; it is there until the run is finished."""
 
@@ -98,6 +97,12 @@ def cells_of(column: pa.Array | pa.ChunkedArray) -> list[NDArray[np.uint8]]:
         values = np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
         cells += [values[start:end] for start, end in pairwise(ends.tolist())]
     return cells
+
+
+def collected(*tables: DataFrame) -> list[list[Row]]:
+    """Collect small tables side by side: each is mostly waiting."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda table: table.collect(), tables))
 
 
 @dataclass(frozen=True)
@@ -139,17 +144,21 @@ class Run:
         NoiseScopeError
             If the stage that writes it has not finished.
         """
+        self._check_finished(name)
+        return self.spark.read.schema(SCHEMAS[name]).parquet(self.path(name))
+
+    def batches(self, name: str, where: ds.Expression) -> Iterator[pa.RecordBatch]:
+        """Read rows that only the driver needs, past Spark's JVM; raises as `read` does."""
+        self._check_finished(name)
+        system, path = _file_system(self.path(name))
+        table = ds.dataset(path, filesystem=system, format="parquet")
+        yield from table.to_batches(filter=where, batch_size=ROWS_PER_BATCH)
+
+    def _check_finished(self, name: str) -> None:
         if self.finished(name) is None:
             raise NoiseScopeError(
                 f"{self.location}: no finished table '{name}', run the stage that writes it first"
             )
-        return self.spark.read.schema(SCHEMAS[name]).parquet(self.path(name))
-
-    def scan(self, name: str, where: ds.Expression) -> Iterator[pa.RecordBatch]:
-        """Read rows of a finished table that only the driver needs, past Spark's JVM."""
-        system, path = _file_system(self.path(name))
-        table = ds.dataset(path, filesystem=system, format="parquet")
-        yield from table.to_batches(filter=where, batch_size=BATCH)
 
     def begin(self, started_with: str, stages: Mapping[str, Sequence[str]]) -> dict[str, datetime]:
         """Continue the run that died here if it is the same; remove all else of earlier runs.
