@@ -76,7 +76,7 @@ def main(what: tuple[str, ...], images: int, data: Path, largest: int, out: Path
             [*correlation.measure(images), *correlation.measure(images * 3 // 10, 1024)],
             f"T_merge {correlation.THRESHOLD:g}. The bare products are what all pairs need, "
             "of n x N pixels and of n half power spectra, in float32 and without the symmetry that "
-            "halves ours. Transforms and holes are in the time of all pairs.",
+            "halves ours. Transforms, energies and holes are in the time of all pairs.",
         )
     if "pipeline" in chosen:
         rows, f1 = pipeline.measure(data, images, 1000)

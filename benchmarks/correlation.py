@@ -37,7 +37,7 @@ def measure(images: int = 1000, side: int = 256, rounds: int = 3) -> list[Row]:
 
         def all_pairs(residuals: Any = residuals, found: list[Any] = found) -> None:
             with fft.set_workers(os.cpu_count() or 1):
-                found.append(above_threshold(spectra(residuals), None, THRESHOLD))
+                found.append(above_threshold(spectra(residuals, overwrite=True), None, THRESHOLD))
 
         def products(flat: Any = flat) -> None:
             # Of one array with itself NumPy would work out one half.

@@ -78,15 +78,24 @@ def feature(data: bytes) -> NDArray[np.int8]:
     return packed(whitened_planes(channel_residuals(pixels)))
 
 
+REST = 0.5
+"""Seconds between two ways."""
+
+
 def in_turn(
     ways: dict[str, Callable[[], Any]],
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Run the ways one after the other, again and again: seconds of each run but the first."""
+    """Run the ways one after the other, again and again: seconds of each run but the first.
+
+    Threads of BLAS go on spinning when a product is done, at the cost of whoever comes next: a
+    short rest before each way lets them sleep.
+    """
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
         for name, way in ways.items():
+            time.sleep(REST)
             start = clock()
             way()
             if turn:

@@ -5,11 +5,12 @@ p = C at zero shift::
 
     PCE = sign(p) p^2 / (mean of C^2 over all shifts but the 11 x 11 neighbourhood of zero)
 
-p is a dot product. The sum of C^2 over all shifts is, by Parseval, a dot product of power
-spectra. So all pairs of n residuals cost two matrix products and n transforms, and of a product
-of a stack with itself NumPy works out one half. What the neighbourhood (the hole) holds besides
-p^2 only lowers the mean: leaving it in bounds |PCE| from below. It is worked out, 121 shifts a
-pair, for the pairs that can matter.
+p is a dot product: one matrix product for all pairs of n residuals, of which NumPy works out one
+half. The sum of C^2 over all shifts, the energy, is by Parseval a dot product of power spectra.
+Spectra added up over 16 neighbouring frequencies bound it from below at an eighth of that
+product's cost (`DEVIATIONS`), and what the neighbourhood (the hole) holds besides p^2 lowers the
+mean by a bounded share (`hole_share`). For the pairs that can matter by these bounds, both are
+worked out: one pass over two transforms gives energy and hole, 121 shifts.
 """
 
 from __future__ import annotations
@@ -31,6 +32,19 @@ from noisescope_core.compiled import compiled, compiled_sums
 HOLE = 11
 """Side of the neighbourhood of zero shift that the mean leaves out, in pixels."""
 
+GROUP = 16
+"""Neighbouring frequencies of a row whose power is added up."""
+
+DEVIATIONS = 8
+"""Standard deviations between the energy and its lower bound.
+
+The energy is the sum of P Q over all frequencies, P and Q the powers of two residuals. With their
+means over groups in place of P and Q it differs by the sum of the products of their deviations.
+Where the two have nothing in common each product has mean 0 and whatever variance the two have in
+its group; lines in common make the sum positive; lines of the one beside lines of the other make
+it negative, but the variance large as well.
+"""
+
 _BATCH = 4
 _TILE = 8
 
@@ -42,12 +56,13 @@ class Spectra:
     Attributes
     ----------
     pixels : (n, H * W) float, mean 0
-    power : (n, (H // 2 + 1) * W) float; the dot product of two rows is the sum of C^2
+    power : (n, 2, (H // 2 + 1) * ceil(W / 16)) float64, of every group of frequencies the power
+        and the power's squared deviations from their mean, both over the root of its size
     shape : (H, W)
     """
 
     pixels: NDArray[Any]
-    power: NDArray[Any]
+    power: NDArray[np.float64]
     shape: tuple[int, int]
 
     def __len__(self) -> int:
@@ -83,7 +98,7 @@ class Pairs:
     first, second : (k,) int64, row numbers
     pce : (k,) float64
     compared, refined : int
-        Pairs looked at, and pairs whose hole was worked out.
+        Pairs looked at, and pairs whose energy and hole were worked out.
     """
 
     first: NDArray[np.int64]
@@ -93,7 +108,9 @@ class Pairs:
     refined: int
 
 
-def spectra(residuals: ArrayLike, dtype: DTypeLike = np.float32) -> Spectra:
+def spectra(
+    residuals: ArrayLike, dtype: DTypeLike = np.float32, overwrite: bool = False
+) -> Spectra:
     """Remove the means and transform a stack of residuals, once for all its pairs.
 
     `scipy.fft.set_workers` sets how many threads work, here, on products and on the hole; by
@@ -103,6 +120,8 @@ def spectra(residuals: ArrayLike, dtype: DTypeLike = np.float32) -> Spectra:
     ----------
     residuals : (n, H, W) float
     dtype : float32 or float64
+    overwrite : bool
+        Residuals of this dtype may be changed: their means are removed in place, without a copy.
 
     Raises
     ------
@@ -116,20 +135,22 @@ def spectra(residuals: ArrayLike, dtype: DTypeLike = np.float32) -> Spectra:
     if min(height, width) <= HOLE:
         raise ValueError(f"residuals must be larger than {HOLE} x {HOLE}, got {height} x {width}")
     dtype = np.dtype(dtype)
-    centred = np.empty((n, height, width), dtype)
-    power = np.empty((n, height // 2 + 1, width), dtype)
-    weights = np.sqrt(half_plane_weights(height) / (height * width)).astype(dtype)
+    in_place = overwrite and stack.dtype == dtype and stack.flags.carray
+    centred = stack if in_place else np.empty((n, height, width), dtype)
+    power = np.empty((n, 2, height // 2 + 1, -(-width // GROUP)))
+    weights = np.sqrt(half_plane_weights(height) / (height * width))
 
     def transform(images: range) -> None:
         for start in images[::_BATCH]:
             part = slice(start, min(start + _BATCH, images.stop))
             pixels = centred[part]
-            pixels[:] = stack[part]
+            if not in_place:
+                pixels[:] = stack[part]
             pixels -= pixels.mean(axis=(1, 2), keepdims=True)
             _power(_transform(pixels), weights, power[part])
 
     _in_threads(transform, n)
-    return Spectra(centred.reshape(n, -1), power.reshape(n, -1), (height, width))
+    return Spectra(centred.reshape(n, -1), power.reshape(n, 2, -1), (height, width))
 
 
 def pce(a: ArrayLike, b: ArrayLike) -> float:
@@ -172,10 +193,10 @@ def pce_matrix(residuals: ArrayLike) -> NDArray[np.float64]:
         Strictly lower triangle filled, the rest 0.
     """
     stack = spectra(residuals, np.float64)
-    products, energy = dot_products(stack, stack), _product(stack.power, stack.power)
+    products = dot_products(stack, stack)
     first, second = np.tril_indices(len(stack), -1)
     matrix = np.zeros((len(stack), len(stack)))
-    matrix[first, second] = _refined(stack, stack, first, second, products, energy)
+    matrix[first, second] = _refined(stack, stack, first, second, products)
     return matrix
 
 
@@ -186,9 +207,9 @@ def pce_between(a: Spectra, b: Spectra) -> NDArray[np.float64]:
     -------
     (len(a), len(b)) float64
     """
-    products, energy = dot_products(a, b), _product(a.power, b.power)
+    products = dot_products(a, b)
     first, second = (index.ravel() for index in np.indices(products.shape))
-    return _refined(a, b, first, second, products, energy).reshape(products.shape)
+    return _refined(a, b, first, second, products).reshape(products.shape)
 
 
 def dot_products(a: Spectra, b: Spectra) -> NDArray[Any]:
@@ -217,7 +238,8 @@ def above_threshold(
         None takes every pair within `a` once, the smaller row number second.
     threshold : float, at least 0
     exact : bool
-        Work out the hole of every pair instead of those that `hole_share` leaves open.
+        Work out energy and hole of every pair instead of those that their bounds leave
+        open.
     products : (len(a), len(b)) float, optional
         `dot_products`, if they are known.
     """
@@ -226,18 +248,16 @@ def above_threshold(
     other = a if b is None else b
     if products is None:
         products = dot_products(a, other)
-    energy = _product(a.power, other.power)
     compared = len(a) * (len(a) - 1) // 2 if b is None else products.size
     if exact:
         open_pairs = np.ones(products.shape, dtype=bool)
     else:
-        # The bound p^2 (N - 121) / (energy - p^2) in a form without a division.
         bar = threshold * (1 - hole_share(a.pixels.shape[1]))
         shifts = a.pixels.shape[1] - HOLE * HOLE
-        open_pairs = products > 0
-        open_pairs &= products * products * (shifts + bar) > energy * bar
+        means, variance = (_product(a.power[:, k], other.power[:, k]) for k in (0, 1))
+        open_pairs = _open(products, means, variance, bar, shifts)
     first, second = np.nonzero(np.tril(open_pairs, -1) if b is None else open_pairs)
-    exact_pce = _refined(a, other, first, second, products, energy)
+    exact_pce = _refined(a, other, first, second, products)
     kept = exact_pce > threshold
     return Pairs(first[kept], second[kept], exact_pce[kept], compared, len(first))
 
@@ -278,7 +298,23 @@ def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
     # BLAS does not share the half out evenly: each thread takes a part of the columns instead.
     cuts = np.linspace(0, columns, threads + 1).astype(int).tolist()
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        return np.asarray(sum(pool.map(part, cuts, cuts[1:])))
+        total, *rest = pool.map(part, cuts, cuts[1:])
+    for product in rest:
+        total += product
+    return total
+
+
+@compiled
+def _open(products: Any, means: Any, variance: Any, bar: float, shifts: int) -> Any:
+    """Mark the pairs whose PCE may be above a threshold of which `bar` is left by the hole."""
+    open_pairs = np.empty(products.shape, np.bool_)
+    for i in range(products.shape[0]):
+        for j in range(products.shape[1]):
+            peak = np.float64(products[i, j])
+            least = means[i, j] - DEVIATIONS * np.sqrt(variance[i, j])
+            # The bound p^2 (N - 121) / (energy - p^2) in a form without a division.
+            open_pairs[i, j] = peak > 0 and peak * peak * (shifts + bar) > least * bar
+    return open_pairs
 
 
 def _refined(
@@ -287,12 +323,10 @@ def _refined(
     first: NDArray[np.intp],
     second: NDArray[np.intp],
     products: NDArray[Any],
-    energy: NDArray[Any],
 ) -> NDArray[np.float64]:
     peak = products[first, second].astype(np.float64)
-    total = energy[first, second].astype(np.float64)
-    shifts = a.pixels.shape[1] - HOLE * HOLE
-    rest = (total - _hole_energy(a, b, first, second)) / shifts
+    total, hole = _energies(a, b, first, second)
+    rest = (total - hole) / (a.pixels.shape[1] - HOLE * HOLE)
     # A flat residual has no energy at all: nothing to correlate with.
     flat = total <= 0
     return np.where(flat, 0.0, np.sign(peak) * peak**2 / np.where(flat, 1.0, rest))
@@ -306,19 +340,30 @@ def _transform(pixels: NDArray[Any]) -> NDArray[Any]:
 
 @compiled
 def _power(transform: Any, weights: Any, power: Any) -> None:
+    width = transform.shape[2]
     for i in range(transform.shape[0]):
         for k in range(transform.shape[1]):
-            row, line, weight = transform[i, k], power[i, k], weights[k]
-            for c in range(len(row)):
-                line[c] = (row[c].real * row[c].real + row[c].imag * row[c].imag) * weight
+            row = transform[i, k]
+            for group in range(power.shape[3]):
+                first, last = group * GROUP, min((group + 1) * GROUP, width)
+                total = squares = row[0].real * 0
+                for c in range(first, last):
+                    value = row[c].real * row[c].real + row[c].imag * row[c].imag
+                    total += value
+                    squares += value * value
+                level, scale = weights[k] * total, 1 / np.sqrt(last - first)
+                power[i, 0, k, group] = scale * level
+                deviations = weights[k] ** 2 * squares - level**2 / (last - first)
+                power[i, 1, k, group] = scale * max(deviations, 0)
 
 
-def _hole_energy(
+def _energies(
     a: Spectra, b: Spectra, first: NDArray[np.intp], second: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Sum C^2 over the hole for a list of pairs.
+    """Sum C^2 over all shifts and over the hole for a list of pairs: (2, pairs).
 
-    With X a cross-spectrum, the sums over all frequencies (y, x) of ::
+    The sum over all is that of X X* over all frequencies, by their number, with X the
+    cross-spectrum. The sums over all frequencies (y, x) of ::
 
         cos(sy) cos(tx) Re X    sin(sy) sin(tx) Re X    cos(sy) sin(tx) Im X    sin(sy) cos(tx) Im X
 
@@ -334,18 +379,18 @@ def _hole_energy(
     along, across = _hole_tables(a.shape, a.pixels.dtype.name)
     # Pairs of few residuals after one another, whose transforms stay in the cache.
     order = np.lexsort((second, first, second // _TILE, first // _TILE))
-    energy = np.empty(len(first))
+    energies = np.empty((2, len(first)))
 
     def add_up(pairs: range) -> None:
         for start in pairs[:: _TILE * _TILE]:
             part = order[start : min(start + _TILE * _TILE, pairs.stop)]
-            energy[part] = _hole_of(
+            energies[:, part] = _energies_of(
                 left.both, left.first, right.both, right.first,
                 first[part], second[part], along, across,
             )  # fmt: skip
 
     _in_threads(add_up, len(first))
-    return energy
+    return energies
 
 
 def _folded_of(a: Spectra, rows: NDArray[np.intp]) -> tuple[_Folded, NDArray[np.intp]]:
@@ -422,12 +467,13 @@ def _hole_tables(shape: tuple[int, int], dtype: str) -> tuple[NDArray[Any], NDAr
 
 
 @compiled_sums
-def _hole_of(
+def _energies_of(
     a: Any, a0: Any, b: Any, b0: Any, first: Any, second: Any, along: Any, across: Any
 ) -> Any:
-    """Work out the hole of a few pairs; the sums of one row's loop stay in registers."""
+    """Work out energy and hole of a few pairs; the sums of one row's loop stay in registers."""
     lines = a.shape[1]
     sums = np.empty((len(first), 2, HOLE, lines), a.dtype)
+    energies = np.zeros((2, len(first)))
     c1, c2, c3, c4, c5 = along[0, 1], along[0, 2], along[0, 3], along[0, 4], along[0, 5]
     s1, s2, s3, s4, s5 = along[1, 1], along[1, 2], along[1, 3], along[1, 4], along[1, 5]
     for y in range(lines):
@@ -442,11 +488,13 @@ def _hole_of(
             im1 = im2 = im3 = im4 = im5 = im0
             zero = re0 - re0
             er1 = er2 = er3 = er4 = er5 = ei1 = ei2 = ei3 = ei4 = ei5 = zero
+            energy = re0 * re0 + im0 * im0
             for x in range(along.shape[2]):
                 re = ar[x] * br[x] + ai[x] * bi[x]
                 im = ai[x] * br[x] - ar[x] * bi[x]
                 re_ = cr[x] * dr[x] + ci[x] * di[x]
                 im_ = ci[x] * dr[x] - cr[x] * di[x]
+                energy += re * re + im * im + re_ * re_ + im_ * im_
                 # The two frequencies share their cosines and have opposite sines.
                 er, ei = re - re_, im - im_
                 re, im = re + re_, im + im_
@@ -472,12 +520,12 @@ def _hole_of(
                 im5 += c5[x] * im
                 er5 += s5[x] * er
                 ei5 += s5[x] * ei
+            energies[0, p] += energy * across[0, 0, y]
             with_cos = (re0, re1, re2, re3, re4, re5, ei1, ei2, ei3, ei4, ei5)
             with_sin = (im0, im1, im2, im3, im4, im5, er1, er2, er3, er4, er5)
             for k in range(HOLE):
                 sums[p, 0, k, y] = with_cos[k]
                 sums[p, 1, k, y] = with_sin[k]
-    energy = np.zeros(len(first))
     for p in range(len(first)):
         for half in range(2):
             for k in range(HOLE):
@@ -486,5 +534,5 @@ def _hole_of(
                     wave, c = across[half, shift], a.dtype.type(0)
                     for y in range(lines):
                         c += line[y] * wave[y]
-                    energy[p] += c * c * ((2 if shift else 1) * (2 if k else 1))
-    return energy
+                    energies[1, p] += c * c * ((2 if shift else 1) * (2 if k else 1))
+    return energies

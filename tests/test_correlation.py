@@ -75,6 +75,35 @@ def test_fast_pairs_are_the_exact_pairs(strength, smooth):
         assert len(fast.pce) == (truth > threshold).sum()
 
 
+@pytest.mark.parametrize("beside", [0, 1])
+def test_fast_pairs_are_the_exact_pairs_with_lines_in_the_spectrum(beside):
+    # Lines of the one half at frequencies where, or beside which, the other half has its own.
+    rng = np.random.default_rng(4)
+    y, x = np.indices((64, 96))
+    stack = rng.normal(size=(40, 64, 96)) + 0.25 * rng.normal(size=(64, 96))
+    for k in range(40):
+        for step in rng.integers(1, 12, 6) * 4 + beside * (k % 2):
+            stack[k] += np.cos(2 * np.pi * (step * x / 96 + rng.integers(32) * y / 64))
+    ready = spectra(stack.astype(np.float32))
+    for threshold in (0.5, 4.0, 13.0):
+        fast = above_threshold(ready, None, threshold)
+        exact = above_threshold(ready, None, threshold, exact=True)
+        assert fast.refined < exact.refined
+        assert np.array_equal(fast.first, exact.first)
+        assert np.array_equal(fast.second, exact.second)
+        assert np.array_equal(fast.pce, exact.pce)
+
+
+def test_residuals_change_only_where_that_is_allowed():
+    stack = np.random.default_rng(6).normal(1, 1, (5, 24, 24)).astype(np.float32)
+    kept = stack.copy()
+    ready = spectra(stack)
+    assert np.array_equal(stack, kept)
+    again = spectra(stack, overwrite=True)
+    assert np.array_equal(ready.pixels, again.pixels) and np.array_equal(ready.power, again.power)
+    assert np.shares_memory(again.pixels, stack)
+
+
 def test_fast_pairs_are_the_exact_pairs_on_real_images(shared):
     files = [
         *sorted((shared / "data/cyclegan/fake").iterdir())[:60],

@@ -83,7 +83,7 @@ def correlated_pairs(
     """Find the pairs of clusters above T_merge in which a new one takes part.
 
     The clusters are cut in blocks, the new ones apart from the old. A pair of blocks gets all
-    rows of both and is one task: two matrix products, and the hole where it can matter.
+    rows of both and is one task: a matrix product, and energy and hole where they can matter.
 
     Parameters
     ----------
@@ -137,10 +137,10 @@ def _correlator(
         left, right = block_pairs[pair]
         with one_task():
             first, means = mean_of_sums(table.filter(pc.equal(table["block"], left)), shape)
-            a, b, second = spectra(means), None, first
+            a, b, second = spectra(means, overwrite=True), None, first
             if left != right:
                 second, means = mean_of_sums(table.filter(pc.equal(table["block"], right)), shape)
-                b = spectra(means)
+                b = spectra(means, overwrite=True)
             found = above_threshold(a, b, t_merge, exact)
         return pa.table(
             {
