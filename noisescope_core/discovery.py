@@ -20,7 +20,7 @@ best.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -39,6 +39,7 @@ from noisescope_core.growth import band_scores, combined, grow, learned_weights
 from noisescope_core.splitting import split
 from noisescope_core.whitening import BANDS, OFF_GRID, PLANES
 
+Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 SURE = 8.0
@@ -48,6 +49,7 @@ INDEPENDENT = 1e-12
 """Chance that a set chosen on the grid agrees off it as much, were noise independent and normal."""
 
 LEAST_SEARCHED = 10
+ROWS_AT_ONCE = 256
 LEAST_CARRYING = 20
 FINAL_ROUNDS = 8
 ASSIGNMENTS = 3
@@ -201,7 +203,7 @@ def prepare(
     diagonal = np.arange(images)
     correlations[:, diagonal, diagonal] = 0
     reference = np.concatenate([searching, held_out])
-    sizes = np.stack([_lengths(matrix, reference) for matrix in correlations])
+    sizes = np.stack(_side_by_side(lambda matrix: _lengths(matrix, reference), correlations))
     for matrix, size in zip(correlations, sizes, strict=True):
         carrying = size[reference] > 0
         if carrying.sum() < LEAST_CARRYING:
@@ -218,19 +220,27 @@ def prepare(
     squares = total[np.ix_(searching, held_out)] ** 2
     scale = 0.4549 / max(float(np.median(squares)), 1e-30)
     everything = np.zeros((len(joint), len(joint)), np.float32)
+    # By rows, so that sums have one order whatever the number of threads.
+    longest = max(len(rows), len(joint))
+    blocks = [slice(i, i + ROWS_AT_ONCE) for i in range(0, longest, ROWS_AT_ONCE)]
 
     def search(bands: NDArray[np.bool_], parts: list[NDArray[np.bool_]]) -> Search:
         products = np.empty((int(bands.sum()), len(rows), tested), np.float32)
         views = [np.zeros_like(everything) for _ in parts]
-        part = np.empty_like(everything)
-        for number, band in enumerate(np.flatnonzero(bands)):
-            inverse = (1 / sizes[band]).astype(np.float32)
-            _even(correlations[band], inverse, cut, rows, columns, products[number])
-            _even(correlations[band], inverse, cut, joint, joint, part)
-            everything[:] += part
-            for view, chosen in zip(views, parts, strict=True):
-                if chosen[band]:
-                    view += part
+
+        def fill(share: slice) -> None:
+            part = np.empty_like(everything[share])
+            for number, band in enumerate(np.flatnonzero(bands)):
+                inverse = (1 / sizes[band]).astype(np.float32)
+                even = products[number, share]
+                _even(correlations[band], inverse, cut, rows[share], columns, even)
+                _even(correlations[band], inverse, cut, joint[share], joint, part)
+                everything[share] += part
+                for view, chosen in zip(views, parts, strict=True):
+                    if chosen[band]:
+                        view[share] += part
+
+        _side_by_side(fill, blocks)
         unrelated = products[:, tested:].reshape(len(products), len(held_out) * tested)
         return Search(
             products,
@@ -539,17 +549,15 @@ def _candidates(search: Search, alive: NDArray[np.bool_], least: int) -> NDArray
     return found
 
 
-def _side_by_side(
-    work: Callable[[NDArray[np.float32]], Result], views: list[NDArray[np.float32]]
-) -> list[Result]:
-    """Work on several matrices at once, each in one of the threads that BLAS may have.
+def _side_by_side(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+    """Work on several parts at once, each in one of the threads that BLAS may have.
 
     Products with a vector gain nothing from a second thread.
     """
     libraries = ThreadpoolController().select(user_api="blas")
     threads = max((one["num_threads"] for one in libraries.info()), default=1)
     with libraries.limit(limits=1), ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, views))
+        return list(pool.map(work, parts))
 
 
 def _refined(correlations: Correlations, found: list[SharedSet], least: int) -> list[SharedPattern]:

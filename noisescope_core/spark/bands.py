@@ -92,7 +92,7 @@ def searched_sizes(run: Run, config: Config) -> list[Searched]:
     if run.finished("sample"):
         drawn = {row.image_id for row in run.read("sample").select("image_id").collect()}
         tested = {size: images.only(drawn) for size, images in tested.items()}
-    rows = run.read("calibration").where("reason is null").select("width", "height").collect()
+    rows = run.rows("calibration", "width", "height", "reason")
     return [
         Searched(
             tested[size], known[size],
@@ -100,7 +100,7 @@ def searched_sizes(run: Run, config: Config) -> list[Searched]:
             min(len(known[size]), config.discovery.reference),
             compared(size[1], size[0], config.whitening.side),
         )
-        for size in sorted((row.width, row.height) for row in rows)
+        for size in sorted((row["width"], row["height"]) for row in rows if row["reason"] is None)
     ]  # fmt: skip
 
 

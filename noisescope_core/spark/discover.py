@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -79,15 +80,15 @@ def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> lis
     width, height = searched.size
     beneath = ", beneath an overlay" if searched.covered.any() else ""
     stage.note(f"{width} x {height}: {searched.rows:,} images{beneath}")
-    correlations = gathered(run, config, searched)
-    sketches = np.concatenate(
-        [
-            _sketches(run, images, count)
+    with ThreadPoolExecutor() as pool:
+        asked = [
+            pool.submit(_sketches, run, images, count)
             for images, count in (
                 (searched.tested, searched.images), (searched.known, searched.reference)
             )
-        ]
-    )  # fmt: skip
+        ]  # fmt: skip
+        correlations = gathered(run, config, searched)
+        sketches = np.concatenate([answer.result() for answer in asked])
     # Hashes sort the images, so their order says nothing of them.
     prepared = prepare_counted(
         correlations,

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.compression import Compression
@@ -25,7 +25,7 @@ from noisescope_core.residual import channel_residuals, mixed, noise_residual
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import tested_images
-from noisescope_core.spark.tables import SCHEMAS, Run, collected
+from noisescope_core.spark.tables import SCHEMAS, Run
 from noisescope_core.watermark import watermark_of
 from noisescope_core.whitening import central, packed, whitened_planes
 
@@ -87,7 +87,13 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
         run.remove(table)
     folders = dict(zip(TABLES, (images, reference), strict=True))
     sources, readable = list_files(run, config, progress, folders)
-    with progress.stage("extract", len(readable["image"]), "images") as stage:
+    known = content_of(sources["reference"], config)
+    with (
+        ThreadPoolExecutor() as pool,
+        progress.stage("extract", len(readable["image"]), "images") as stage,
+    ):
+        # What the reference files say of themselves takes little, and is ready when it is needed.
+        headers = pool.submit(_reference_headers, known, config)
         content = content_of(sources["image"], config)
         if config.route(len(readable["image"])) == "shards":
             run.write("headers", content.mapInArrow(header_reader(config), SCHEMAS["headers"]))
@@ -96,11 +102,10 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
             run.write("residuals", residuals(content, "image", config, {}))
             stage.done(_amount(readable["image"]))
     with progress.stage("reference", len(readable["reference"]), "images") as stage:
-        content = content_of(sources["reference"], config)
         changed: dict[str, list[Preparation]] = {}
         if config.method == "whitened":
-            changed = _preparations(run, content, config)
-        run.write("reference_residuals", residuals(content, "reference", config, changed))
+            changed = _preparations(run, headers.result(), config)
+        run.write("reference_residuals", residuals(known, "reference", config, changed))
         made = f", {len(changed):,} made like the test set" if changed else ""
         stage.done(_amount(readable["reference"]) + made)
 
@@ -216,19 +221,23 @@ def content_of(source: DataFrame, config: Config) -> DataFrame:
     return source.where(F.col("length") <= config.decode.max_bytes).select("path", "content")
 
 
-def _preparations(run: Run, content: DataFrame, config: Config) -> dict[str, list[Preparation]]:
+def _reference_headers(content: DataFrame, config: Config) -> list[Row]:
+    if config.method == "paper":
+        return []
+    headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"]).drop("path")
+    return headers.where("reason is null").distinct().collect()
+
+
+def _preparations(run: Run, reference: list[Row], config: Config) -> dict[str, list[Preparation]]:
     tested = (
         tested_images(run)
         .groupBy("width", "height", "format", "quantization")
         .agg(F.countDistinct("image_id").alias("images"))
     )
-    headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"]).drop("path")
-    known = headers.where("reason is null").distinct()
-    images, reference = collected(tested, known)
     return preparations(
         {
             ((row.width, row.height), Compression(row.format, bytes(row.quantization))): row.images
-            for row in images
+            for row in tested.collect()
         },
         [
             Header(

@@ -57,7 +57,7 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     answers: then `scans` is written too.
     """
     tests = tests_of(run, config)
-    with progress.stage("score", run.read("files").count(), "files") as stage:
+    with progress.stage("score", run.count("files"), "files") as stage:
         if by_shards(run):
             images = scanned(run, config, tests, read_again(run, config))
         else:

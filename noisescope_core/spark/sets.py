@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -94,8 +95,8 @@ def _uncoverer(
 
 def route(run: Run, config: Config) -> str:
     """How the run's pile is searched: `pairs`, `spectral` or `shards`."""
-    files = run.read("files").where("role = 'image' and reason is null").count()
-    return config.route(files)
+    readable = (ds.field("role") == "image") & ds.field("reason").is_null()
+    return config.route(run.count("files", readable))
 
 
 def by_shards(run: Run) -> bool:

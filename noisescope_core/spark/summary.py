@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from pyspark.sql import DataFrame
+import pyarrow.dataset as ds
+from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
@@ -18,7 +19,7 @@ from noisescope_core.growth import FALSE_POSITIVES
 from noisescope_core.reference import Size, unlike
 from noisescope_core.report import render_report
 from noisescope_core.spark.sets import by_shards, route, tested_images
-from noisescope_core.spark.tables import Run, collected
+from noisescope_core.spark.tables import Run, collected, columns
 
 FEW = 200
 """Reference images of one size below which a run is warned."""
@@ -26,148 +27,144 @@ FEW = 200
 
 def summarise(run: Run, config: Config) -> dict[str, Any]:
     """Count verdicts and reasons, gather what each size went through, and what to be wary of."""
-    parts: dict[str, Callable[[], Any]] = {
-        "counts": lambda: _counts(run),
-        "reasons": lambda: _reasons(run),
-        "sizes": lambda: _sizes(run, config),
-        "fingerprints": lambda: _evidence(run),
-        "reference": lambda: _reference(run),
-        "unlike": lambda: _unlike(run),
-        "carrying": lambda: _carrying(run),
+    parts: dict[str, Callable[[Run], list[Any]]] = {
+        "verdicts": _verdicts,
+        "reference": _reference,
+        "unlike": _unlike,
+        "carrying": _carrying,
     }
     # Small queries are mostly waiting.
     with ThreadPoolExecutor() as pool:
-        asked = {name: pool.submit(part) for name, part in parts.items()}
+        asked = {name: pool.submit(part, run) for name, part in parts.items()}
         told = {name: answer.result() for name, answer in asked.items()}
-    warnings = told.pop("reference") + told.pop("unlike") + told.pop("carrying")
-    if unscored := told["counts"]["unscored"]:
+    verdicts = told["verdicts"]
+    counts = _counts(verdicts)
+    warnings = told["reference"] + told["unlike"] + told["carrying"]
+    if unscored := counts["unscored"]:
         warnings.append(f"Images not scored: {unscored:,}; the reasons are in the verdicts.")
     return {
         "version": __version__,
         "method": config.method,
         "route": route(run, config),
-        **told,
+        "counts": counts,
+        "reasons": _reasons(verdicts),
+        "sizes": _sizes(run, config, verdicts),
+        "fingerprints": _evidence(run),
         "warnings": warnings,
         # Settings of Spark may be secrets: keys of a store.
         "config": config.model_dump(exclude={"spark": {"conf"}}),
     }
 
 
-def _counts(run: Run) -> dict[str, int]:
-    row = (
-        run.read("verdicts")
-        .agg(
-            F.count("*").alias("files"),
-            *[
-                F.count(F.when(F.col("status") == status, 1)).alias(status)
-                for status in ("scored", "unscored", "quarantined")
-            ],
-            F.count(F.when(F.col("is_fake"), 1)).alias("fake"),
-            F.count(F.when(~F.col("is_fake"), 1)).alias("real"),
-            F.count("shift_x").alias("elsewhere"),
-        )
-        .collect()[0]
-    )
-    counts: dict[str, int] = row.asDict()
-    return counts
+def _verdicts(run: Run) -> list[Row]:
+    """Count the verdicts by size, status and reason, in one pass."""
+    groups = run.read("verdicts").groupBy("width", "height", "status", "reason")
+    return groups.agg(
+        F.count("*").alias("files"),
+        F.count(F.when(F.col("is_fake"), 1)).alias("fake"),
+        F.count(F.when(~F.col("is_fake"), 1)).alias("real"),
+        F.count("shift_x").alias("elsewhere"),
+        F.max("threshold").alias("threshold"),
+    ).collect()
 
 
-def _reasons(run: Run) -> list[dict[str, Any]]:
-    given = run.read("verdicts").where("reason is not null")
-    rows = given.groupBy("status", "reason").count().collect()
+def _counts(verdicts: list[Row]) -> dict[str, int]:
+    by_status = Counter({"scored": 0, "unscored": 0, "quarantined": 0})
+    for row in verdicts:
+        by_status[row.status] += row.files
+    totals = {
+        name: sum(row[name] for row in verdicts) for name in ("files", "fake", "real", "elsewhere")
+    }
+    return {"files": totals.pop("files"), **by_status, **totals}
+
+
+def _reasons(verdicts: list[Row]) -> list[dict[str, Any]]:
+    files: Counter[tuple[str, str]] = Counter()
+    for row in verdicts:
+        if row.reason is not None:
+            files[row.status, row.reason] += row.files
     return [
-        {"status": row[0], "reason": row[1], "files": row[2]}
-        for row in sorted(rows, key=lambda row: (-row[2], row[0], row[1]))
+        {"status": status, "reason": reason, "files": count}
+        for (status, reason), count in sorted(files.items(), key=lambda item: (-item[1], item[0]))
     ]
 
 
-def _sizes(run: Run, config: Config) -> list[dict[str, Any]]:
-    size = ["width", "height"]
-    flagged = (
-        run.read("fingerprints")
-        .groupBy(size)
-        .agg(
-            F.count(F.when(F.col("flagged"), 1)).alias("fingerprints"),
-            F.count(F.when(~F.col("flagged"), 1)).alias("other_patterns"),
-        )
+def _sizes(run: Run, config: Config, verdicts: list[Row]) -> list[dict[str, Any]]:
+    thresholds: dict[Size, float] = {}
+    for row in verdicts:
+        if row.threshold is not None:
+            size = row.width, row.height
+            thresholds[size] = max(row.threshold, thresholds.get(size, row.threshold))
+    flagged = Counter(
+        (row["width"], row["height"], row["flagged"])
+        for row in run.rows("fingerprints", "width", "height", "flagged")
     )
-    thresholds = run.read("verdicts").groupBy(size).agg(F.max("threshold").alias("threshold"))
-    rows = (
-        run.read("calibration")
-        .join(_work(run, config), size, "left")
-        .join(flagged, size, "left")
-        .join(thresholds, size, "left")
-        .orderBy(*size)
-        .collect()
-    )
-    counts = ("pairs", "refined", "rounds", "clusters", "fingerprints", "other_patterns")
+    work = _work(run, config)
     return [
         {
             **{key: row[key] for key in ("width", "height", "images", "reference", "t_merge")},
-            "threshold": row.threshold,
-            **{key: row[key] or 0 for key in counts},
-            "reason": row.reason,
+            "threshold": thresholds.get(size),
+            **{key: work[size][key] for key in ("pairs", "refined", "rounds", "clusters")},
+            "fingerprints": flagged[*size, True],
+            "other_patterns": flagged[*size, False],
+            "reason": row["reason"],
         }
-        for row in rows
+        for size, row in _calibrated(run).items()
     ]
+
+
+def _calibrated(run: Run) -> dict[Size, dict[str, Any]]:
+    rows = {(row["width"], row["height"]): row for row in run.rows("calibration")}
+    return dict(sorted(rows.items()))
 
 
 def _evidence(run: Run) -> list[dict[str, Any]]:
     """Gather what is known of every pattern's maker, without its pixels."""
-    columns = [
-        name
-        for name in run.read("fingerprints").columns
-        if name
-        not in ("haralick", "weights", "centres", "members", "covered", "pixels", "whitened")
-    ]
-    rows = run.read("fingerprints").select(*columns).orderBy("width", "height", "fingerprint_id")
-    return [
-        {name: value for name, value in row.asDict().items() if value is not None}
-        for row in rows.collect()
-    ]
+    left_out = "haralick", "weights", "centres", "members", "covered", "pixels", "whitened"
+    known = [name for name in columns("fingerprints") if name not in left_out]
+    rows = run.rows("fingerprints", *known)
+    rows.sort(key=lambda row: (row["width"], row["height"], row["fingerprint_id"]))
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
-def _work(run: Run, config: Config) -> DataFrame:
+def _work(run: Run, config: Config) -> dict[Size, Counter[str]]:
     """Count what was compared and merged for each size."""
-    size = ["width", "height"]
+    work: dict[Size, Counter[str]] = defaultdict(Counter)
     if config.method == "whitened":
-        none = F.lit(0).cast("long")
-        return (
-            run.read("band_correlations")
-            .where("band = 0")
-            .select(*size, "first", "compared")
-            .distinct()
-            .groupBy(size)
-            .agg(F.sum("compared").alias("pairs"))
-            .select(*size, "pairs", *[none.alias(n) for n in ("refined", "rounds", "clusters")])
-        )
-    return (
-        run.read("correlations")
-        .groupBy(size)
-        .agg(F.sum("compared").alias("first"), F.sum("refined").alias("first_refined"))
-        .join(run.read("merging"), size, "left")
-        .select(
-            *size,
-            (F.col("first") + F.coalesce("compared", F.lit(0))).alias("pairs"),
-            (F.col("first_refined") + F.coalesce("refined", F.lit(0))).alias("refined"),
-            "rounds",
-            "clusters",
-        )
-    )
+        # Blocks of rows are the same in every part of a band.
+        blocks = {
+            (row["width"], row["height"], row["first"], row["compared"])
+            for row in run.rows("band_correlations", "width", "height", "band", "first", "compared")
+            if row["band"] == 0
+        }
+        for width, height, _, compared in blocks:
+            work[width, height]["pairs"] += compared
+        return work
+    for row in run.rows("correlations", "width", "height", "compared", "refined"):
+        work[row["width"], row["height"]].update(pairs=row["compared"], refined=row["refined"])
+    for row in run.rows("merging"):
+        work[row["width"], row["height"]].update(
+            pairs=row["compared"], refined=row["refined"], rounds=row["rounds"],
+            clusters=row["clusters"],
+        )  # fmt: skip
+    return work
 
 
 def _reference(run: Run) -> list[str]:
     """Warn of reference images that cannot serve, or should not."""
-    listed = run.read("files").where("role = 'reference'").count()
     reference = run.read("reference_residuals")
-    usable, marked = reference.agg(
-        *[
-            F.countDistinct(F.when(F.expr(those), F.col("path")))
-            for those in ("status = 'scored'", "watermark is not null")
-        ]
-    ).collect()[0]
     ids = reference.select("image_id").distinct()
-    shared = tested_images(run).select("image_id").distinct().join(ids, "image_id").count()
+    both = tested_images(run).select("image_id").distinct().join(ids, "image_id")
+    listed = run.count("files", ds.field("role") == "reference")
+    ((usable, marked),), ((shared,),) = collected(
+        reference.agg(
+            *[
+                F.countDistinct(F.when(F.expr(those), F.col("path")))
+                for those in ("status = 'scored'", "watermark is not null")
+            ]
+        ),
+        both.agg(F.count("*")),
+    )
     warnings = []
     if usable < listed:
         warnings.append(
@@ -189,12 +186,13 @@ def _unlike(run: Run) -> list[str]:
     made: Counter[Size] = Counter()
     tested = tested_images(run).withColumn("prepared", F.lit(None).cast("string"))
     reference = run.read("reference_residuals").where("status = 'scored'")
-    for role, images in (("image", tested), ("reference", reference)):
-        rows = (
-            images.groupBy("width", "height", "format", "quantization", "prepared")
-            .agg(F.countDistinct("image_id").alias("images"))
-            .collect()
+    found = [
+        images.groupBy("width", "height", "format", "quantization", "prepared").agg(
+            F.countDistinct("image_id").alias("images")
         )
+        for images in (tested, reference)
+    ]
+    for role, rows in zip(("image", "reference"), collected(*found), strict=True):
         sizes = kinds.setdefault(role, {})
         for row in rows:
             size = row.width, row.height
@@ -203,18 +201,19 @@ def _unlike(run: Run) -> list[str]:
             if row.prepared is None:
                 sizes.setdefault(size, Counter())[compression] += row.images
     few, changed, otherwise = [], [], []
-    decided = run.read("calibration").where("reason is null").orderBy("width", "height")
-    for row in decided.collect():
-        size = row.width, row.height
-        name = f"{row.width} x {row.height}"
-        if row.reference < FEW:
-            few.append(f"{name}: {row.reference:,}")
+    for size, calibrated in _calibrated(run).items():
+        if calibrated["reason"] is not None:
+            continue
+        images = calibrated["reference"]
+        name = f"{size[0]} x {size[1]}"
+        if images < FEW:
+            few.append(f"{name}: {images:,}")
         if made[size]:
-            changed.append(f"{name}: {made[size]:,} of {row.reference:,}")
+            changed.append(f"{name}: {made[size]:,} of {images:,}")
         there = kinds["reference"].get(size)
         share = unlike(kinds["image"][size], there) if there else 0.0
         # What was saved again is alike by now, and not among these.
-        unmended = share * there.total() / row.reference if there else 0.0
+        unmended = share * there.total() / images if there else 0.0
         if unmended > 0.5:
             otherwise.append(f"{name}: {unmended:.0%}")
     warnings = []

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import fs
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.spark.session import ROWS_PER_BATCH
@@ -132,9 +134,19 @@ class Run:
             )
         writer.parquet(self.path(name))
 
-    def write_rows(self, name: str, rows: list[tuple[Any, ...]]) -> None:
-        """Write rows made on the driver as one file."""
-        self.write(name, self.spark.createDataFrame(rows, SCHEMAS[name]).coalesce(1))
+    def write_rows(self, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write rows made on the driver as one file, past Spark's JVM, as `write` does else."""
+        schema = to_arrow_schema(self.spark.createDataFrame([], SCHEMAS[name]).schema)
+        columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
+        table = pa.table(
+            [pa.array(cells, field.type) for cells, field in zip(columns, schema, strict=True)],
+            schema=schema,
+        )
+        self.remove(name)
+        system, path = _file_system(self.path(name))
+        system.create_dir(path, recursive=True)
+        pq.write_table(table, f"{path}/part-00000.parquet", filesystem=system)
+        self.write_text(f"{name}/_SUCCESS", "")
 
     def read(self, name: str) -> DataFrame:
         """Read a table.
@@ -149,10 +161,22 @@ class Run:
 
     def batches(self, name: str, where: ds.Expression) -> Iterator[pa.RecordBatch]:
         """Read rows that only the driver needs, past Spark's JVM; raises as `read` does."""
+        yield from self._dataset(name).to_batches(filter=where, batch_size=ROWS_PER_BATCH)
+
+    def rows(self, name: str, *columns: str) -> list[dict[str, Any]]:
+        """Read a small table, or some columns of it, past Spark's JVM; raises as `read` does."""
+        table = self._dataset(name).to_table(columns=list(columns) or None)
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
+
+    def count(self, name: str, where: ds.Expression | None = None) -> int:
+        """Count rows past Spark's JVM; raises as `read` does."""
+        return int(self._dataset(name).count_rows(filter=where))
+
+    def _dataset(self, name: str) -> ds.Dataset:
         self._check_finished(name)
         system, path = _file_system(self.path(name))
-        table = ds.dataset(path, filesystem=system, format="parquet")
-        yield from table.to_batches(filter=where, batch_size=ROWS_PER_BATCH)
+        return ds.dataset(path, filesystem=system, format="parquet")
 
     def _check_finished(self, name: str) -> None:
         if self.finished(name) is None:
