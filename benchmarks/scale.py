@@ -51,7 +51,7 @@ def scan(data: Path, counts: Sequence[int], method: str) -> list[Row]:
         for count in counts:
             images = _first(data, count)
             run = watched(
-                [str(JOBS / "scan.py"), "--images", str(images), "--fingerprints", str(known),
+                [str(JOBS / "known.py"), "--images", str(images), "--fingerprints", str(known),
                  "--out", f"{out}/{count}", *[p for s in settings for p in ("--set", s)]]
             )  # fmt: skip
             (seconds,) = (value for name, value, _ in run.stages if name == "scan")

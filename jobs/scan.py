@@ -1,7 +1,8 @@
-"""Entry point for spark-submit, 'scan': --images PATH --fingerprints RUN --out DIR [...]."""
+"""Entry point for spark-submit, 'scan': --images PATH --reference PATH --tables LOCATION [...]."""
 
-from noisescope_core.cli import IMAGES, KNOWN, stage_command
-from noisescope_core.spark.scan import scan
+import sys
+
+from noisescope_core.cli import main
 
 if __name__ == "__main__":
-    stage_command(scan, IMAGES, KNOWN)()
+    main(["scan", *sys.argv[1:]])

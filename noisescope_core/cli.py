@@ -32,6 +32,9 @@ IMAGES = click.option("--images", required=True, metavar="PATH", help="Folder or
 REFERENCE = click.option(
     "--reference", required=True, metavar="PATH", help="Photographs known real."
 )
+TABLES = click.option(
+    "--tables", required=True, metavar="LOCATION", help="Folder or URI of the Delta tables."
+)
 KNOWN = click.option(
     "--fingerprints", required=True, metavar="DIR", help="Run whose fingerprints are looked for."
 )
@@ -103,6 +106,34 @@ def detect(
         click.echo(f"Warning: {warning}", err=True)
     click.echo(f"Report: {run.path('report.html')}")
     keep_classes()
+
+
+@main.command()
+@_with(IMAGES, REFERENCE, TABLES, *_config)
+def scan(
+    images: str, reference: str, tables: str, config_file: str | None, settings: tuple[str, ...]
+) -> None:
+    """Test what is new in a folder that grows, and keep what was found in Delta tables."""
+    config = load_config(config_file, settings)
+    if config.method == "paper":
+        raise UsageError("method: scan knows the method whitened alone")
+    _check_exist({"--images": images, "--reference": reference})
+    from noisescope_core.spark.progress import Progress
+    from noisescope_core.spark.scan import scan as scan_new
+    from noisescope_core.spark.session import start_session
+    from noisescope_core.spark.store import Store
+
+    tables = tables if "://" in tables else os.path.abspath(tables)
+    with tempfile.TemporaryDirectory() as scratch:
+        spark = start_session(config, Path(scratch) / "spark.log", delta=True)
+        done = scan_new(Store(spark, tables), config, Progress(spark), images, reference)
+        spark.stop()
+    click.echo(
+        f"Scan {done['scan']}: {done['files']:,} new files, {done['fake']:,} carry a generator's "
+        f"fingerprint, {done['quarantined']:,} are quarantined. New fingerprints: {done['found']}; "
+        f"verdicts of earlier files that changed: {done['rejudged']:,}."
+    )
+    click.echo(f"Tables: {tables}")
 
 
 @main.command()

@@ -101,6 +101,16 @@ class Discovery(_Section):
     repeats: int = Field(3, ge=1, le=100, description="searches with signs drawn at random")
 
 
+class Scan(_Section):
+    """Scheduled scans."""
+
+    batch_files: int = Field(5000, ge=1, description="files of a batch, at most")
+    gather: int = Field(20, ge=1, description="new unclaimed images of a size that start a search")
+    waiting: int = Field(
+        5000, ge=100, le=50_000, description="unclaimed images of a size that are kept, at most"
+    )
+
+
 class Spark(_Section):
     """How Spark is used. None of these keys changes a verdict."""
 
@@ -116,6 +126,7 @@ class Spark(_Section):
     batch_bytes: int = Field(
         33_554_432, ge=65_536, le=536_870_912, description="Arrow batch, bytes"
     )
+    jars: str | None = Field(None, description="folder with Delta's jars, null fetches them")
     conf: dict[str, str | bool | int | float] = Field(
         default_factory=dict, description="further Spark settings"
     )
@@ -143,6 +154,7 @@ class Config(_Section):
     detection: Detection = Detection()
     whitening: Whitening = Whitening()
     discovery: Discovery = Discovery()
+    scan: Scan = Scan()
     spark: Spark = Spark()
     report: Report = Report()
 

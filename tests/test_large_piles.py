@@ -114,14 +114,14 @@ def test_cuts_change_no_verdict(runs, pile, spark, tmp_path, route):
 
 
 def test_known_fingerprints_are_looked_for_in_one_pass(runs, spark, pile, tmp_path):
+    from noisescope_core.spark.known import find_known
     from noisescope_core.spark.progress import Progress
-    from noisescope_core.spark.scan import scan
     from noisescope_core.spark.tables import Run
 
     config = load_config(None, SETTINGS)
     progress = Progress(spark, Console(file=io.StringIO()))
     known = str(runs["pairs"][0])
-    scan(Run(spark, str(tmp_path)), config, progress, str(pile / "images"), known)
+    find_known(Run(spark, str(tmp_path)), config, progress, str(pile / "images"), known)
     assert verdicts_of(tmp_path) == verdicts_of(runs["pairs"][0])
     assert not (tmp_path / "residuals").exists()
 

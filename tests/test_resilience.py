@@ -215,7 +215,7 @@ def test_a_scan_on_a_standalone_cluster_loses_an_executor_and_nothing_else(
         "spark.conf.spark.scheduler.minRegisteredResourcesRatio=1",
     ]
     command = [
-        sys.executable, str(ROOT / "jobs/scan.py"), "--images", str(dump.images),
+        sys.executable, str(ROOT / "jobs/known.py"), "--images", str(dump.images),
         "--fingerprints", known, "--out", out,
         *(part for setting in settings for part in ("--set", setting)),
     ]  # fmt: skip

@@ -93,7 +93,7 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
         progress.stage("extract", len(readable["image"]), "images") as stage,
     ):
         # What the reference files say of themselves takes little, and is ready when it is needed.
-        headers = pool.submit(_reference_headers, known, config)
+        headers = pool.submit(reference_headers, known, config)
         content = content_of(sources["image"], config)
         if config.route(len(readable["image"])) == "shards":
             run.write("headers", content.mapInArrow(header_reader(config), SCHEMAS["headers"]))
@@ -101,13 +101,32 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
         else:
             run.write("residuals", residuals(content, "image", config, {}))
             stage.done(_amount(readable["image"]))
-    with progress.stage("reference", len(readable["reference"]), "images") as stage:
+    extract_reference(run, config, progress, known, readable["reference"], headers.result())
+
+
+def extract_reference(
+    run: Run,
+    config: Config,
+    progress: Progress,
+    content: DataFrame,
+    sizes: list[int],
+    headers: list[Row],
+) -> None:
+    """Write `reference_residuals`, of images made like the tested ones where they differ.
+
+    Parameters
+    ----------
+    content : `path` and `content` of the reference files
+    sizes : of these, bytes
+    headers : from `reference_headers`
+    """
+    with progress.stage("reference", len(sizes), "images") as stage:
         changed: dict[str, list[Preparation]] = {}
         if config.method == "whitened":
-            changed = _preparations(run, headers.result(), config)
-        run.write("reference_residuals", residuals(known, "reference", config, changed))
+            changed = _preparations(run, headers, config)
+        run.write("reference_residuals", residuals(content, "reference", config, changed))
         made = f", {len(changed):,} made like the test set" if changed else ""
-        stage.done(_amount(readable["reference"]) + made)
+        stage.done(_amount(sizes) + made)
 
 
 def list_files(
@@ -135,9 +154,8 @@ def list_files(
         readable = {
             role: [r[3] for r in listed if r[0] == role and r[4] is None] for role in folders
         }
-        counts = [f"{len(readable['image']):,} files to test"]
-        if "reference" in folders:
-            counts.append(f"{len(readable['reference']):,} reference files")
+        names = {"image": "files to test", "reference": "reference files"}
+        counts = [f"{len(readable[role]):,} {names[role]}" for role in folders]
         megabytes = sum(map(sum, readable.values())) / 1e6
         stage.done(f"{', '.join(counts)}, {megabytes:,.1f} MB")
     return sources, readable
@@ -196,10 +214,10 @@ def _list_files(
     listed: dict[str, tuple[int, str | None]] = {}
     for path, size in rows:
         large = f"file of {size:,} bytes, limit {limit:,} (decode.max_bytes)"
-        listed[_plain(path)] = (size, large if size > limit else None)
+        listed[plain_path(path)] = (size, large if size > limit else None)
     # Spark plans no task for an empty file, so it is in the file index but not in the rows.
     for uri in source.inputFiles():
-        listed.setdefault(_plain(unquote(uri)), (0, "empty file (zero bytes)"))
+        listed.setdefault(plain_path(unquote(uri)), (0, "empty file (zero bytes)"))
     if os.path.isdir(location):
         for folder, _, names in os.walk(os.path.abspath(location)):
             for name in names:
@@ -212,7 +230,8 @@ def _list_files(
     return [(path, *listed[path]) for path in sorted(listed)]
 
 
-def _plain(path: str) -> str:
+def plain_path(path: str) -> str:
+    """Write the path of a local file without its scheme."""
     return "/" + path.removeprefix("file:").lstrip("/") if path.startswith("file:") else path
 
 
@@ -221,7 +240,8 @@ def content_of(source: DataFrame, config: Config) -> DataFrame:
     return source.where(F.col("length") <= config.decode.max_bytes).select("path", "content")
 
 
-def _reference_headers(content: DataFrame, config: Config) -> list[Row]:
+def reference_headers(content: DataFrame, config: Config) -> list[Row]:
+    """Read what the reference files say of themselves, as far as the method asks for it."""
     if config.method == "paper":
         return []
     headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"]).drop("path")
@@ -267,7 +287,7 @@ def header_reader(
                 data = content.as_py()
                 header, _ = read_header(data, *limits)
                 row: dict[str, Any] = {
-                    "path": _plain(path.as_py()),
+                    "path": plain_path(path.as_py()),
                     "image_id": hashlib.sha256(data).hexdigest(),
                     "width": header.width or None,
                     "height": header.height or None,
@@ -294,7 +314,7 @@ def extractor(
             for batch in batches:
                 for path, content in zip(*batch.columns, strict=True):
                     for row in _residual_rows(content.as_py(), config, role, changed):
-                        rows.append({"path": _plain(path.as_py()), **row})
+                        rows.append({"path": plain_path(path.as_py()), **row})
                         held += len(row.get("residual", b""))
                         if held >= config.spark.batch_bytes:
                             yield pa.RecordBatch.from_pylist(rows, _RESIDUALS)

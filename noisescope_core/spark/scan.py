@@ -1,45 +1,350 @@
-"""Test any number of files against the fingerprints of an earlier run, in one pass."""
+"""A scheduled scan: what is new is tested against the registry, what nothing claims is searched.
+
+A scan reads the batches that its stream has staged, searches the images that wait for a claim,
+adds new fingerprints to the registry, and writes verdicts. Its row in `runs` is written last and
+commits it. Until then everything is a merge of what the staged batches say, so a scan that died is
+done again by the next, to the same end.
+"""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
 
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from noisescope_core import __version__
 from noisescope_core.config import Config
-from noisescope_core.spark.extract import content_of, list_files
+from noisescope_core.spark.arrivals import stage_arrivals
+from noisescope_core.spark.calibrate import calibrate
+from noisescope_core.spark.cluster import cluster
+from noisescope_core.spark.correlate import correlate
+from noisescope_core.spark.extract import (
+    content_of,
+    extract_reference,
+    list_files,
+    reference_headers,
+)
+from noisescope_core.spark.match import Size
 from noisescope_core.spark.progress import Progress
-from noisescope_core.spark.score import scanned, tests_of, write_verdicts
-from noisescope_core.spark.tables import Run
+from noisescope_core.spark.sample import sample
+from noisescope_core.spark.score import score, tests_of, write_verdicts
+from noisescope_core.spark.store import LONG_LIVED, Store, columns_of
+from noisescope_core.spark.tables import SCHEMAS, Run, columns, folders_in
+
+ACTIVE = ("candidate", "confirmed")
+"""States of a fingerprint that images are tested against."""
+
+ANSWER = ("score", "threshold", "confidence", "fingerprint_id", "shift_x", "shift_y")
 
 
-def scan(run: Run, config: Config, progress: Progress, images: str, fingerprints: str) -> None:
-    """List a folder, test its files, write `files`, `scans`, `scores` and `verdicts`.
+def scan(
+    store: Store, config: Config, progress: Progress, images: str, reference: str
+) -> dict[str, Any]:
+    """Scan what is new in a folder, and finish a scan that died before.
 
     Parameters
     ----------
-    images : folder or URI
-    fingerprints : run directory whose fingerprints, calibration and reference scores are taken over
+    images : folder or URI that grows
+    reference : folder or URI of photographs known real
 
-    Raises
-    ------
-    NoiseScopeError
-        If the folder cannot be listed, or the earlier run was not finished.
+    Returns
+    -------
+    dict
+        The row of `runs`.
     """
-    earlier = Run(run.spark, fingerprints)
-    reference = earlier.read("scores").where("role = 'reference'")
-    for table in ("fingerprints", "calibration"):
-        run.write(table, earlier.read(table))
-    sources, readable = list_files(run, config, progress, {"image": images})
-    tests = tests_of(run, config)
-    with progress.stage("scan", len(readable["image"]), "images") as stage:
-        content = content_of(sources["image"], config)
-        scores = scanned(run, config, tests, content).unionByName(reference)
-        with ThreadPoolExecutor() as pool:
-            written = pool.submit(run.write, "scores", scores)
-            write_verdicts(run, config, scores)
-            written.result()
-        fakes = run.read("verdicts").agg(F.count(F.when(F.col("is_fake"), 1))).collect()[0][0]
-        stage.done(
-            f"generators' fingerprints: {tests.fingerprints}, images that carry one: {fakes:,}"
+    started = datetime.now(UTC)
+    store.create()
+    last = store.read("runs").orderBy(F.desc("scan")).limit(1).collect()
+    number, version = (last[0].scan + 1, last[0].registry_version) if last else (1, 0)
+    # What the last scan may have died before taking away.
+    tidy(store, config, number - 1)
+    run = _run(store, number)
+    batches = _batches(store, config, progress, run, images)
+    with progress.stage("merge") as stage:
+        arrived = _arrived(store, batches)
+        files = [
+            tuple(row[name] for name in columns("files"))
+            for batch in batches
+            for row in _staged(store, batch).rows("files")
+        ]
+        if files:
+            _merge_images(store, arrived, number)
+        stage.done(f"{len(files):,} files")
+    sizes = _sizes_to_search(store, config, number) if files else []
+    if sizes:
+        _search(store, config, progress, run, reference, sizes)
+    with progress.stage("verdicts") as stage:
+        found = _register(store, run, version, number) if sizes else 0
+        version += bool(found)
+        counts = _judge(store, config, run, files, arrived, sizes, version, number)
+        stage.done(f"new fingerprints: {found}, images that carry one: {counts['fake']:,}")
+    row = {
+        "scan": number, "images": images, "reference": reference, "version": __version__,
+        "config_hash": config_hash(config), "started": started, "finished": datetime.now(UTC),
+        "files": len(files), **counts, "found": found, "registry_version": version,
+    }  # fmt: skip
+    declared = store.read("runs").schema
+    values = tuple(row[name] for name in declared.names)
+    store.merge("runs", store.spark.createDataFrame([values], declared))
+    tidy(store, config, number)
+    return row
+
+
+def config_hash(config: Config) -> str:
+    """Tell configurations apart that can give other verdicts."""
+    told = json.dumps(config.model_dump(exclude={"spark", "report"}), sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def tidy(store: Store, config: Config, number: int) -> None:
+    """Take away what a finished scan needs no more: staged files, images claimed or too many."""
+    run = _run(store, number)
+    batches = _noted(run)
+    if batches is None:
+        return
+    claimed = store.read("verdicts").where((F.col("scan") == number) & F.col("is_fake"))
+    newest = Window.partitionBy("width", "height").orderBy(F.desc("scan"), "image_id")
+    waiting = store.read("waiting").select("width", "height", "scan", "image_id")
+    many = waiting.withColumn("place", F.row_number().over(newest))
+    many = many.where(F.col("place") > config.scan.waiting)
+    store.delete("waiting", claimed.select("image_id").union(many.select("image_id")).distinct())
+    for batch in batches:
+        _staged(store, batch).remove_whole()
+    run.remove_whole()
+
+
+def _run(store: Store, number: int) -> Run:
+    return Run(store.spark, f"{store.scans}/{number:09d}")
+
+
+def _staged(store: Store, batch: str) -> Run:
+    return Run(store.spark, f"{store.scans}/arrived/{batch}")
+
+
+def _noted(run: Run) -> list[str] | None:
+    """Batches that a scan noted as its own before it began to merge them."""
+    text = run.text("batches.json")
+    return None if text is None else [str(batch) for batch in json.loads(text)]
+
+
+def _batches(store: Store, config: Config, progress: Progress, run: Run, images: str) -> list[str]:
+    """Stage what is new, unless a scan that died has begun to merge what it had staged."""
+    noted = _noted(run)
+    if noted is not None:
+        return noted
+    active = store.read("fingerprints").where(F.col("state").isin(*ACTIVE)).collect()
+    tests = tests_of(store.spark, active, config)
+    with progress.stage("arrivals") as stage:
+        stage_arrivals(store.spark, config, images, store.scans, tests, stage)
+        staged = [
+            batch for batch in folders_in(f"{store.scans}/arrived")
+            if _staged(store, batch).finished("files")
+        ]  # fmt: skip
+        stage.done(f"{len(staged)} batches, known fingerprints: {tests.fingerprints}")
+    run.write_text("batches.json", json.dumps(staged))
+    return staged
+
+
+def _arrived(store: Store, batches: list[str]) -> DataFrame:
+    """Rows of `arrivals` of all batches."""
+    rows = store.spark.createDataFrame([], SCHEMAS["arrivals"])
+    for batch in batches:
+        rows = rows.unionByName(_staged(store, batch).read("arrivals"))
+    return rows
+
+
+def _merge_images(store: Store, arrived: DataFrame, number: int) -> None:
+    """Merge what arrived into `images`, and what nothing claims into `waiting`."""
+    about = [
+        name for name in columns_of("images") if name in arrived.columns and name != "image_id"
+    ]
+    images = (
+        arrived.groupBy("image_id")
+        .agg(
+            F.min_by(F.struct(*about), "path").alias("about"),
+            F.array_sort(F.collect_set("path")).alias("paths"),
         )
+        .select("image_id", "about.*", "paths")
+        .withColumns({"first_scan": F.lit(number), "last_scan": F.lit(number)})
+    )
+    store.merge(
+        "images",
+        images,
+        {
+            "last_scan": "greatest(old.last_scan, new.last_scan)",
+            "paths": "array_sort(array_union(old.paths, new.paths))",
+        },
+    )
+    claimed = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
+    new = store.read("images").where(F.col("first_scan") == number).select("image_id")
+    first = Window.partitionBy("image_id").orderBy("path")
+    unclaimed = (
+        arrived.where((F.col("status") == "scored") & ~claimed)
+        .join(new, "image_id")
+        .withColumn("place", F.row_number().over(first))
+        .where("place = 1")
+        .withColumn("scan", F.lit(number))
+    )
+    store.merge("waiting", unclaimed)
+
+
+def _sizes_to_search(store: Store, config: Config, number: int) -> list[Size]:
+    """Sizes of which enough images wait, and enough of them are new or none was searched yet."""
+    searched = {
+        (row.width, row.height)
+        for row in store.read("sizes").where(F.col("searched_scan") < number).collect()
+    }
+    counts = (
+        store.read("waiting")
+        .groupBy("width", "height")
+        .agg(F.count("*").alias("images"), F.count(F.when(F.col("scan") == number, 1)).alias("new"))
+        .collect()
+    )
+    return sorted(
+        (row.width, row.height)
+        for row in counts
+        if row.images >= config.least_images()
+        and (row.new >= config.scan.gather or (row.width, row.height) not in searched)
+        and row.new
+    )
+
+
+def _search(
+    store: Store, config: Config, progress: Progress, run: Run, reference: str, sizes: list[Size]
+) -> None:
+    """Run the stages of `detect` on the images that wait, but for their extraction."""
+    if run.finished("verdicts"):
+        return
+    sources, readable = list_files(run, config, progress, {"reference": reference})
+    waiting = store.read("waiting").where(_of(sizes))
+    paths = [row.path for row in waiting.select("path").collect()]
+    listed = [tuple(row[name] for name in columns("files")) for row in run.rows("files")]
+    run.write_rows("files", [("image", "", path, None, None) for path in sorted(paths)] + listed)
+    run.write("residuals", waiting)
+    content = content_of(sources["reference"], config)
+    headers = reference_headers(content, config)
+    extract_reference(run, config, progress, content, readable["reference"], headers)
+    for stage in (calibrate, sample, correlate, cluster, score):
+        stage(run, config, progress)
+
+
+def _of(sizes: list[Size]) -> Column:
+    return F.struct("width", "height").isin(
+        [F.struct(F.lit(width), F.lit(height)) for width, height in sizes]
+    )
+
+
+def _register(store: Store, run: Run, version: int, number: int) -> int:
+    """Enter the generators' fingerprints that a search found: how many."""
+    found = run.read("fingerprints").where("flagged")
+    count = found.count()
+    if count:
+        store.merge(
+            "fingerprints",
+            found.withColumns(
+                {
+                    "registry_version": F.lit(version + 1),
+                    "state": F.lit("candidate"),
+                    "first_scan": F.lit(number),
+                    "last_scan": F.lit(number),
+                }
+            ),
+        )
+    return count
+
+
+def _judge(
+    store: Store, config: Config, run: Run, files: list[tuple[Any, ...]], arrived: DataFrame,
+    searched: list[Size], version: int, number: int,
+) -> dict[str, int]:  # fmt: skip
+    """Write verdicts of what arrived, and of waiting images whose verdict has changed: counts."""
+    if not files:
+        return dict.fromkeys(("scored", "unscored", "quarantined", "fake", "rejudged"), 0)
+    decided_before = store.read("sizes").where(F.col("decided_scan") < number).collect()
+    before = {(row.width, row.height) for row in decided_before}
+    decided = _decided(store, config, run, searched, number)
+    told = Run(store.spark, run.path("told"))
+    told.write_rows("files", files)
+    told.write_rows("calibration", decided)
+    rows = arrived.drop("sketch", "residual")
+    if searched:
+        # The search knows fingerprints that the registry did not when these were tested.
+        answers = run.read("scores").where("role = 'image'")
+        answers = answers.select("image_id", *[F.col(n).alias(f"new_{n}") for n in ANSWER])
+        claimed = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
+        rows = rows.join(answers.dropDuplicates(["image_id"]), "image_id", "left").withColumns(
+            {n: F.when(claimed | F.col("new_score").isNull(), F.col(n)).otherwise(F.col(f"new_{n}"))
+             for n in ANSWER}
+        )  # fmt: skip
+    told.write("scans", rows)
+    write_verdicts(told, config, store.spark.createDataFrame([], SCHEMAS["scores"]))
+    verdicts = told.read("verdicts")
+    groups = verdicts.groupBy("status", "is_fake").count().collect()
+    counts = {
+        status: sum(row["count"] for row in groups if row.status == status)
+        for status in ("scored", "unscored", "quarantined")
+    }
+    counts["fake"] = sum(row["count"] for row in groups if row.is_fake)
+    counts["rejudged"] = 0
+    marks = {"registry_version": F.lit(version), "scan": F.lit(number)}
+    if searched:
+        again = _rejudged(store, run, told, [size for size in searched if size not in before])
+        counts["rejudged"] = again.count()
+        store.merge("verdicts", again.withColumns(marks))
+    store.merge("verdicts", verdicts.withColumns(marks))
+    seen = verdicts.where("is_fake").select("fingerprint_id").distinct()
+    store.update("fingerprints", seen, {"last_scan": str(number)})
+    aside = verdicts.where("status = 'quarantined'").withColumns(marks)
+    store.merge("quarantine", aside)
+    return counts
+
+
+def _decided(
+    store: Store, config: Config, run: Run, searched: list[Size], number: int
+) -> list[tuple[Any, ...]]:
+    """Update `sizes`; rows of `calibration` for all sizes that images wait for or were met in."""
+    known = {(row.width, row.height): row for row in store.read("sizes").collect()}
+    new = {(r["width"], r["height"]): r for r in run.rows("calibration")} if searched else {}
+    waiting = store.read("waiting").groupBy("width", "height").count().collect()
+    rows: list[tuple[Any, ...]] = []
+    for width, height, count in sorted(waiting):
+        size, old = (width, height), known.get((width, height))
+        if found := new.get(size):
+            decided = number if found["reason"] is None else None
+            rows.append((*size, count, found["reference"], decided, number, found["reason"]))
+        elif old and old.searched_scan is not None:
+            rows.append(
+                (*size, count, old.reference, old.decided_scan, old.searched_scan, old.reason)
+            )
+        else:
+            reason = (
+                f"too few images of {width} x {height} so far to decide: {count:,}, "
+                f"needed {config.least_images():,}"
+            )
+            rows.append((*size, count, None, None, None, reason))
+    table = store.spark.createDataFrame(rows, LONG_LIVED["sizes"])
+    update = {name: f"new.{name}" for name in ("waiting", "reference", "searched_scan", "reason")}
+    update["decided_scan"] = "coalesce(old.decided_scan, new.decided_scan)"
+    store.merge("sizes", table, update)
+    told = {row[:2]: (row[2], row[3], None, row[6]) for row in rows}
+    left = {s: (0, row.reference, None, row.reason) for s, row in known.items() if s not in told}
+    return [(*size, *rest) for size, rest in (told | left).items()]
+
+
+def _rejudged(store: Store, run: Run, told: Run, first_decided: list[Size]) -> DataFrame:
+    """Verdicts of images of earlier scans that a search has changed, for each of their paths.
+
+    These are images that a new fingerprint claims, and all that waited for their size's first
+    search.
+    """
+    changed = F.coalesce("is_fake", F.lit(False))
+    if first_decided:
+        changed |= _of(first_decided)
+    images = store.read("images").select("image_id", F.explode("paths").alias("of"))
+    verdicts = run.read("verdicts").where(changed).join(images, "image_id")
+    verdicts = verdicts.withColumn("path", F.col("of")).select(*columns("verdicts"))
+    return verdicts.join(told.read("verdicts").select("path"), "path", "left_anti")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
@@ -56,7 +56,7 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     Of a pile that was searched by shards the files are read again, in one pass from bytes to
     answers: then `scans` is written too.
     """
-    tests = tests_of(run, config)
+    tests = tests_of(run.spark, run.read("fingerprints").where("flagged").collect(), config)
     with progress.stage("score", run.count("files"), "files") as stage:
         if by_shards(run):
             images = scanned(run, config, tests, read_again(run, config))
@@ -68,20 +68,19 @@ def score(run: Run, config: Config, progress: Progress) -> None:
         stage.done(f"generators' fingerprints: {tests.fingerprints}")
 
 
-def tests_of(run: Run, config: Config) -> Tests:
-    """Ready the generators' fingerprints of a run.
+def tests_of(spark: SparkSession, fingerprints: list[Row], config: Config) -> Tests:
+    """Ready generators' fingerprints, rows of `fingerprints`.
 
     They travel to the executors with the function that uses them, see `shipped`.
     """
-    found = run.read("fingerprints").where("flagged").collect()
-    found.sort(key=lambda row: row.fingerprint_id)
+    found = sorted(fingerprints, key=lambda row: str(row.fingerprint_id))
     by_size: dict[Size, list[Any]] = {}
     for row in found:
         by_size.setdefault((row.width, row.height), []).append(row)
     paper = config.method == "paper"
     test = pce_test(by_size) if paper else match_test(by_size, config)
     everywhere = not paper and config.detection.alignments == "all" and bool(found)
-    return Tests(shipped(run.spark, test), None if everywhere else set(by_size), len(found))
+    return Tests(shipped(spark, test), None if everywhere else set(by_size), len(found))
 
 
 def scanned(run: Run, config: Config, tests: Tests, content: DataFrame) -> DataFrame:

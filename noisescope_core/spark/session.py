@@ -26,6 +26,7 @@ from threadpoolctl import ThreadpoolController
 
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
+from noisescope_core.spark.delta import delta_settings
 from noisescope_core.spark.jvm import java_options
 
 PARTS_PER_CORE = 8
@@ -51,7 +52,7 @@ AT_START = {
 
 
 def start_session(
-    config: Config, log: Path | None = None, leave_classes: bool = False
+    config: Config, log: Path | None = None, leave_classes: bool = False, delta: bool = False
 ) -> SparkSession:
     """Start Spark or connect to it, or join the session that is already there.
 
@@ -63,13 +64,15 @@ def start_session(
         File that takes what a local JVM prints; None leaves it on standard error.
     leave_classes : bool
         As for `jvm.java_options`.
+    delta : bool
+        Whether Delta tables will be read and written.
 
     Raises
     ------
     NoiseScopeError
         If Spark cannot be started, with what to do.
     """
-    spark = SparkSession.getActiveSession() or _started(config, log, leave_classes)
+    spark = SparkSession.getActiveSession() or _started(config, log, leave_classes, delta)
     # Residuals are large cells: batches of them are bounded by bytes as well as rows.
     for key, setting in {
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_PER_BATCH),
@@ -86,7 +89,7 @@ def start_session(
     return spark
 
 
-def _started(config: Config, log: Path | None, leave_classes: bool) -> SparkSession:
+def _started(config: Config, log: Path | None, leave_classes: bool, delta: bool) -> SparkSession:
     builder = SparkSession.builder.appName("NoiseScope")
     remote = os.environ.get("SPARK_REMOTE", "")
     if (config.spark.master or "").startswith("sc://"):
@@ -108,7 +111,8 @@ def _started(config: Config, log: Path | None, leave_classes: bool) -> SparkSess
         builder = builder.config("spark.driver.memory", config.spark.driver_memory).config(
             "spark.ui.showConsoleProgress", "false"
         )
-        for key, setting in AT_START.items():
+        at_start = AT_START | (delta_settings(config.spark.jars) if delta else {})
+        for key, setting in at_start.items():
             builder = builder.config(key, setting)
         if not remote and (config.spark.master or not _submitted()):
             master = config.spark.master or "local[*]"

@@ -66,6 +66,7 @@ SCHEMAS = {
         reference_spread double, threshold double, member_mean double, member_spread double,
         prior double, members array<string>, covered array<boolean>, pixels binary,
         whitened binary""",
+    "arrivals": f"{_IMAGES}, {_ANSWER}, thumbnail binary, sketch binary, residual binary",
     "scans": f"{_IMAGES}, {_ANSWER}, thumbnail binary",
     "scores": f"role string, path string, image_id string, width int, height int, {_ANSWER}",
     "verdicts": """
@@ -205,7 +206,7 @@ class Run:
         kept: dict[str, datetime] = {}
         whole: set[str] = set()
         try:
-            same = self._text(UNFINISHED) == started_with
+            same = self.text(UNFINISHED) == started_with
             if same:
                 for stage, tables in stages.items():
                     written = [time for time in map(self.finished, tables) if time]
@@ -249,12 +250,26 @@ class Run:
         with system.open_output_stream(path) as stream:
             stream.write(text.encode("utf-8"))
 
-    def _text(self, name: str) -> str | None:
+    def text(self, name: str) -> str | None:
+        """Read a file of the run; None if it is not there."""
         system, path = _file_system(self.path(name))
         if system.get_file_info(path).type != fs.FileType.File:
             return None
         with system.open_input_stream(path) as stream:
             return bytes(stream.read()).decode("utf-8", "replace")
+
+    def remove_whole(self) -> None:
+        """Remove the run directory with all that is in it."""
+        system, path = _file_system(self.location)
+        if system.get_file_info(path).type == fs.FileType.Directory:
+            system.delete_dir(path)
+
+
+def folders_in(location: str) -> list[str]:
+    """Names of the folders in a folder, in order; none if it is not there."""
+    system, path = _file_system(location)
+    entries = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    return sorted(one.base_name for one in entries if one.type == fs.FileType.Directory)
 
 
 def _check_is_table(system: fs.FileSystem, path: str) -> None:

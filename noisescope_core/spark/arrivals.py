@@ -1,0 +1,138 @@
+"""New files of an image store: each is read once, tested against the registry, and staged.
+
+Structured Streaming remembers what it has listed. A batch is staged as a run of its own: `files`,
+what the stream listed, and `arrivals`, what became of them. A batch that was staged whole is not
+staged again, so a scan that died reads at most the files of one batch twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from noisescope_core.config import Config
+from noisescope_core.errors import NoiseScopeError, first_line
+from noisescope_core.spark.extract import extractor, plain_path, source
+from noisescope_core.spark.progress import Stage
+from noisescope_core.spark.score import Tests, scorer
+from noisescope_core.spark.tables import SCHEMAS, Run, columns
+
+_FILES = "path string, modificationTime timestamp, length long, content binary"
+
+EVER = "36500d"
+"""Age up to which a file that arrives late is taken; by default Spark leaves out a week's."""
+
+
+def stage_arrivals(
+    spark: SparkSession, config: Config, images: str, folder: str, tests: Tests, stage: Stage
+) -> None:
+    """Stage every file that is new since the last time, in batches, under ``folder/arrived``.
+
+    Parameters
+    ----------
+    images : folder or URI
+    folder : where the stream keeps what it remembers, too
+    tests : the registry's fingerprints
+
+    Raises
+    ------
+    NoiseScopeError
+        If the folder cannot be listed.
+    """
+    checkpoint = f"{folder}/stream"
+
+    def stage_batch(batch: DataFrame, number: int) -> None:
+        run = Run(spark, batch_location(folder, number))
+        if run.finished("files"):
+            return
+        stage.note(f"batch {number}")
+        if not run.finished("arrivals"):
+            run.write("arrivals", batch.mapInArrow(_arriver(config, tests), SCHEMAS["arrivals"]))
+        listed = _listed(spark, checkpoint, number)
+        run.write_rows("files", _files(run, config, images, listed))
+
+    reader = (
+        spark.readStream.format("binaryFile")
+        .schema(_FILES)
+        .option("recursiveFileLookup", "true")
+        .option("maxFilesPerTrigger", str(config.scan.batch_files))
+        .option("maxFileAge", EVER)
+        .option("ignoreMissingFiles", "true")
+        .option("ignoreCorruptFiles", "true")
+    )
+    try:
+        # Larger files are not read: Spark asks for their length first.
+        content = reader.load(images).where(F.col("length") <= config.decode.max_bytes)
+        query = (
+            content.select("path", "content")
+            .writeStream.foreachBatch(stage_batch)
+            .option("checkpointLocation", checkpoint)
+            .trigger(availableNow=True)
+            .start()
+        )
+        query.awaitTermination()
+    except Exception as error:
+        raise NoiseScopeError(f"{images}: cannot be scanned ({first_line(error)})") from error
+
+
+def batch_location(folder: str, number: int) -> str:
+    """Where a batch is staged."""
+    return f"{folder}/arrived/{number:09d}"
+
+
+def _arriver(config: Config, tests: Tests) -> Any:
+    extract_batches = extractor("image", config, {})
+    score_batches = scorer(tests.ready, columns("arrivals"), tests.sizes)
+
+    def arrive(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from score_batches(extract_batches(batches))
+
+    return arrive
+
+
+def _listed(spark: SparkSession, checkpoint: str, number: int) -> list[str]:
+    """Find the files of a batch in the stream's own list: empty files have no row."""
+
+    def offset(batch: int) -> int:
+        if batch < 0:
+            return -1
+        lines = spark.read.text(f"{checkpoint}/offsets/{batch}").collect()
+        return int(json.loads(lines[-1].value)["logOffset"])
+
+    paths = []
+    for log in range(offset(number - 1) + 1, offset(number) + 1):
+        # Every tenth holds all before it.
+        lines = spark.read.text(f"{checkpoint}/sources/0/{{{log},{log}.compact}}").collect()
+        entries = [json.loads(line.value) for line in lines if line.value.startswith("{")]
+        paths += [unquote(entry["path"]) for entry in entries if entry["batchId"] == log]
+    return sorted({plain_path(path) for path in paths})
+
+
+def _files(run: Run, config: Config, images: str, listed: list[str]) -> list[tuple[Any, ...]]:
+    """Rows of `files`; what was not read is looked at again to say why."""
+    read = {row["path"] for row in run.rows("arrivals", "path")}
+    unread = [path for path in listed if path not in read]
+    sizes: dict[str, int] = {}
+    if unread:
+        try:
+            rows = source(run.spark, *unread).select("path", "length").collect()
+            sizes = {plain_path(path): length for path, length in rows}
+        except NoiseScopeError:
+            sizes = {}
+    limit = config.decode.max_bytes
+    files: list[tuple[Any, ...]] = []
+    for path in listed:
+        size = sizes.get(path)
+        reason = None
+        if size is not None and size > limit:
+            reason = f"file of {size:,} bytes, limit {limit:,} (decode.max_bytes)"
+        elif path not in read:
+            reason = "not read: empty, no permission, or gone since it was listed"
+        files.append(("image", images, path, size, reason))
+    return files

@@ -1,0 +1,85 @@
+"""Days of scheduled scans, in a process of their own: Delta belongs to a session's start.
+
+`python -m tests.scan_days FOLDER` scans what arrives there day by day, dies once before its commit,
+and leaves what the tables then held in FOLDER/days.json.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from noisescope_core.config import load_config
+from noisescope_core.simulate import write_dump
+from noisescope_core.spark.progress import Progress
+from noisescope_core.spark.scan import scan
+from noisescope_core.spark.session import start_session
+from noisescope_core.spark.store import LONG_LIVED, Store
+
+SETTINGS = ("spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=4", "scan.gather=5")
+
+
+class Died(Exception):
+    """In place of a process that ends."""
+
+
+class Dying(Store):
+    """Tables of a scan that dies before its last write."""
+
+    def merge(self, table: str, *rest: Any, **more: Any) -> None:
+        if table == "runs":
+            raise Died
+        super().merge(table, *rest, **more)
+
+
+def main(folder: Path) -> None:
+    """Run the days."""
+    write_dump(folder / "dump", photographs=90, generated=60, reference=120, size=96, seed=3)
+    files = sorted((folder / "dump" / "images").iterdir())
+    images, days = folder / "images", []
+    config = load_config(None, SETTINGS)
+    spark = start_session(config, folder / "spark.log", delta=True)
+    store = Store(spark, str(folder / "tables"))
+
+    def day(name: str, arriving: list[Path]) -> None:
+        (images / name).mkdir(parents=True)
+        for file in arriving:
+            shutil.copy(file, images / name / file.name)
+
+    def scanned(tables: Store) -> None:
+        place = str(images), str(folder / "dump" / "reference")
+        row = scan(tables, config, Progress(spark), *place)
+        days.append({name: row[name] for name in row if name not in ("started", "finished")})
+
+    day("1", files[:12])
+    scanned(store)
+    day("2", files[12:90])
+    (images / "2" / "empty.jpg").touch()
+    scanned(store)
+    day("3", [*files[90:], files[0]])
+    try:
+        scanned(Dying(spark, store.location))
+    except Died:
+        days.append({"died": True})
+    day("4", files[1:3])
+    scanned(store)
+    scanned(store)
+    scanned(store)
+    held = {
+        table: [
+            row.asDict()
+            for row in store.read(table).drop("pixels", "whitened", "residual", "sketch").collect()
+        ]
+        for table in LONG_LIVED
+    }
+    left = [path.name for path in (folder / "tables" / "_scans" / "arrived").iterdir()]
+    told = {"days": days, "tables": held, "left": left, "files": [f.name for f in files]}
+    (folder / "days.json").write_text(json.dumps(told, default=repr))
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

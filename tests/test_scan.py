@@ -1,0 +1,111 @@
+"""Scheduled scans on real Delta tables: days of arrivals, one of which dies before its commit."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyspark")
+pytest.importorskip("delta")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("days")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.scan_days", str(folder)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "days.json").read_text())
+
+
+def latest(told):
+    verdicts = {}
+    for row in sorted(told["tables"]["verdicts"], key=lambda row: row["registry_version"]):
+        verdicts[row["path"]] = row
+    return verdicts
+
+
+def test_every_file_delivered_has_a_verdict_and_is_counted_once(told):
+    verdicts = latest(told)
+    delivered = len(told["files"]) + 4
+    assert len(verdicts) == delivered
+    scans = [day for day in told["days"] if "scan" in day]
+    assert [day["scan"] for day in scans] == [1, 2, 3, 4, 5]
+    assert sum(day["files"] for day in scans) == delivered
+    for day in scans:
+        assert day["scored"] + day["unscored"] + day["quarantined"] == day["files"]
+    keys = Counter((row["path"], row["registry_version"]) for row in told["tables"]["verdicts"])
+    assert set(keys.values()) == {1}
+    (empty,) = (row for path, row in verdicts.items() if path.endswith("/empty.jpg"))
+    assert (empty["status"], empty["reason"][:15]) == ("quarantined", "not read: empty")
+    aside = {row["path"] for row in told["tables"]["quarantine"]}
+    assert aside == {p for p, row in verdicts.items() if row["status"] == "quarantined"}
+
+
+def test_a_generator_is_found_once_and_its_images_by_whoever_brings_them(told):
+    days = [day for day in told["days"] if "scan" in day]
+    assert [day["found"] for day in days] == [0, 1, 0, 0, 0]
+    (fingerprint,) = told["tables"]["fingerprints"]
+    assert fingerprint["state"] == "candidate"
+    assert (fingerprint["first_scan"], fingerprint["registry_version"]) == (2, 1)
+    fake = {row["fingerprint_id"] for row in latest(told).values() if row["is_fake"]}
+    assert fake == {fingerprint["fingerprint_id"]}
+    # Twelve images were too few on the first day; they are judged when the second brings more.
+    assert (days[0]["unscored"], days[1]["rejudged"]) == (12, 12)
+    waiting = {row["image_id"] for row in told["tables"]["waiting"]}
+    claimed = {row["image_id"] for row in latest(told).values() if row["is_fake"]}
+    assert waiting and not waiting & claimed
+
+
+def test_an_image_is_one_row_with_every_path(told):
+    rows = told["tables"]["images"]
+    assert len({row["image_id"] for row in rows}) == len(rows)
+    paths = [path for row in rows for path in row["paths"]]
+    assert len(set(paths)) == len(paths)
+    read = {row["path"] for row in latest(told).values() if row["image_id"]}
+    assert set(paths) == read
+    again = [row for row in rows if any("/1/" in p for p in row["paths"]) and row["last_scan"] > 1]
+    assert again and all(row["first_scan"] == 1 for row in again)
+
+
+def test_a_scan_that_died_is_done_by_the_next_and_nothing_is_left_of_it(told):
+    names = [day.get("scan", "died") for day in told["days"]]
+    assert names == [1, 2, "died", 3, 4, 5]
+    # The fourth day's files wait while the next scan finishes the third day's.
+    assert [day["files"] for day in told["days"] if "scan" in day] == [
+        12, 79, len(told["files"]) - 90 + 1, 2, 0,
+    ]  # fmt: skip
+    assert told["left"] == []
+    assert [row["scan"] for row in sorted(told["tables"]["runs"], key=lambda r: r["scan"])] == [
+        1, 2, 3, 4, 5,
+    ]  # fmt: skip
+
+
+def test_the_page_of_tables_is_the_schemas():
+    from noisescope_core.spark.store import LONG_LIVED
+    from noisescope_core.spark.tables import SCHEMAS
+
+    page = (ROOT / "docs/scheduled.md").read_text(encoding="utf-8")
+    documented = {}
+    for section in re.split(r"^### ", page, flags=re.M)[1:]:
+        name, _, body = section.partition("\n")
+        documented[name] = re.findall(r"^\| (\w+) \| ([\w<>]+) \|", body, flags=re.M)[1:]
+    columns = {
+        name: [tuple(column.split()) for column in schema.split(",")]
+        for name, schema in (LONG_LIVED | {f"_{k}": v for k, v in SCHEMAS.items()}).items()
+    }
+    # These have the columns of a run's table, too.
+    for name, of in (("fingerprints", "fingerprints"), ("waiting", "residuals")):
+        documented[name] += columns[f"_{of}"]
+    documented["verdicts"] = columns["_verdicts"] + documented["verdicts"]
+    assert documented == {name: columns[name] for name in LONG_LIVED}
