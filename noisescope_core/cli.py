@@ -123,17 +123,17 @@ def scan(
     from noisescope_core.spark.session import start_session
     from noisescope_core.spark.store import Store
 
-    tables = tables if "://" in tables else os.path.abspath(tables)
-    with tempfile.TemporaryDirectory() as scratch:
-        spark = start_session(config, Path(scratch) / "spark.log", delta=True)
-        done = scan_new(Store(spark, tables), config, Progress(spark), images, reference)
-        spark.stop()
+    tables, log = _made(f"{tables}/_scans", "--tables")
+    spark = start_session(config, log, delta=True)
+    store = Store(spark, tables.removesuffix("/_scans"))
+    done = scan_new(store, config, Progress(spark), images, reference)
+    spark.stop()
     click.echo(
         f"Scan {done['scan']}: {done['files']:,} new files, {done['fake']:,} carry a generator's "
         f"fingerprint, {done['quarantined']:,} are quarantined. New fingerprints: {done['found']}; "
         f"verdicts of earlier files that changed: {done['rejudged']:,}."
     )
-    click.echo(f"Tables: {tables}")
+    click.echo(f"Tables: {store.location}")
 
 
 @main.command()
@@ -212,14 +212,7 @@ def open_run(out: str, config: Config, whole: bool = False) -> tuple[Any, Any, A
     whole : bool
         Whether all stages follow, and then `jvm.keep_classes`.
     """
-    log = None
-    if "://" not in out:
-        out = os.path.abspath(out)
-        try:
-            os.makedirs(out, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--out: {out} cannot be written to ({error.strerror})") from error
-        log = Path(out) / "spark.log"
+    out, log = _made(out, "--out")
     from noisescope_core.spark.progress import Progress
     from noisescope_core.spark.session import start_session
     from noisescope_core.spark.tables import Run
@@ -229,6 +222,18 @@ def open_run(out: str, config: Config, whole: bool = False) -> tuple[Any, Any, A
         Thread(target=import_module, args=["noisescope_core.spark.detect"], daemon=True).start()
     spark = start_session(config, log, leave_classes=whole)
     return spark, Run(spark, out), Progress(spark)
+
+
+def _made(folder: str, option: str) -> tuple[str, Path | None]:
+    """Make a local folder: its whole path, and Spark's log in it; a URI is left as it is."""
+    if "://" in folder:
+        return folder, None
+    folder = os.path.abspath(folder)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{option}: {folder} cannot be written to ({error.strerror})") from error
+    return folder, Path(folder) / "spark.log"
 
 
 def stage_command(stage: Command, *options: Command) -> click.Command:

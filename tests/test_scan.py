@@ -47,7 +47,7 @@ def test_every_file_delivered_has_a_verdict_and_is_counted_once(told):
     keys = Counter((row["path"], row["registry_version"]) for row in told["tables"]["verdicts"])
     assert set(keys.values()) == {1}
     (empty,) = (row for path, row in verdicts.items() if path.endswith("/empty.jpg"))
-    assert (empty["status"], empty["reason"][:15]) == ("quarantined", "not read: empty")
+    assert (empty["status"], empty["reason"]) == ("quarantined", "empty file (zero bytes)")
     aside = {row["path"] for row in told["tables"]["quarantine"]}
     assert aside == {p for p, row in verdicts.items() if row["status"] == "quarantined"}
 
@@ -109,3 +109,30 @@ def test_the_page_of_tables_is_the_schemas():
         documented[name] += columns[f"_{of}"]
     documented["verdicts"] = columns["_verdicts"] + documented["verdicts"]
     assert documented == {name: columns[name] for name in LONG_LIVED}
+
+
+def test_what_cannot_be_scanned_is_refused_before_spark_starts(dump, tmp_path, capsys):
+    from noisescope_core.cli import main
+
+    place = ["--images", str(dump.images), "--reference", str(dump.reference)]
+    for more, said in (
+        (["--set", "method=paper"], "scan knows the method whitened alone"),
+        (["--set", "scan.gather=0"], "scan.gather: input should be greater than or equal to 1"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["scan", *place, "--tables", str(tmp_path), *more])
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_folder_without_deltas_jars_is_named(tmp_path):
+    from noisescope_core.errors import UsageError
+    from noisescope_core.spark.delta import delta_settings
+
+    with pytest.raises(UsageError, match=r"spark\.jars: .* is no folder with Delta's jars"):
+        delta_settings(str(tmp_path))
+    (tmp_path / "delta.jar").touch()
+    settings = delta_settings(str(tmp_path))
+    assert settings["spark.jars"] == str(tmp_path / "delta.jar")
+    assert "spark.jars.packages" not in settings
+    assert delta_settings(None)["spark.jars.packages"].startswith("io.delta:delta-spark_")

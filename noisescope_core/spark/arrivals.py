@@ -18,10 +18,10 @@ from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
-from noisescope_core.spark.extract import extractor, plain_path, source
+from noisescope_core.spark.extract import extractor, plain_path
 from noisescope_core.spark.progress import Stage
 from noisescope_core.spark.score import Tests, scorer
-from noisescope_core.spark.tables import SCHEMAS, Run, columns
+from noisescope_core.spark.tables import SCHEMAS, Run, bytes_of, columns
 
 _FILES = "path string, modificationTime timestamp, length long, content binary"
 
@@ -117,22 +117,18 @@ def _listed(spark: SparkSession, checkpoint: str, number: int) -> list[str]:
 def _files(run: Run, config: Config, images: str, listed: list[str]) -> list[tuple[Any, ...]]:
     """Rows of `files`; what was not read is looked at again to say why."""
     read = {row["path"] for row in run.rows("arrivals", "path")}
-    unread = [path for path in listed if path not in read]
-    sizes: dict[str, int] = {}
-    if unread:
-        try:
-            rows = source(run.spark, *unread).select("path", "length").collect()
-            sizes = {plain_path(path): length for path, length in rows}
-        except NoiseScopeError:
-            sizes = {}
     limit = config.decode.max_bytes
     files: list[tuple[Any, ...]] = []
     for path in listed:
-        size = sizes.get(path)
-        reason = None
-        if size is not None and size > limit:
-            reason = f"file of {size:,} bytes, limit {limit:,} (decode.max_bytes)"
-        elif path not in read:
-            reason = "not read: empty, no permission, or gone since it was listed"
+        size = reason = None
+        if path not in read:
+            size = bytes_of(path)
+            reason = "could not be read: no permission, or changed while it was"
+            if size is None:
+                reason = "gone since it was listed"
+            elif size == 0:
+                reason = "empty file (zero bytes)"
+            elif size > limit:
+                reason = f"file of {size:,} bytes, limit {limit:,} (decode.max_bytes)"
         files.append(("image", images, path, size, reason))
     return files

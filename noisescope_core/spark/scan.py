@@ -89,7 +89,7 @@ def scan(
     }  # fmt: skip
     declared = store.read("runs").schema
     values = tuple(row[name] for name in declared.names)
-    store.merge("runs", store.spark.createDataFrame([values], declared))
+    store.merge("runs", store.spark.createDataFrame([values], declared), scan=number)
     tidy(store, config, number)
     return row
 
@@ -294,12 +294,12 @@ def _judge(
     if searched:
         again = _rejudged(store, run, told, [size for size in searched if size not in before])
         counts["rejudged"] = again.count()
-        store.merge("verdicts", again.withColumns(marks))
-    store.merge("verdicts", verdicts.withColumns(marks))
+        store.merge("verdicts", again.withColumns(marks), scan=number)
+    store.merge("verdicts", verdicts.withColumns(marks), scan=number)
     seen = verdicts.where("is_fake").select("fingerprint_id").distinct()
     store.update("fingerprints", seen, {"last_scan": str(number)})
     aside = verdicts.where("status = 'quarantined'").withColumns(marks)
-    store.merge("quarantine", aside)
+    store.merge("quarantine", aside, scan=number)
     return counts
 
 

@@ -132,6 +132,8 @@ def _started(config: Config, log: Path | None, leave_classes: bool, delta: bool)
             return builder.getOrCreate()
         except Exception as error:
             where = f", see {log}" if log else ""
+            if delta and config.spark.jars is None:
+                where += ". Delta's jars come from Maven: without a network set spark.jars"
             raise NoiseScopeError(
                 f"Spark could not be started ({first_line(error)}){where}"
             ) from error

@@ -85,17 +85,27 @@ class Store:
         """Read a table as it is now."""
         return self.spark.table(self.name(table))
 
-    def merge(self, table: str, rows: DataFrame, update: Mapping[str, str] | None = None) -> None:
+    def merge(
+        self,
+        table: str,
+        rows: DataFrame,
+        update: Mapping[str, str] | None = None,
+        scan: int | None = None,
+    ) -> None:
         """Insert the rows whose key is new, and update those whose key is there.
 
         Parameters
         ----------
         rows : the table's columns, no key twice
         update : column to an SQL expression of `old` and `new` rows; None leaves rows as they are
+        scan : the only scan that can have written a row with one of these keys, so that no other
+            file of the table is looked at; None looks at all
         """
         view = f"noisescope_{table}"
         rows.select(*columns_of(table)).createOrReplaceTempView(view)
         same = " AND ".join(f"old.{key} <=> new.{key}" for key in KEYS[table])
+        if scan is not None:
+            same += f" AND old.scan = {scan}"
         changed = ""
         if update:
             changes = ", ".join(f"{name} = {told}" for name, told in update.items())

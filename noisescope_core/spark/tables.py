@@ -272,6 +272,13 @@ def folders_in(location: str) -> list[str]:
     return sorted(one.base_name for one in entries if one.type == fs.FileType.Directory)
 
 
+def bytes_of(location: str) -> int | None:
+    """Bytes of a file; None if it is not there."""
+    system, path = _file_system(location)
+    info = system.get_file_info(path)
+    return int(info.size) if info.type == fs.FileType.File else None
+
+
 def _check_is_table(system: fs.FileSystem, path: str) -> None:
     for entry in system.get_file_info(fs.FileSelector(path)):
         if not entry.base_name.startswith(("part-", "_", ".")):
