@@ -13,4 +13,8 @@ class UsageError(NoiseScopeError):
 
 def first_line(error: BaseException) -> str:
     """Cut what an error says to its first line; its type where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    # Of an error in the JVM only the second line says what it was.
+    if lines[0].startswith("An error occurred while calling") and len(lines) > 1:
+        return lines[1].removeprefix(": ")
+    return lines[0]

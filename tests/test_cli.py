@@ -230,3 +230,12 @@ def test_simulate_says_what_it_made(tmp_path):
     assert again.returncode == 2
     assert "not an empty folder" in again.stderr
     assert noisescope("simulate", "--out", tmp_path / "x", "--size", "big").returncode == 2
+
+
+def test_an_error_of_the_jvm_is_told_by_what_it_was():
+    from noisescope_core.errors import first_line
+
+    text = "An error occurred while calling o18.parquet.\n: java.io.IOException: disk full\n\tat x"
+    assert first_line(Exception(text)) == "java.io.IOException: disk full"
+    assert first_line(Exception("no such file\nmore")) == "no such file"
+    assert first_line(KeyError()) == "KeyError"

@@ -12,8 +12,11 @@ from pathlib import Path
 import pyspark
 from pyspark import SparkContext
 
-_COMPILER = "-XX:TieredStopAtLevel=1"
-"""Optimising takes the processors from those who compute, a third of a short run."""
+_COMPILER = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
+"""Optimising takes the processors from those who compute, a third of a short run.
+
+Without it a JVM has room for 48 MB of code; a scan of Delta tables fills them and ends in an error.
+"""
 
 _QUIET = "-Xlog:disable -Xlog:all=error:stderr"
 """The JVM's own warnings would go to standard output."""
