@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from noisescope_core.config import load_config
+from noisescope_core.errors import NoiseScopeError
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.scan import scan
@@ -55,6 +58,16 @@ def main(folder: Path) -> None:
         days.append({name: row[name] for name in row if name not in ("started", "finished")})
 
     day("1", files[:12])
+    store.create()
+    elsewhere = [("scan", "elsewhere:1", datetime.now(UTC) + timedelta(hours=1))]
+    store.merge("lease", spark.createDataFrame(elsewhere, LONG_LIVED["lease"]))
+    try:
+        scanned(store)
+    except NoiseScopeError as error:
+        days.append({"refused": str(error)})
+    # So long a scan that died elsewhere holds the tables; one that died here does not.
+    name = f"{socket.gethostname()}:{2**22 + 1}"
+    store.spark.sql(f"UPDATE {store.name('lease')} SET owner = '{name}'")
     scanned(store)
     day("2", files[12:90])
     (images / "2" / "empty.jpg").touch()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,6 +29,7 @@ from noisescope_core.spark.extract import (
     list_files,
     reference_headers,
 )
+from noisescope_core.spark.lease import leased
 from noisescope_core.spark.match import Size
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.sample import sample
@@ -55,9 +57,22 @@ def scan(
     -------
     dict
         The row of `runs`.
+
+    Raises
+    ------
+    NoiseScopeError
+        If another scan holds the tables, or the folders cannot be listed.
     """
-    started = datetime.now(UTC)
     store.create()
+    with leased(store, config.scan.lease_minutes) as check:
+        return _scan(store, config, progress, images, reference, check)
+
+
+def _scan(
+    store: Store, config: Config, progress: Progress, images: str, reference: str,
+    check: Callable[[], None],
+) -> dict[str, Any]:  # fmt: skip
+    started = datetime.now(UTC)
     last = store.read("runs").orderBy(F.desc("scan")).limit(1).collect()
     number, version = (last[0].scan + 1, last[0].registry_version) if last else (1, 0)
     # What the last scan may have died before taking away.
@@ -89,6 +104,7 @@ def scan(
     }  # fmt: skip
     declared = store.read("runs").schema
     values = tuple(row[name] for name in declared.names)
+    check()
     store.merge("runs", store.spark.createDataFrame([values], declared), scan=number)
     tidy(store, config, number)
     return row

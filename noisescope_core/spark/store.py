@@ -31,6 +31,7 @@ LONG_LIVED = {
     "sizes": """
         width int, height int, waiting long, reference long, decided_scan long, searched_scan long,
         reason string""",
+    "lease": "name string, owner string, until timestamp",
     "waiting": f"scan long, {SCHEMAS['residuals']}",
 }
 """Schemas by table. `waiting` holds residuals of images that no fingerprint claims."""
@@ -42,6 +43,7 @@ KEYS = {
     "quarantine": ("path", "scan"),
     "runs": ("scan",),
     "sizes": ("width", "height"),
+    "lease": ("name",),
     "waiting": ("image_id",),
 }
 """What a row of each table is told by; tables are clustered by it."""
@@ -120,22 +122,25 @@ class Store:
         """Delete the rows with these keys, each of which comes once."""
         self._change(table, keys, "DELETE")
 
-    def update(self, table: str, keys: DataFrame, changes: Mapping[str, str]) -> None:
-        """Change the rows with these keys, each of which comes once.
+    def update(
+        self, table: str, rows: DataFrame, changes: Mapping[str, str], where: str = "true"
+    ) -> None:
+        """Change the rows with the keys of others, each of which comes once.
 
         Parameters
         ----------
-        changes : column to an SQL expression
+        changes : column to an SQL expression of `old` and `new` rows
+        where : SQL condition on both
         """
         told = ", ".join(f"{name} = {value}" for name, value in changes.items())
-        self._change(table, keys, f"UPDATE SET {told}")
+        self._change(table, rows, f"UPDATE SET {told}", where)
 
-    def _change(self, table: str, keys: DataFrame, change: str) -> None:
-        view = f"noisescope_{table}_keys"
-        keys.createOrReplaceTempView(view)
+    def _change(self, table: str, rows: DataFrame, change: str, where: str = "true") -> None:
+        view = f"noisescope_{table}_changes"
+        rows.createOrReplaceTempView(view)
         same = " AND ".join(f"old.{key} <=> new.{key}" for key in KEYS[table])
         self.spark.sql(
-            f"MERGE INTO {self.name(table)} old USING {view} new ON {same} "
+            f"MERGE INTO {self.name(table)} old USING {view} new ON {same} AND {where} "
             f"WHEN MATCHED THEN {change}"
         )
 
