@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from noisescope_core.errors import NoiseScopeError
-from noisescope_core.spark.store import LONG_LIVED, Store
+from noisescope_core.spark.store import LONG_LIVED, Store, is_conflict
 
 NOBODY = ""
 _LONG_AGO = datetime(2000, 1, 1)
@@ -75,8 +75,7 @@ def _take(store: Store, me: str, minutes: float) -> None:
     try:
         _set(store, me, _in(minutes), owner, until)
     except Exception as error:
-        # Delta's word for a change that came in between.
-        if "concurrent" not in f"{type(error).__name__} {error}".lower():
+        if not is_conflict(error):
             raise
     if _holder(store)[0] != me:
         raise NoiseScopeError(f"{store.location}: another scan was started just now")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
 
+from noisescope_core.errors import NoiseScopeError
 from noisescope_core.spark.tables import SCHEMAS
 
 LONG_LIVED = {
@@ -60,9 +61,22 @@ class Store:
     location: str
 
     def create(self) -> None:
-        """Create the tables that are missing."""
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(self._create, LONG_LIVED))
+        """Create the tables that are missing.
+
+        Raises
+        ------
+        NoiseScopeError
+            If another scan is about it.
+        """
+        try:
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(self._create, LONG_LIVED))
+        except Exception as error:
+            if is_conflict(error):
+                raise NoiseScopeError(
+                    f"{self.location}: another scan was started just now"
+                ) from error
+            raise
 
     def _create(self, table: str) -> None:
         fields = [column.split() for column in LONG_LIVED[table].split(",")]
@@ -143,6 +157,11 @@ class Store:
             f"MERGE INTO {self.name(table)} old USING {view} new ON {same} AND {where} "
             f"WHEN MATCHED THEN {change}"
         )
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether Delta refused a change because of another that came in between."""
+    return "concurrent" in f"{type(error).__name__} {error}".lower()
 
 
 def columns_of(table: str) -> list[str]:
