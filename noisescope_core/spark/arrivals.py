@@ -8,20 +8,18 @@ staged again, so a scan that died reads at most the files of one batch twice.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
-from noisescope_core.spark.extract import extractor, plain_path
+from noisescope_core.spark.extract import plain_path
 from noisescope_core.spark.progress import Stage
-from noisescope_core.spark.score import Tests, scorer
-from noisescope_core.spark.tables import SCHEMAS, Run, bytes_of, columns
+from noisescope_core.spark.score import Tests, one_pass
+from noisescope_core.spark.tables import SCHEMAS, Run, bytes_of
 
 _FILES = "path string, modificationTime timestamp, length long, content binary"
 
@@ -46,6 +44,7 @@ def stage_arrivals(
         If the folder cannot be listed.
     """
     checkpoint = f"{folder}/stream"
+    arrive = one_pass(config, tests, "arrivals")
 
     def stage_batch(batch: DataFrame, number: int) -> None:
         run = Run(spark, batch_location(folder, number))
@@ -53,7 +52,7 @@ def stage_arrivals(
             return
         stage.note(f"batch {number}")
         if not run.finished("arrivals"):
-            run.write("arrivals", batch.mapInArrow(_arriver(config, tests), SCHEMAS["arrivals"]))
+            run.write("arrivals", batch.mapInArrow(arrive, SCHEMAS["arrivals"]))
         listed = _listed(spark, checkpoint, number)
         run.write_rows("files", _files(run, config, images, listed))
 
@@ -84,16 +83,6 @@ def stage_arrivals(
 def batch_location(folder: str, number: int) -> str:
     """Where a batch is staged."""
     return f"{folder}/arrived/{number:09d}"
-
-
-def _arriver(config: Config, tests: Tests) -> Any:
-    extract_batches = extractor("image", config, {})
-    score_batches = scorer(tests.ready, columns("arrivals"), tests.sizes)
-
-    def arrive(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        yield from score_batches(extract_batches(batches))
-
-    return arrive
 
 
 def _listed(spark: SparkSession, checkpoint: str, number: int) -> list[str]:

@@ -33,14 +33,12 @@ from noisescope_core.spark.lease import leased
 from noisescope_core.spark.match import Size
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.sample import sample
-from noisescope_core.spark.score import score, tests_of, write_verdicts
+from noisescope_core.spark.score import ANSWER, score, tests_of, write_verdicts
 from noisescope_core.spark.store import LONG_LIVED, Store, columns_of
 from noisescope_core.spark.tables import SCHEMAS, Run, columns, folders_in
 
 ACTIVE = ("candidate", "confirmed")
 """States of a fingerprint that images are tested against."""
-
-ANSWER = ("score", "threshold", "confidence", "fingerprint_id", "shift_x", "shift_y")
 
 
 def scan(
@@ -290,11 +288,11 @@ def _judge(
     if searched:
         # The search knows fingerprints that the registry did not when these were tested.
         answers = run.read("scores").where("role = 'image'")
-        answers = answers.select("image_id", *[F.col(n).alias(f"new_{n}") for n in ANSWER])
+        answers = answers.select("image_id", *[F.col(n).alias(f"new_{n}") for n in ANSWER.names])
         claimed = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
         rows = rows.join(answers.dropDuplicates(["image_id"]), "image_id", "left").withColumns(
             {n: F.when(claimed | F.col("new_score").isNull(), F.col(n)).otherwise(F.col(f"new_{n}"))
-             for n in ANSWER}
+             for n in ANSWER.names}
         )  # fmt: skip
     told.write("scans", rows)
     write_verdicts(told, config, store.spark.createDataFrame([], SCHEMAS["scores"]))

@@ -22,7 +22,7 @@ from noisescope_core.spark.session import one_task, shipped
 from noisescope_core.spark.sets import by_shards
 from noisescope_core.spark.tables import SCHEMAS, Run, columns
 
-_ANSWER = pa.schema(
+ANSWER = pa.schema(
     [
         ("score", pa.float64()),
         ("threshold", pa.float64()),
@@ -88,15 +88,22 @@ def scanned(run: Run, config: Config, tests: Tests, content: DataFrame) -> DataF
 
     Writes `scans`, and returns its rows of `scores`.
     """
+    run.write("scans", content.mapInArrow(one_pass(config, tests, "scans"), SCHEMAS["scans"]))
+    answered = run.read("scans").where("score is not null")
+    return answered.select(F.lit("image").alias("role"), *columns("scores")[1:])
+
+
+def one_pass(
+    config: Config, tests: Tests, table: str
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Make the function that turns batches of files into batches of a table with their answers."""
     extract_batches = extractor("image", config, {})
-    score_batches = scorer(tests.ready, columns("scans"), tests.sizes)
+    score_batches = scorer(tests.ready, columns(table), tests.sizes)
 
     def scan_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from score_batches(extract_batches(batches))
 
-    run.write("scans", content.mapInArrow(scan_batches, SCHEMAS["scans"]))
-    answered = run.read("scans").where("score is not null")
-    return answered.select(F.lit("image").alias("role"), *columns("scores")[1:])
+    return scan_batches
 
 
 def _scored(run: Run, tests: Tests, table: str, role: str) -> DataFrame:
@@ -135,7 +142,7 @@ def scorer(
                     field.name: pa.array(
                         [getattr(row, field.name, None) for row in rows], field.type
                     )
-                    for field in _ANSWER
+                    for field in ANSWER
                 }
                 if "thumbnail" in names:
                     answers["thumbnail"] = pa.array(
@@ -190,9 +197,9 @@ def write_verdicts(run: Run, config: Config, scores: DataFrame) -> None:
     )
     known = ("path", "image_id", "width", "height", "status", "reason")
     if run.finished("scans"):
-        images = run.read("scans").select(*known, *_ANSWER.names)
+        images = run.read("scans").select(*known, *ANSWER.names)
     else:
-        answers = scores.where("role = 'image'").select("path", *_ANSWER.names)
+        answers = scores.where("role = 'image'").select("path", *ANSWER.names)
         images = run.read("residuals").select(*known).join(answers, "path", "left")
     # A size that cannot be decided by itself may lie on another size's fingerprint.
     found = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))

@@ -1,8 +1,8 @@
-"""The long-lived tables of scheduled scans, in Delta: names, schemas, merging. See docs/tables.md.
+"""The long-lived tables of scheduled scans, in Delta: names, schemas, merging.
 
-Every write is a merge on the table's key, so that doing it again changes nothing. Binary columns
-come last, statistics are kept of the columns before them that people ask by, and tables are
-clustered by these.
+See docs/scheduled.md. Every write is a merge on the table's key, so that doing it again changes
+nothing. Binary columns come last, statistics are kept of the columns before them that people ask
+by, and tables are clustered by these.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame, SparkSession
 
 from noisescope_core.errors import NoiseScopeError
-from noisescope_core.spark.tables import SCHEMAS
+from noisescope_core.spark.tables import SCHEMAS, names_in
 
 LONG_LIVED = {
     "images": """
@@ -166,4 +166,4 @@ def is_conflict(error: BaseException) -> bool:
 
 def columns_of(table: str) -> list[str]:
     """Names of a table's columns, in order."""
-    return [column.split()[0] for column in LONG_LIVED[table].split(",")]
+    return names_in(LONG_LIVED[table])

@@ -84,7 +84,12 @@ UNFINISHED = "unfinished.json"
 
 def columns(table: str) -> list[str]:
     """Names of a table's columns, in order."""
-    return [column.split()[0] for column in SCHEMAS[table].split(",")]
+    return names_in(SCHEMAS[table])
+
+
+def names_in(schema: str) -> list[str]:
+    """Names of the columns of a schema, in order."""
+    return [column.split()[0] for column in schema.split(",")]
 
 
 def cells_of(column: pa.Array | pa.ChunkedArray) -> list[NDArray[np.uint8]]:
