@@ -22,7 +22,7 @@ from noisescope_core.config import load_config
 from noisescope_core.detection import detection_threshold
 from noisescope_core.spark.extract import extractor
 from noisescope_core.spark.match import match_test
-from noisescope_core.spark.score import pce_test, scorer
+from noisescope_core.spark.score import Tests, pce_test, scorer
 from noisescope_core.spark.tables import columns
 
 CHUNK = 64
@@ -54,11 +54,11 @@ def _ready(known: str, settings: tuple[str, ...]) -> None:
     for row in sorted(rows, key=lambda row: row["fingerprint_id"]):
         if row["flagged"]:
             by_size.setdefault((row["width"], row["height"]), []).append(SimpleNamespace(**row))
-    test = pce_test(by_size) if config.method == "paper" else match_test(by_size, config)
-    extract, score = (
-        extractor("image", config, {}),
-        scorer(lambda: test, columns("scans"), set(by_size)),
-    )
+    everywhere = config.detection.alignments == "all"
+    paper = config.method == "paper"
+    test = pce_test(by_size) if paper else match_test(by_size, config, everywhere)
+    tests = Tests(lambda: test, set(by_size), sum(map(len, by_size.values())))
+    extract, score = extractor("image", config, {}), scorer(tests, columns("scans"))
     _scan[:] = [lambda batches: score(extract(batches))]
 
 

@@ -1,6 +1,7 @@
 """Entry point for spark-submit, 'extract': --images PATH --reference PATH --out DIR [...]."""
 
-from noisescope_core.cli import IMAGES, REFERENCE, stage_command
+from noisescope_core.cli import stage_command
+from noisescope_core.cli.command import IMAGES, REFERENCE
 from noisescope_core.spark.extract import extract
 
 if __name__ == "__main__":

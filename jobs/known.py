@@ -1,6 +1,7 @@
 """Entry point for spark-submit, 'known': --images PATH --fingerprints RUN --out DIR [...]."""
 
-from noisescope_core.cli import IMAGES, KNOWN, stage_command
+from noisescope_core.cli import stage_command
+from noisescope_core.cli.command import IMAGES, KNOWN
 from noisescope_core.spark.known import find_known
 
 if __name__ == "__main__":

@@ -109,9 +109,34 @@ class Scan(_Section):
     lease_minutes: float = Field(
         15, ge=1, description="after which a scan that died elsewhere no longer holds the tables"
     )
+    remember_days: int = Field(
+        36_500, ge=1, description="files older than this before the newest are never looked at"
+    )
+    work: str | None = Field(
+        None, description="folder for what is no table, null for _scans beside the tables"
+    )
     waiting: int = Field(
         5000, ge=100, le=50_000, description="unclaimed images of a size that are kept, at most"
     )
+
+
+class Alerts(_Section):
+    """When a scan asks for a person; null never does."""
+
+    flagged: float | None = Field(None, ge=0, le=1, description="share of scored files flagged")
+    quarantined: float | None = Field(None, ge=0, le=1, description="share of files set aside")
+    drift: float | None = Field(
+        None, gt=0, description="shift of the middle score of images not flagged, spreads"
+    )
+    found: bool = Field(False, description="whether a new fingerprint asks for one")
+
+
+class Observe(_Section):
+    """Where the figures of scans go besides the table `runs`."""
+
+    events: str | None = Field(None, description="file of JSON lines, one per stage and scan")
+    prometheus: str | None = Field(None, description="textfile of the last scan's figures")
+    mlflow: str | None = Field(None, description="experiment of MLflow that gets a run per scan")
 
 
 class Spark(_Section):
@@ -158,6 +183,8 @@ class Config(_Section):
     whitening: Whitening = Whitening()
     discovery: Discovery = Discovery()
     scan: Scan = Scan()
+    alerts: Alerts = Alerts()
+    observe: Observe = Observe()
     spark: Spark = Spark()
     report: Report = Report()
 

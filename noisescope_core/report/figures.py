@@ -62,7 +62,12 @@ def signed_root(scores: ArrayLike) -> NDArray[np.float64]:
     return np.sign(values) * np.sqrt(np.abs(values))
 
 
-def score_figure(images: ArrayLike, reference: ArrayLike, threshold: float | None) -> str:
+def score_figure(
+    images: ArrayLike,
+    reference: ArrayLike,
+    threshold: float | None,
+    names: tuple[str, str] = ("Reference photographs", "Images tested"),
+) -> str:
     """Distribution of the scores of one size, reference above, tested images below.
 
     Parameters
@@ -71,6 +76,8 @@ def score_figure(images: ArrayLike, reference: ArrayLike, threshold: float | Non
         PCE; values that are not finite are left out.
     threshold : float or None
         PCE above which an image is a fake; None where no fingerprint was found.
+    names : tuple of str
+        Of the distribution above, and of that below.
 
     Returns
     -------
@@ -99,7 +106,6 @@ def score_figure(images: ArrayLike, reference: ArrayLike, threshold: float | Non
         figure = Figure(figsize=(10, 3.9))
         panels = figure.subplots(2, 1, sharex=True)
         figure.subplots_adjust(left=0.075, right=0.985, top=0.86, bottom=0.135, hspace=0.5)
-        names = ("Reference photographs", "Images tested")
         for axes, name, scores, values in zip(panels, names, groups, roots, strict=True):
             counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
             top = max(int(counts.max()), 1)

@@ -6,10 +6,9 @@ import json
 import math
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from noisescope_core.growth import FALSE_POSITIVES
@@ -69,19 +68,9 @@ def render_report(
     str
         HTML. The same input gives the same text.
     """
-    # Every value printed passes `visible` and then the escaping: neither can be forgotten.
-    environment = Environment(
-        autoescape=True,
-        finalize=visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(number=number, duration=duration, plural=plural)
-    page = files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8")
     headline, meaning = answer(summary)
     examined = sorted(fingerprints, key=lambda record: -record["images"])
-    return environment.from_string(page).render(
+    return template("report.html.j2").render(
         summary=summary,
         counts=summary["counts"],
         headline=headline,
@@ -121,6 +110,20 @@ def render_report(
         small_side=SMALL_SIDE,
         zoom_side=ZOOM_SIDE,
     )
+
+
+def template(name: str) -> Template:
+    """Page of this package; every value printed passes `visible` and then the escaping."""
+    environment = Environment(
+        loader=PackageLoader("noisescope_core", "report"),
+        autoescape=True,
+        finalize=visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, duration=duration, plural=plural)
+    return environment.get_template(name)
 
 
 def answer(summary: Record) -> tuple[str, str]:

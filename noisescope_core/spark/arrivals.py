@@ -23,9 +23,6 @@ from noisescope_core.spark.tables import SCHEMAS, Run, bytes_of
 
 _FILES = "path string, modificationTime timestamp, length long, content binary"
 
-EVER = "36500d"
-"""Age up to which a file that arrives late is taken; by default Spark leaves out a week's."""
-
 
 def stage_arrivals(
     spark: SparkSession, config: Config, images: str, folder: str, tests: Tests, stage: Stage
@@ -61,7 +58,8 @@ def stage_arrivals(
         .schema(_FILES)
         .option("recursiveFileLookup", "true")
         .option("maxFilesPerTrigger", str(config.scan.batch_files))
-        .option("maxFileAge", EVER)
+        # By default Spark leaves out what arrives a week late.
+        .option("maxFileAge", f"{config.scan.remember_days}d")
         .option("ignoreMissingFiles", "true")
         .option("ignoreCorruptFiles", "true")
     )
@@ -96,10 +94,11 @@ def _listed(spark: SparkSession, checkpoint: str, number: int) -> list[str]:
 
     paths = []
     for log in range(offset(number - 1) + 1, offset(number) + 1):
+        lines = spark.read.text(f"{checkpoint}/sources/0/{{{log},{log}.compact}}")
         # Every tenth holds all before it.
-        lines = spark.read.text(f"{checkpoint}/sources/0/{{{log},{log}.compact}}").collect()
-        entries = [json.loads(line.value) for line in lines if line.value.startswith("{")]
-        paths += [unquote(entry["path"]) for entry in entries if entry["batchId"] == log]
+        of_batch = F.get_json_object("value", "$.batchId") == str(log)
+        path = F.get_json_object("value", "$.path").alias("path")
+        paths += [unquote(row.path) for row in lines.where(of_batch).select(path).collect()]
     return sorted({plain_path(path) for path in paths})
 
 

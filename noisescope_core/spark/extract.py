@@ -42,6 +42,7 @@ _RESIDUALS = pa.schema(
     [
         ("path", pa.string()),
         ("image_id", pa.string()),
+        ("bytes", pa.int64()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("status", pa.string()),
@@ -331,7 +332,11 @@ def _residual_rows(
     role: str,
     changed: Mapping[str, list[Preparation]],
 ) -> Iterator[dict[str, Any]]:
-    row: dict[str, Any] = {"image_id": hashlib.sha256(data).hexdigest(), "status": "quarantined"}
+    row: dict[str, Any] = {
+        "image_id": hashlib.sha256(data).hexdigest(),
+        "bytes": len(data),
+        "status": "quarantined",
+    }
     try:
         image = decode(data, config.decode.max_pixels, config.decode.max_bytes)
     except Exception as error:  # One file must not cost the run, whatever is wrong with it.

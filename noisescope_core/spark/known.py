@@ -33,7 +33,8 @@ def find_known(
     for table in ("fingerprints", "calibration"):
         run.write(table, earlier.read(table))
     sources, readable = list_files(run, config, progress, {"image": images})
-    tests = tests_of(run.spark, run.read("fingerprints").where("flagged").collect(), config)
+    flagged = run.read("fingerprints").where("flagged").collect()
+    tests = tests_of(run.spark, flagged, config, ())
     with progress.stage("scan", len(readable["image"]), "images") as stage:
         content = content_of(sources["image"], config)
         scores = scanned(run, config, tests, content).unionByName(reference)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from noisescope_core.alignment import Pattern, pattern_of, search
 from noisescope_core.confidence import Bar
@@ -17,6 +18,7 @@ from noisescope_core.overlay import TILE, uncovered
 from noisescope_core.whitening import PLANES, compared, unpacked
 
 Size = tuple[int, int]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -36,47 +38,51 @@ class Scored:
         return self.threshold is not None and self.score > self.threshold
 
 
-Test = Callable[[str, Size, pa.Buffer], Scored]
-"""Given an image's id, size and residual as stored."""
+Test = Callable[[str, Size, pa.Buffer], Scored | None]
+"""Given an image's id, size and residual as stored; None where there is nothing to test with."""
 
 
-def match_test(by_size: dict[Size, list[Any]], config: Config) -> Test:
+def match_test(by_size: dict[Size, list[Any]], config: Config, everywhere: bool) -> Test:
     """Make the test of images against the fingerprints, from the rows of these.
 
-    Images are tested in place against the fingerprints of their own size, and where that finds
-    nothing at all alignments against all fingerprints.
+    Images are tested in place against the fingerprints of their own size, and, `everywhere`, where
+    that finds nothing at all alignments against all fingerprints.
     """
     side = config.whitening.side
-    fingerprints: dict[Size, list[Fingerprint]] = {}
+    fingerprints: dict[Size, list[tuple[Mask | None, list[Fingerprint]]]] = {}
     patterns: list[Pattern] = []
-    # What lies beneath an overlay is found in one round, hence beneath the same tiles.
-    covered = {
-        size: np.reshape(rows[0].covered, [s // TILE for s in compared(*size[::-1], side).shape])
-        for size, rows in by_size.items()
-        if rows[0].covered
-    }
     for size, rows in by_size.items():
-        fingerprints[size] = [_fingerprint(row, side) for row in rows]
-        if config.detection.alignments == "all":
+        # What lies beneath an overlay was found without the tiles that it covers.
+        beneath: dict[tuple[bool, ...], list[Fingerprint]] = {}
+        for row in rows:
+            beneath.setdefault(tuple(row.covered or ()), []).append(_fingerprint(row, side))
+        tiles = [length // TILE for length in compared(*size[::-1], side).shape]
+        fingerprints[size] = [
+            (np.reshape(covered, tiles) if covered else None, known)
+            for covered, known in beneath.items()
+        ]
+        if everywhere:
             patterns += [
-                pattern_of(known.fingerprint_id, size, known.mean, known.weights, side)
-                for known in fingerprints[size]
+                pattern_of(one.fingerprint_id, size, one.mean, one.weights, side)
+                for _, known in fingerprints[size]
+                for one in known
             ]
 
-    def test(image_id: str, size: Size, cell: pa.Buffer) -> Scored:
+    def test(image_id: str, size: Size, cell: pa.Buffer) -> Scored | None:
+        if size not in fingerprints and not patterns:
+            return None
         width, height = size
         feature = unpacked(cell)
         in_place = None
         if size in fingerprints:
             bins = compared(height, width, side)
-            looked_at = feature
-            if size in covered:
-                looked_at = uncovered(feature, covered[size], bins)
-            score, threshold, confidence, name = match(
-                looked_at, image_id, fingerprints[size], bins
-            )
-            in_place = Scored(score, name, threshold, confidence)
-            if score > threshold or not patterns:
+            answers = []
+            for covered, known in fingerprints[size]:
+                looked_at = feature if covered is None else uncovered(feature, covered, bins)
+                score, threshold, confidence, name = match(looked_at, image_id, known, bins)
+                answers.append(Scored(score, name, threshold, confidence))
+            in_place = max(answers, key=lambda one: (one.is_fake, one.confidence, one.score))
+            if in_place.is_fake or not patterns:
                 return in_place
         found = search(feature, size, patterns, side)
         if in_place and found.pce <= found.threshold:

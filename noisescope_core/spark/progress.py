@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from uuid import uuid4
 
 from pyspark.sql import SparkSession
 from rich.console import Console
@@ -21,6 +22,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 from rich.text import Text
+
+from noisescope_core.metrics import event
 
 QUIET_SECONDS = 10.0
 
@@ -101,8 +104,12 @@ class Stage:
 class Progress:
     """The stages of a run, what they did and how long they took."""
 
-    def __init__(self, spark: SparkSession, console: Console | None = None) -> None:
+    def __init__(
+        self, spark: SparkSession, console: Console | None = None, events: str | None = None
+    ) -> None:
+        self.run_id = uuid4().hex[:12]
         self.stages: list[dict[str, str | float]] = []
+        self._events = events
         self._spark = spark
         self._console = console or Console(stderr=True)
 
@@ -128,7 +135,11 @@ class Progress:
             done.set()
             watcher.join()
             stage.close()
-        self.stages.append({"stage": name, "seconds": round(stage.seconds, 2), "what": stage.what})
+        told: dict[str, str | float] = {
+            "stage": name, "seconds": round(stage.seconds, 2), "what": stage.what
+        }  # fmt: skip
+        self.stages.append(told)
+        event(self._events, self.run_id, event="stage", **told)
 
     def kept(self, name: str, written: datetime) -> None:
         """Leave the line of a stage that an unfinished run had finished before it died."""

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
+from noisescope_core.alerts import alerts
 from noisescope_core.config import Config
 from noisescope_core.spark.arrivals import stage_arrivals
 from noisescope_core.spark.calibrate import calibrate
@@ -29,16 +30,15 @@ from noisescope_core.spark.extract import (
     list_files,
     reference_headers,
 )
+from noisescope_core.spark.judge import claimed_again, first_decided, judge, of_sizes, retest
 from noisescope_core.spark.lease import leased
 from noisescope_core.spark.match import Size
 from noisescope_core.spark.progress import Progress
+from noisescope_core.spark.registry import Known, known, take_in
 from noisescope_core.spark.sample import sample
-from noisescope_core.spark.score import ANSWER, score, tests_of, write_verdicts
-from noisescope_core.spark.store import LONG_LIVED, Store, columns_of
+from noisescope_core.spark.score import Tests, score, tests_of
+from noisescope_core.spark.store import Store, columns_of
 from noisescope_core.spark.tables import SCHEMAS, Run, columns, folders_in
-
-ACTIVE = ("candidate", "confirmed")
-"""States of a fingerprint that images are tested against."""
 
 
 def scan(
@@ -76,7 +76,9 @@ def _scan(
     # What the last scan may have died before taking away.
     tidy(store, config, number - 1)
     run = _run(store, number)
-    batches = _batches(store, config, progress, run, images)
+    registry, tests = _begin(store, config, run)
+    retest(store, config, run, registry, tests, progress, number)
+    batches = _batches(store, config, progress, run, images, tests)
     with progress.stage("merge") as stage:
         arrived = _arrived(store, batches)
         files = [
@@ -92,14 +94,20 @@ def _scan(
         _search(store, config, progress, run, reference, sizes)
     with progress.stage("verdicts") as stage:
         found = _register(store, run, version, number) if sizes else 0
-        version += bool(found)
-        counts = _judge(store, config, run, files, arrived, sizes, version, number)
+        # Of each path there is one verdict to a version.
+        changed = bool(found or registry.decisions or first_decided(store, sizes, number))
+        version += changed
+        counts = judge(store, config, run, registry, files, arrived, sizes, version, number)
+        take_in(store, registry, version, number)
         stage.done(f"new fingerprints: {found}, images that carry one: {counts['fake']:,}")
     row = {
-        "scan": number, "images": images, "reference": reference, "version": __version__,
-        "config_hash": config_hash(config), "started": started, "finished": datetime.now(UTC),
-        "files": len(files), **counts, "found": found, "registry_version": version,
+        "scan": number, "run_id": progress.run_id, "images": images, "reference": reference,
+        "version": __version__, "config_hash": config_hash(config), "started": started,
+        "finished": datetime.now(UTC), **_seconds(progress), "files": len(files), **counts,
+        "found": found, "registry_version": version,
     }  # fmt: skip
+    earlier = [one.asDict() for one in store.read("runs").where(F.col("scan") < number).collect()]
+    row["alerts"] = alerts(row, earlier, config.alerts)
     declared = store.read("runs").schema
     values = tuple(row[name] for name in declared.names)
     check()
@@ -108,9 +116,35 @@ def _scan(
     return row
 
 
+def _begin(store: Store, config: Config, run: Run) -> tuple[Known, Tests]:
+    """Note the registry that this scan goes by, also when it is done again, and ready its tests."""
+    text = run.text("registry.json")
+    registry = Known.of(text) if text else known(store)
+    if not text:
+        run.write_text("registry.json", registry.text())
+    wanted = [*registry.shown_as, *registry.false_alarms]
+    rows = store.read("fingerprints").where(F.col("fingerprint_id").isin(wanted))
+    told = rows.drop("pixels").collect()
+    active = [row for row in told if row.fingerprint_id in registry.shown_as]
+    alarms = [row for row in told if row.fingerprint_id not in registry.shown_as]
+    return registry, tests_of(store.spark, active, config, alarms)
+
+
+def _seconds(progress: Progress) -> dict[str, float]:
+    """Seconds of the parts of a scan."""
+    parts = {"arrivals": "arrivals", "decisions": "tables", "merge": "tables", "verdicts": "tables"}
+    seconds = {f"{part}_seconds": 0.0 for part in ("arrivals", "search", "tables")}
+    for stage in progress.stages:
+        part = parts.get(str(stage["stage"]), "search")
+        seconds[f"{part}_seconds"] += float(stage["seconds"])
+    return seconds
+
+
 def config_hash(config: Config) -> str:
     """Tell configurations apart that can give other verdicts."""
-    told = json.dumps(config.model_dump(exclude={"spark", "report"}), sort_keys=True)
+    told = json.dumps(
+        config.model_dump(exclude={"alerts", "observe", "report", "spark"}), sort_keys=True
+    )
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
@@ -145,13 +179,13 @@ def _noted(run: Run) -> list[str] | None:
     return None if text is None else [str(batch) for batch in json.loads(text)]
 
 
-def _batches(store: Store, config: Config, progress: Progress, run: Run, images: str) -> list[str]:
+def _batches(
+    store: Store, config: Config, progress: Progress, run: Run, images: str, tests: Tests
+) -> list[str]:
     """Stage what is new, unless a scan that died has begun to merge what it had staged."""
     noted = _noted(run)
     if noted is not None:
         return noted
-    active = store.read("fingerprints").where(F.col("state").isin(*ACTIVE)).collect()
-    tests = tests_of(store.spark, active, config)
     with progress.stage("arrivals") as stage:
         stage_arrivals(store.spark, config, images, store.scans, tests, stage)
         staged = [
@@ -197,7 +231,7 @@ def _merge_images(store: Store, arrived: DataFrame, number: int) -> None:
     new = store.read("images").where(F.col("first_scan") == number).select("image_id")
     first = Window.partitionBy("image_id").orderBy("path")
     unclaimed = (
-        arrived.where((F.col("status") == "scored") & ~claimed)
+        arrived.where((F.col("status") == "scored") & ~claimed & F.col("false_alarm").isNull())
         .join(new, "image_id")
         .withColumn("place", F.row_number().over(first))
         .where("place = 1")
@@ -234,7 +268,9 @@ def _search(
     if run.finished("verdicts"):
         return
     sources, readable = list_files(run, config, progress, {"reference": reference})
-    waiting = store.read("waiting").where(_of(sizes))
+    waiting = store.read("waiting").where(of_sizes(sizes))
+    if (claimed := claimed_again(run)) is not None:
+        waiting = waiting.join(claimed, "image_id", "left_anti")
     paths = [row.path for row in waiting.select("path").collect()]
     listed = [tuple(row[name] for name in columns("files")) for row in run.rows("files")]
     run.write_rows("files", [("image", "", path, None, None) for path in sorted(paths)] + listed)
@@ -244,12 +280,6 @@ def _search(
     extract_reference(run, config, progress, content, readable["reference"], headers)
     for stage in (calibrate, sample, correlate, cluster, score):
         stage(run, config, progress)
-
-
-def _of(sizes: list[Size]) -> Column:
-    return F.struct("width", "height").isin(
-        [F.struct(F.lit(width), F.lit(height)) for width, height in sizes]
-    )
 
 
 def _register(store: Store, run: Run, version: int, number: int) -> int:
@@ -263,102 +293,11 @@ def _register(store: Store, run: Run, version: int, number: int) -> int:
                 {
                     "registry_version": F.lit(version + 1),
                     "state": F.lit("candidate"),
+                    "merged_into": F.lit(None),
+                    "note": F.lit(None),
                     "first_scan": F.lit(number),
                     "last_scan": F.lit(number),
                 }
             ),
         )
     return count
-
-
-def _judge(
-    store: Store, config: Config, run: Run, files: list[tuple[Any, ...]], arrived: DataFrame,
-    searched: list[Size], version: int, number: int,
-) -> dict[str, int]:  # fmt: skip
-    """Write verdicts of what arrived, and of waiting images whose verdict has changed: counts."""
-    if not files:
-        return dict.fromkeys(("scored", "unscored", "quarantined", "fake", "rejudged"), 0)
-    decided_before = store.read("sizes").where(F.col("decided_scan") < number).collect()
-    before = {(row.width, row.height) for row in decided_before}
-    decided = _decided(store, config, run, searched, number)
-    told = Run(store.spark, run.path("told"))
-    told.write_rows("files", files)
-    told.write_rows("calibration", decided)
-    rows = arrived.drop("sketch", "residual")
-    if searched:
-        # The search knows fingerprints that the registry did not when these were tested.
-        answers = run.read("scores").where("role = 'image'")
-        answers = answers.select("image_id", *[F.col(n).alias(f"new_{n}") for n in ANSWER.names])
-        claimed = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
-        rows = rows.join(answers.dropDuplicates(["image_id"]), "image_id", "left").withColumns(
-            {n: F.when(claimed | F.col("new_score").isNull(), F.col(n)).otherwise(F.col(f"new_{n}"))
-             for n in ANSWER.names}
-        )  # fmt: skip
-    told.write("scans", rows)
-    write_verdicts(told, config, store.spark.createDataFrame([], SCHEMAS["scores"]))
-    verdicts = told.read("verdicts")
-    groups = verdicts.groupBy("status", "is_fake").count().collect()
-    counts = {
-        status: sum(row["count"] for row in groups if row.status == status)
-        for status in ("scored", "unscored", "quarantined")
-    }
-    counts["fake"] = sum(row["count"] for row in groups if row.is_fake)
-    counts["rejudged"] = 0
-    marks = {"registry_version": F.lit(version), "scan": F.lit(number)}
-    if searched:
-        again = _rejudged(store, run, told, [size for size in searched if size not in before])
-        counts["rejudged"] = again.count()
-        store.merge("verdicts", again.withColumns(marks), scan=number)
-    store.merge("verdicts", verdicts.withColumns(marks), scan=number)
-    seen = verdicts.where("is_fake").select("fingerprint_id").distinct()
-    store.update("fingerprints", seen, {"last_scan": str(number)})
-    aside = verdicts.where("status = 'quarantined'").withColumns(marks)
-    store.merge("quarantine", aside, scan=number)
-    return counts
-
-
-def _decided(
-    store: Store, config: Config, run: Run, searched: list[Size], number: int
-) -> list[tuple[Any, ...]]:
-    """Update `sizes`; rows of `calibration` for all sizes that images wait for or were met in."""
-    known = {(row.width, row.height): row for row in store.read("sizes").collect()}
-    new = {(r["width"], r["height"]): r for r in run.rows("calibration")} if searched else {}
-    waiting = store.read("waiting").groupBy("width", "height").count().collect()
-    rows: list[tuple[Any, ...]] = []
-    for width, height, count in sorted(waiting):
-        size, old = (width, height), known.get((width, height))
-        if found := new.get(size):
-            decided = number if found["reason"] is None else None
-            rows.append((*size, count, found["reference"], decided, number, found["reason"]))
-        elif old and old.searched_scan is not None:
-            rows.append(
-                (*size, count, old.reference, old.decided_scan, old.searched_scan, old.reason)
-            )
-        else:
-            reason = (
-                f"too few images of {width} x {height} so far to decide: {count:,}, "
-                f"needed {config.least_images():,}"
-            )
-            rows.append((*size, count, None, None, None, reason))
-    table = store.spark.createDataFrame(rows, LONG_LIVED["sizes"])
-    update = {name: f"new.{name}" for name in ("waiting", "reference", "searched_scan", "reason")}
-    update["decided_scan"] = "coalesce(old.decided_scan, new.decided_scan)"
-    store.merge("sizes", table, update)
-    told = {row[:2]: (row[2], row[3], None, row[6]) for row in rows}
-    left = {s: (0, row.reference, None, row.reason) for s, row in known.items() if s not in told}
-    return [(*size, *rest) for size, rest in (told | left).items()]
-
-
-def _rejudged(store: Store, run: Run, told: Run, first_decided: list[Size]) -> DataFrame:
-    """Verdicts of images of earlier scans that a search has changed, for each of their paths.
-
-    These are images that a new fingerprint claims, and all that waited for their size's first
-    search.
-    """
-    changed = F.coalesce("is_fake", F.lit(False))
-    if first_decided:
-        changed |= _of(first_decided)
-    images = store.read("images").select("image_id", F.explode("paths").alias("of"))
-    verdicts = run.read("verdicts").where(changed).join(images, "image_id")
-    verdicts = verdicts.withColumn("path", F.col("of")).select(*columns("verdicts"))
-    return verdicts.join(told.read("verdicts").select("path"), "path", "left_anti")

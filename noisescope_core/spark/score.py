@@ -43,11 +43,13 @@ class Tests:
     ready : gives the test of one image, on a worker too
     sizes : of the images that are tested, None for all
     fingerprints : number of generators' fingerprints
+    false_alarms : gives the test against patterns known to be no generator's, None without any
     """
 
     ready: Callable[[], Test]
     sizes: AbstractSet[Size] | None
     fingerprints: int
+    false_alarms: Callable[[], Test] | None = None
 
 
 def score(run: Run, config: Config, progress: Progress) -> None:
@@ -56,7 +58,8 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     Of a pile that was searched by shards the files are read again, in one pass from bytes to
     answers: then `scans` is written too.
     """
-    tests = tests_of(run.spark, run.read("fingerprints").where("flagged").collect(), config)
+    flagged = run.read("fingerprints").where("flagged").collect()
+    tests = tests_of(run.spark, flagged, config, ())
     with progress.stage("score", run.count("files"), "files") as stage:
         if by_shards(run):
             images = scanned(run, config, tests, read_again(run, config))
@@ -68,19 +71,32 @@ def score(run: Run, config: Config, progress: Progress) -> None:
         stage.done(f"generators' fingerprints: {tests.fingerprints}")
 
 
-def tests_of(spark: SparkSession, fingerprints: list[Row], config: Config) -> Tests:
-    """Ready generators' fingerprints, rows of `fingerprints`.
+def tests_of(
+    spark: SparkSession, fingerprints: list[Row], config: Config, false_alarms: Sequence[Row]
+) -> Tests:
+    """Ready generators' fingerprints, rows of `fingerprints`, and those known to be none's.
 
     They travel to the executors with the function that uses them, see `shipped`.
     """
     found = sorted(fingerprints, key=lambda row: str(row.fingerprint_id))
-    by_size: dict[Size, list[Any]] = {}
-    for row in found:
-        by_size.setdefault((row.width, row.height), []).append(row)
+    by_size = _by_size(found)
     paper = config.method == "paper"
-    test = pce_test(by_size) if paper else match_test(by_size, config)
     everywhere = not paper and config.detection.alignments == "all" and bool(found)
-    return Tests(shipped(spark, test), None if everywhere else set(by_size), len(found))
+    test = pce_test(by_size) if paper else match_test(by_size, config, everywhere)
+    known = _by_size(false_alarms)
+    return Tests(
+        shipped(spark, test),
+        None if everywhere else set(by_size) | set(known),
+        len(found),
+        shipped(spark, match_test(known, config, False)) if known else None,
+    )
+
+
+def _by_size(fingerprints: Sequence[Row]) -> dict[Size, list[Any]]:
+    by_size: dict[Size, list[Any]] = {}
+    for row in fingerprints:
+        by_size.setdefault((row.width, row.height), []).append(row)
+    return by_size
 
 
 def scanned(run: Run, config: Config, tests: Tests, content: DataFrame) -> DataFrame:
@@ -98,7 +114,7 @@ def one_pass(
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Make the function that turns batches of files into batches of a table with their answers."""
     extract_batches = extractor("image", config, {})
-    score_batches = scorer(tests.ready, columns(table), tests.sizes)
+    score_batches = scorer(tests, columns(table))
 
     def scan_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield from score_batches(extract_batches(batches))
@@ -115,35 +131,44 @@ def _scored(run: Run, tests: Tests, table: str, role: str) -> DataFrame:
             matching |= (F.col("width") == width) & (F.col("height") == height)
         stored = stored.where(matching)
     named = stored.withColumn("role", F.lit(role)).select(*columns("scores")[:5], "residual")
-    return named.mapInArrow(scorer(tests.ready, columns("scores")), SCHEMAS["scores"])
+    return named.mapInArrow(scorer(tests, columns("scores")), SCHEMAS["scores"])
 
 
 def scorer(
-    ready: Callable[[], Test], names: Sequence[str], sizes: AbstractSet[Size] | None = None
+    tests: Tests, names: Sequence[str]
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Make the function that turns batches with residuals into batches of the columns named.
 
-    Images without a residual, and of other sizes if some are named, get no score.
+    Images without a residual, and of other sizes than those tested, get no score.
     """
+    ready, sizes, ready_known = tests.ready, tests.sizes, tests.false_alarms
 
     def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        test = ready()
+        test, known = ready(), ready_known() if ready_known else None
         with one_task():
             for batch in batches:
                 columns = [
                     batch.column(name) for name in ("image_id", "width", "height", "residual")
                 ]
-                rows = []
+                rows: list[Scored | None] = []
+                alarms: list[str | None] = []
                 for image_id, width, height, cell in zip(*columns, strict=True):
                     size = width.as_py(), height.as_py()
-                    told = cell.is_valid and (sizes is None or size in sizes)
-                    rows.append(test(image_id.as_py(), size, cell.as_buffer()) if told else None)
+                    row = alarm = None
+                    if cell.is_valid and (sizes is None or size in sizes):
+                        image = image_id.as_py(), size, cell.as_buffer()
+                        row = test(*image)
+                        if known and not (row and row.is_fake):
+                            alarm = known(*image)
+                    rows.append(row)
+                    alarms.append(alarm.fingerprint_id if alarm and alarm.is_fake else None)
                 answers = {
                     field.name: pa.array(
                         [getattr(row, field.name, None) for row in rows], field.type
                     )
                     for field in ANSWER
                 }
+                answers["false_alarm"] = pa.array(alarms, pa.string())
                 if "thumbnail" in names:
                     answers["thumbnail"] = pa.array(
                         [

@@ -7,28 +7,37 @@ by, and tables are clustered by these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from noisescope_core.errors import NoiseScopeError
+from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.spark.tables import SCHEMAS, names_in
 
 LONG_LIVED = {
     "images": """
-        image_id string, width int, height int, status string, reason string, format string,
-        quality int, watermark string, first_scan long, last_scan long, paths array<string>""",
+        image_id string, bytes long, width int, height int, status string, reason string,
+        format string, quality int, watermark string, false_alarm string, first_scan long,
+        last_scan long, paths array<string>""",
     "verdicts": f"{SCHEMAS['verdicts']}, registry_version long, scan long",
     "fingerprints": f"""
-        registry_version long, state string, first_scan long, last_scan long,
-        {SCHEMAS["fingerprints"]}""",
+        registry_version long, state string, merged_into string, note string, first_scan long,
+        last_scan long, {SCHEMAS["fingerprints"]}""",
+    "decisions": """
+        fingerprint_id string, decided timestamp, before string, before_into string, state string,
+        merged_into string, note string, analyst string, scan long""",
     "quarantine": "path string, image_id string, reason string, scan long",
     "runs": """
-        scan long, images string, reference string, version string, config_hash string,
-        started timestamp, finished timestamp, files long, scored long, unscored long,
-        quarantined long, fake long, rejudged long, found long, registry_version long""",
+        scan long, run_id string, images string, reference string, version string,
+        config_hash string, started timestamp, finished timestamp, arrivals_seconds double,
+        search_seconds double, tables_seconds double, bytes long, files long, scored long,
+        unscored long, quarantined long, fake long, rejudged long, found long,
+        registry_version long, real_score double, alerts array<string>""",
     "sizes": """
         width int, height int, waiting long, reference long, decided_scan long, searched_scan long,
         reason string""",
@@ -41,6 +50,7 @@ KEYS = {
     "images": ("image_id",),
     "verdicts": ("path", "registry_version"),
     "fingerprints": ("fingerprint_id",),
+    "decisions": ("fingerprint_id", "decided"),
     "quarantine": ("path", "scan"),
     "runs": ("scan",),
     "sizes": ("width", "height"),
@@ -52,25 +62,39 @@ KEYS = {
 _UNCOUNTED = ("binary", "array<", "boolean")
 """Types of which no statistics are kept."""
 
+_SCHEMA_NAME = re.compile(r"\w+\.\w+")
+
+CONFLICTS = 5
+"""Times that a change is tried when others come in between."""
+
 
 @dataclass(frozen=True)
 class Store:
-    """The tables under a location: a folder or a cloud URI."""
+    """The tables under a location.
+
+    Attributes
+    ----------
+    location : a folder, a cloud URI, or a schema of a catalog, such as ``main.noisescope``
+    work : folder or URI for what is no table; None for ``_scans`` in the location
+    """
 
     spark: SparkSession
     location: str
+    work: str | None = None
 
     def create(self) -> None:
-        """Create the tables that are missing.
+        """Create the tables that are missing, and add the columns that an older version lacks.
 
         Raises
         ------
         NoiseScopeError
-            If another scan is about it.
+            If another scan is about it, a later version made the tables, or one is damaged.
         """
         try:
             with ThreadPoolExecutor() as pool:
                 list(pool.map(self._create, LONG_LIVED))
+        except NoiseScopeError:
+            raise
         except Exception as error:
             if is_conflict(error):
                 raise NoiseScopeError(
@@ -79,27 +103,57 @@ class Store:
             raise
 
     def _create(self, table: str) -> None:
-        fields = [column.split() for column in LONG_LIVED[table].split(",")]
-        counted = [name for name, kind in fields if not kind.startswith(_UNCOUNTED)]
+        fields = dict(column.split() for column in LONG_LIVED[table].split(","))
+        counted = [name for name, kind in fields.items() if not kind.startswith(_UNCOUNTED)]
+        statistics = f"'delta.dataSkippingStatsColumns' = '{','.join(counted)}'"
+        # Otherwise a changed row copies the file that it is in, which history makes large.
+        marks = "'delta.enableDeletionVectors' = 'true'"
         self.spark.sql(
             f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({LONG_LIVED[table]}) USING DELTA "
-            f"CLUSTER BY ({', '.join(KEYS[table])}) "
-            f"TBLPROPERTIES ('delta.dataSkippingStatsColumns' = '{','.join(counted)}')"
+            f"CLUSTER BY ({', '.join(KEYS[table])}) TBLPROPERTIES ({statistics}, {marks})"
         )
+        there = self.read(table).columns
+        if unknown := [name for name in there if name not in fields]:
+            raise NoiseScopeError(
+                f"{self.location}: table {table} has columns that this version does not know "
+                f"({', '.join(unknown)}); a later version made it, use that one"
+            )
+        missing = [name for name in fields if name not in there]
+        if missing:
+            names = list(fields)
+            placed = [
+                f"{name} {fields[name]} " + (f"AFTER {names[at - 1]}" if at else "FIRST")
+                for at, name in enumerate(names) if name in missing
+            ]  # fmt: skip
+            self.spark.sql(f"ALTER TABLE {self.name(table)} ADD COLUMNS ({', '.join(placed)})")
+            self.spark.sql(f"ALTER TABLE {self.name(table)} SET TBLPROPERTIES ({statistics})")
 
     def name(self, table: str) -> str:
         """How SQL calls a table."""
+        if is_schema(self.location):
+            return f"{self.location}.{table}"
         location = f"{self.location.rstrip('/')}/{table}".replace("`", "``")
         return f"delta.`{location}`"
 
     @property
     def scans(self) -> str:
         """Folder where the scans keep what is no table."""
-        return f"{self.location.rstrip('/')}/_scans"
+        return self.work or f"{self.location.rstrip('/')}/_scans"
 
     def read(self, table: str) -> DataFrame:
-        """Read a table as it is now."""
-        return self.spark.table(self.name(table))
+        """Read a table as it is now.
+
+        Raises
+        ------
+        NoiseScopeError
+            If it cannot be read.
+        """
+        try:
+            return self.spark.table(self.name(table))
+        except Exception as error:
+            raise NoiseScopeError(
+                f"{self.location}: table {table} cannot be read ({first_line(error)})"
+            ) from error
 
     def merge(
         self,
@@ -117,24 +171,18 @@ class Store:
         scan : the only scan that can have written a row with one of these keys, so that no other
             file of the table is looked at; None looks at all
         """
-        view = f"noisescope_{table}"
-        rows.select(*columns_of(table)).createOrReplaceTempView(view)
-        same = " AND ".join(f"old.{key} <=> new.{key}" for key in KEYS[table])
-        if scan is not None:
-            same += f" AND old.scan = {scan}"
         changed = ""
         if update:
             changes = ", ".join(f"{name} = {told}" for name, told in update.items())
             differ = " OR ".join(f"NOT (old.{name} <=> ({told}))" for name, told in update.items())
             changed = f"WHEN MATCHED AND ({differ}) THEN UPDATE SET {changes}"
-        self.spark.sql(
-            f"MERGE INTO {self.name(table)} old USING {view} new ON {same} {changed} "
-            "WHEN NOT MATCHED THEN INSERT *"
-        )
+        where = "true" if scan is None else f"old.scan = {scan}"
+        rows = rows.select(*columns_of(table))
+        self._merge(table, rows, where, f"{changed} WHEN NOT MATCHED THEN INSERT *")
 
-    def delete(self, table: str, keys: DataFrame) -> None:
-        """Delete the rows with these keys, each of which comes once."""
-        self._change(table, keys, "DELETE")
+    def delete(self, table: str, rows: DataFrame, by: Sequence[str] = ()) -> None:
+        """Delete the rows like these, each of which comes once, by key or by the columns named."""
+        self._merge(table, rows, "true", "WHEN MATCHED THEN DELETE", by)
 
     def update(
         self, table: str, rows: DataFrame, changes: Mapping[str, str], where: str = "true"
@@ -147,16 +195,31 @@ class Store:
         where : SQL condition on both
         """
         told = ", ".join(f"{name} = {value}" for name, value in changes.items())
-        self._change(table, rows, f"UPDATE SET {told}", where)
+        self._merge(table, rows, where, f"WHEN MATCHED THEN UPDATE SET {told}")
 
-    def _change(self, table: str, rows: DataFrame, change: str, where: str = "true") -> None:
-        view = f"noisescope_{table}_changes"
+    def _merge(
+        self, table: str, rows: DataFrame, where: str, change: str, by: Sequence[str] = ()
+    ) -> None:
+        view = f"noisescope_{table}"
         rows.createOrReplaceTempView(view)
-        same = " AND ".join(f"old.{key} <=> new.{key}" for key in KEYS[table])
-        self.spark.sql(
-            f"MERGE INTO {self.name(table)} old USING {view} new ON {same} AND {where} "
-            f"WHEN MATCHED THEN {change}"
-        )
+        same = " AND ".join(f"old.{key} <=> new.{key}" for key in by or KEYS[table])
+        for attempt in range(1, CONFLICTS + 1):
+            try:
+                self.spark.sql(
+                    f"MERGE INTO {self.name(table)} old USING {view} new "
+                    f"ON {same} AND {where} {change}"
+                )
+                return
+            except Exception as error:
+                # Done again it reads the table anew: an analyst's decision came in between.
+                if not is_conflict(error) or attempt == CONFLICTS:
+                    raise
+                time.sleep(attempt)
+
+
+def is_schema(location: str) -> bool:
+    """Whether a location names a schema of a catalog; a folder with a dot is ``./a.b``."""
+    return _SCHEMA_NAME.fullmatch(location) is not None
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -167,3 +230,9 @@ def is_conflict(error: BaseException) -> bool:
 def columns_of(table: str) -> list[str]:
     """Names of a table's columns, in order."""
     return names_in(LONG_LIVED[table])
+
+
+def latest(verdicts: DataFrame) -> DataFrame:
+    """Take the verdict that holds of each path, out of rows of `verdicts`."""
+    row = F.max_by(F.struct(*columns_of("verdicts")), "registry_version")
+    return verdicts.groupBy("path").agg(row.alias("row")).select("row.*")

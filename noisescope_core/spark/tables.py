@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +23,9 @@ from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.spark.session import ROWS_PER_BATCH
 
 _IMAGES = """
-    path string, image_id string, width int, height int, status string, reason string,
-    format string, quality int, quantization binary, watermark string, prepared string"""
+    path string, image_id string, bytes long, width int, height int, status string,
+    reason string, format string, quality int, quantization binary, watermark string,
+    prepared string"""
 _RESIDUALS = f"{_IMAGES}, thumbnail binary, sketch binary, residual binary"
 _ANSWER = """
     score double, threshold double, confidence double, fingerprint_id string,
@@ -66,7 +67,9 @@ SCHEMAS = {
         reference_spread double, threshold double, member_mean double, member_spread double,
         prior double, members array<string>, covered array<boolean>, pixels binary,
         whitened binary""",
-    "arrivals": f"{_IMAGES}, {_ANSWER}, thumbnail binary, sketch binary, residual binary",
+    "arrivals": f"""
+        {_IMAGES}, {_ANSWER}, false_alarm string, thumbnail binary, sketch binary,
+        residual binary""",
     "scans": f"{_IMAGES}, {_ANSWER}, thumbnail binary",
     "scores": f"role string, path string, image_id string, width int, height int, {_ANSWER}",
     "verdicts": """
@@ -282,6 +285,24 @@ def bytes_of(location: str) -> int | None:
     system, path = _file_system(location)
     info = system.get_file_info(path)
     return int(info.size) if info.type == fs.FileType.File else None
+
+
+def rewrite_lines(location: str, line: Callable[[str], str]) -> None:
+    """Rewrite the text files of a folder whose lines change; their checksums go."""
+    system, folder = _file_system(location)
+    for entry in system.get_file_info(fs.FileSelector(folder, allow_not_found=True)):
+        if entry.type != fs.FileType.File or entry.base_name.startswith("."):
+            continue
+        with system.open_input_stream(entry.path) as stream:
+            before = bytes(stream.read()).decode("utf-8").split("\n")
+        after = [line(text) for text in before]
+        if after == before:
+            continue
+        checksum = f"{folder}/.{entry.base_name}.crc"
+        if system.get_file_info(checksum).type == fs.FileType.File:
+            system.delete_file(checksum)
+        with system.open_output_stream(entry.path) as stream:
+            stream.write("\n".join(after).encode("utf-8"))
 
 
 def _check_is_table(system: fs.FileSystem, path: str) -> None:

@@ -1,12 +1,12 @@
-"""The command line: arguments in, exit code out. 0 it ran, 1 it failed, 2 wrong usage."""
+"""The command line: arguments in, exit code out.
+
+0 it ran, 1 it failed, 2 wrong usage, 3 a scan ended well and asks for a person (`alerts`).
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import sys
 import tempfile
-from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -18,75 +18,41 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from noisescope_core import __version__
+from noisescope_core.cli import tables
+from noisescope_core.cli.command import (
+    CONFIG,
+    IMAGES,
+    OUT,
+    REFERENCE,
+    Command,
+    OneLineErrors,
+    check_exist,
+    made,
+    told_in_one_line,
+    with_options,
+)
 from noisescope_core.config import Config, load_config
 from noisescope_core.errors import NoiseScopeError, UsageError, first_line
 
-Command = Callable[..., Any]
 
-_config = [
-    click.option("--config", "config_file", metavar="FILE", help="YAML file, see conf/."),
-    click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Override one key."),
-]
-_out = click.option("--out", required=True, metavar="DIR", help="Run directory.")
-IMAGES = click.option("--images", required=True, metavar="PATH", help="Folder or URI to test.")
-REFERENCE = click.option(
-    "--reference", required=True, metavar="PATH", help="Photographs known real."
-)
-TABLES = click.option(
-    "--tables", required=True, metavar="LOCATION", help="Folder or URI of the Delta tables."
-)
-KNOWN = click.option(
-    "--fingerprints", required=True, metavar="DIR", help="Run whose fingerprints are looked for."
-)
-
-
-class _Main(click.Group):
-    """Turn what a person can mend into one line and an exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        return told_in_one_line(lambda: super(_Main, self).invoke(ctx))
-
-
-def told_in_one_line(run: Callable[[], Any]) -> Any:
-    """Run a command; an error becomes one line on standard error and exit code 1 or 2."""
-    try:
-        return run()
-    except (click.exceptions.Exit, click.Abort, click.ClickException):
-        raise
-    except NoiseScopeError as error:
-        _fail(str(error), 2 if isinstance(error, UsageError) else 1)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
-    except Exception as error:
-        if os.environ.get("NOISESCOPE_DEBUG"):
-            raise
-        name = type(error).__name__
-        _fail(f"{name}: {first_line(error)} (NOISESCOPE_DEBUG=1 shows where)", 1)
-
-
-@click.group(cls=_Main)
+@click.group(cls=OneLineErrors)
 @click.version_option(__version__)
 def main() -> None:
     """Find generated images in a pile, blind: no example of a fake is needed."""
 
 
-def _with(*options: Command) -> Callable[[Command], Command]:
-    def decorate(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+for _command in (tables.scan, tables.registry, tables.maintain, tables.erase):
+    main.add_command(_command)
 
 
 @main.command()
-@_with(IMAGES, REFERENCE, _out, *_config)
+@with_options(IMAGES, REFERENCE, OUT, *CONFIG)
 def detect(
     images: str, reference: str, out: str, config_file: str | None, settings: tuple[str, ...]
 ) -> None:
     """Test every image of a folder and write verdicts, fingerprints and a report."""
     config = load_config(config_file, settings)
-    _check_exist({"--images": images, "--reference": reference})
+    check_exist({"--images": images, "--reference": reference})
     spark, run, progress = open_run(out, config, whole=True)
     from noisescope_core.report.render import answer
     from noisescope_core.spark.detect import detect as detect_all
@@ -109,38 +75,10 @@ def detect(
 
 
 @main.command()
-@_with(IMAGES, REFERENCE, TABLES, *_config)
-def scan(
-    images: str, reference: str, tables: str, config_file: str | None, settings: tuple[str, ...]
-) -> None:
-    """Test what is new in a folder that grows, and keep what was found in Delta tables."""
-    config = load_config(config_file, settings)
-    if config.method == "paper":
-        raise UsageError("method: scan knows the method whitened alone")
-    _check_exist({"--images": images, "--reference": reference})
-    from noisescope_core.spark.progress import Progress
-    from noisescope_core.spark.scan import scan as scan_new
-    from noisescope_core.spark.session import start_session
-    from noisescope_core.spark.store import Store
-
-    tables, log = _made(f"{tables}/_scans", "--tables")
-    spark = start_session(config, log, delta=True)
-    store = Store(spark, tables.removesuffix("/_scans"))
-    done = scan_new(store, config, Progress(spark), images, reference)
-    spark.stop()
-    click.echo(
-        f"Scan {done['scan']}: {done['files']:,} new files, {done['fake']:,} carry a generator's "
-        f"fingerprint, {done['quarantined']:,} are quarantined. New fingerprints: {done['found']}; "
-        f"verdicts of earlier files that changed: {done['rejudged']:,}."
-    )
-    click.echo(f"Tables: {store.location}")
-
-
-@main.command()
 @click.option("--images", required=True, metavar="PATH", help="Folder or URI to test.")
 @click.option("--reference", metavar="PATH", help="Photographs known real; else assumed enough.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-@_with(*_config)
+@with_options(*CONFIG)
 def plan(
     images: str,
     reference: str | None,
@@ -150,7 +88,7 @@ def plan(
 ) -> None:
     """Say what `detect` would do and cost, without doing it."""
     config = load_config(config_file, settings)
-    _check_exist({"--images": images, "--reference": reference})
+    check_exist({"--images": images, "--reference": reference})
     from noisescope_core.spark.plan import plan as plan_run
     from noisescope_core.spark.session import start_session
 
@@ -198,12 +136,6 @@ def show_plan(planned: dict[str, Any]) -> None:
     )
 
 
-def _check_exist(folders: Mapping[str, str | None]) -> None:
-    for option, location in folders.items():
-        if location and "://" not in location and not os.path.exists(location):
-            raise UsageError(f"{option}: {location} does not exist")
-
-
 def open_run(out: str, config: Config, whole: bool = False) -> tuple[Any, Any, Any]:
     """Start Spark for a run directory: the session, the run and its progress.
 
@@ -212,7 +144,7 @@ def open_run(out: str, config: Config, whole: bool = False) -> tuple[Any, Any, A
     whole : bool
         Whether all stages follow, and then `jvm.keep_classes`.
     """
-    out, log = _made(out, "--out")
+    out, log = made(out, "--out")
     from noisescope_core.spark.progress import Progress
     from noisescope_core.spark.session import start_session
     from noisescope_core.spark.tables import Run
@@ -222,18 +154,6 @@ def open_run(out: str, config: Config, whole: bool = False) -> tuple[Any, Any, A
         Thread(target=import_module, args=["noisescope_core.spark.detect"], daemon=True).start()
     spark = start_session(config, log, leave_classes=whole)
     return spark, Run(spark, out), Progress(spark)
-
-
-def _made(folder: str, option: str) -> tuple[str, Path | None]:
-    """Make a local folder: its whole path, and Spark's log in it; a URI is left as it is."""
-    if "://" in folder:
-        return folder, None
-    folder = os.path.abspath(folder)
-    try:
-        os.makedirs(folder, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{option}: {folder} cannot be written to ({error.strerror})") from error
-    return folder, Path(folder) / "spark.log"
 
 
 def stage_command(stage: Command, *options: Command) -> click.Command:
@@ -246,7 +166,7 @@ def stage_command(stage: Command, *options: Command) -> click.Command:
     """
 
     @click.command(help=(stage.__doc__ or "").split("\n")[0])
-    @_with(*options, _out, *_config)
+    @with_options(*options, OUT, *CONFIG)
     def command(
         out: str, config_file: str | None, settings: tuple[str, ...], **folders: str
     ) -> None:
@@ -344,12 +264,3 @@ def simulate(out: str, size: str, **counts: Any) -> None:
         f"{out}/images, {written['reference']:,} photographs in {out}/reference, "
         f"labels in {out}/labels.csv"
     )
-
-
-def _fail(message: str, code: int) -> None:
-    click.echo(f"noisescope: {message}", err=True)
-    sys.exit(code)
-
-
-if __name__ == "__main__":
-    main()

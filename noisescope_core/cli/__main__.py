@@ -1,0 +1,5 @@
+"""`python -m noisescope_core.cli`."""
+
+from noisescope_core.cli import main
+
+main()

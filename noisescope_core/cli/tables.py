@@ -1,0 +1,257 @@
+"""Commands on the tables of scheduled scans: the scan, the registry, maintenance, erasure."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from noisescope_core import metrics
+from noisescope_core.cli.command import (
+    CONFIG,
+    IMAGES,
+    REFERENCE,
+    TABLES,
+    Command,
+    OneLineErrors,
+    check_exist,
+    made,
+    with_options,
+)
+from noisescope_core.config import Config, load_config
+from noisescope_core.errors import UsageError
+
+ALERT = 3
+"""Exit code of a scan that ended well and exceeds a threshold of `alerts`."""
+
+
+@contextmanager
+def open_store(tables: str, config: Config) -> Iterator[Any]:
+    """Start Spark with Delta for the tables under a location."""
+    from noisescope_core.spark.session import start_session
+    from noisescope_core.spark.store import Store, is_schema
+
+    log = None
+    if is_schema(tables):
+        if config.scan.work is None:
+            raise UsageError(f"--tables: {tables} is a schema of a catalog; set scan.work, too")
+    else:
+        folder, log = made(f"{tables}/_scans", "--tables")
+        tables = folder.removesuffix("/_scans")
+    spark = start_session(config, log, delta=True)
+    try:
+        yield Store(spark, tables, config.scan.work)
+    finally:
+        spark.stop()
+
+
+@click.command()
+@with_options(IMAGES, REFERENCE, TABLES, *CONFIG)
+def scan(
+    images: str, reference: str, tables: str, config_file: str | None, settings: tuple[str, ...]
+) -> None:
+    """Test what is new in a folder that grows, and keep what was found in Delta tables.
+
+    Exit code 3: the scan ended well, and a threshold of `alerts` is exceeded.
+    """
+    config = load_config(config_file, settings)
+    if config.method == "paper":
+        raise UsageError("method: scan knows the method whitened alone")
+    check_exist({"--images": images, "--reference": reference})
+    metrics.check(config.observe)
+    with open_store(tables, config) as store:
+        from noisescope_core.spark.progress import Progress
+        from noisescope_core.spark.scan import scan as scan_new
+
+        progress = Progress(store.spark, events=config.observe.events)
+        done = scan_new(store, config, progress, images, reference)
+    metrics.publish(done, config.observe)
+    click.echo(
+        f"Scan {done['scan']}: {done['files']:,} new files, {done['fake']:,} carry a generator's "
+        f"fingerprint, {done['quarantined']:,} are quarantined. New fingerprints: {done['found']}; "
+        f"verdicts of earlier files that changed: {done['rejudged']:,}."
+    )
+    click.echo(f"Tables: {store.location}")
+    for text in done["alerts"]:
+        click.echo(f"ALERT {text}", err=True)
+    if done["alerts"]:
+        sys.exit(ALERT)
+
+
+@click.group(cls=OneLineErrors)
+def registry() -> None:
+    """Look at the fingerprints that scans have found, and decide about them."""
+
+
+_names = click.argument("fingerprints", nargs=-1, required=True)
+_note = click.option("--note", metavar="TEXT", help="Why, for those who come after.")
+_by = click.option("--by", metavar="NAME", default=getpass.getuser, help="Who decides.")
+
+
+@registry.command("list")
+@with_options(TABLES, *CONFIG)
+def list_(tables: str, config_file: str | None, settings: tuple[str, ...]) -> None:
+    """List the fingerprints, the latest first."""
+    with open_store(tables, load_config(config_file, settings)) as store:
+        from noisescope_core.spark.registry import listed
+
+        rows = listed(store)
+    table = Table("fingerprint", "state", "size", "members", "maker", "first scan", "last", "note")
+    for row in rows:
+        state = row["state"]
+        if row["merged_into"]:
+            state += f" into {row['merged_into']}"
+        if row["pending"]:
+            state += ", from the next scan on"
+        cells = [
+            row["fingerprint_id"], state, f"{row['width']} x {row['height']}", f"{row['images']:,}",
+            row["maker"], row["first_scan"], row["last_scan"], row["note"],
+        ]  # fmt: skip
+        table.add_row(*("" if cell is None else _plain(cell) for cell in cells))
+    Console().print(table if rows else "No fingerprint has been found yet.")
+
+
+@registry.command()
+@click.argument("fingerprint")
+@click.option("--files", default=20, show_default=True, help="Files that are named.")
+@click.option("--out", metavar="FILE", help="Page with picture and scores, HTML.")
+@with_options(TABLES, *CONFIG)
+def show(
+    fingerprint: str, files: int, out: str | None, tables: str, config_file: str | None,
+    settings: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Show a fingerprint: what is known of it, and the files that carry it."""
+    with open_store(tables, load_config(config_file, settings)) as store:
+        from noisescope_core.report.fingerprint import facts, render_fingerprint
+        from noisescope_core.spark.registry import shown
+
+        told = shown(store, fingerprint, files)
+    if out is not None:
+        Path(out).write_text(render_fingerprint(told), encoding="utf-8")
+    console = Console()
+    for name, value in facts(told):
+        console.print(f"{name:<12} {_plain(value)}", markup=False, highlight=False, soft_wrap=True)
+    table = Table("file", "score", "confidence", "scan")
+    for row in told["best"]:
+        confidence = "" if row["confidence"] is None else f"{row['confidence']:.3f}"
+        table.add_row(_plain(row["path"]), f"{row['score']:,.1f}", confidence, f"{row['scan']}")
+    console.print(table)
+    if out is not None:
+        click.echo(f"Page: {out}")
+
+
+def _decision(name: str, state: str, *more: Command, **told: str) -> None:
+    """Make the command that gives fingerprints a state."""
+
+    @registry.command(name, **told)
+    @with_options(_names, *more, _note, _by, TABLES, *CONFIG)
+    def command(
+        fingerprints: tuple[str, ...], note: str | None, by: str, tables: str,
+        config_file: str | None, settings: tuple[str, ...], into: str | None = None,
+    ) -> None:  # fmt: skip
+        with open_store(tables, load_config(config_file, settings)) as store:
+            from noisescope_core.spark.registry import decide
+
+            store.create()
+            found = decide(store, fingerprints, state, note, by, into)
+        click.echo(f"{', '.join(found)}: {state}; verdicts follow at the next scan.")
+
+
+_decision("confirm", "confirmed", help="Confirm that fingerprints are generators'.")
+_decision("retire", "retired", help="Look for them no more; their images stay flagged.")
+_decision(
+    "false-alarm",
+    "false alarm",
+    help="Say that they are no generators': the next scan tests their images again without them, "
+    "and does not find the pattern anew.",
+)
+_decision(
+    "merge",
+    "merged",
+    click.option("--into", required=True, metavar="FINGERPRINT", help="Whose name images get."),
+    help="Give the images of fingerprints the name of another of the same maker.",
+)
+
+
+@registry.command("export")
+@click.argument("file")
+@with_options(TABLES, *CONFIG)
+def export_(file: str, tables: str, config_file: str | None, settings: tuple[str, ...]) -> None:
+    """Write all fingerprints to a Parquet file for another deployment."""
+    with open_store(tables, load_config(config_file, settings)) as store:
+        from noisescope_core.spark.registry import export_registry
+
+        store.create()
+        count = export_registry(store, file)
+    click.echo(f"{count:,} fingerprints in {file}")
+
+
+@registry.command("import")
+@click.argument("file")
+@with_options(_by, TABLES, *CONFIG)
+def import_(
+    file: str, by: str, tables: str, config_file: str | None, settings: tuple[str, ...]
+) -> None:
+    """Take in fingerprints that another deployment has exported."""
+    config = load_config(config_file, settings)
+    check_exist({"FILE": file})
+    with open_store(tables, config) as store:
+        from noisescope_core.spark.registry import import_registry
+
+        store.create()
+        new, there = import_registry(store, file, by, config.whitening.side)
+    click.echo(f"{new:,} fingerprints come in with the next scan, {there:,} were there already")
+
+
+@click.command()
+@click.option("--keep-days", default=30, show_default=True, type=click.IntRange(7),
+              help="Days for which earlier states of the tables can be read.")  # fmt: skip
+@click.option("--history-days", type=click.IntRange(1),
+              help="Delete verdicts that later ones replaced after so many days.")  # fmt: skip
+@with_options(TABLES, *CONFIG)
+def maintain(
+    keep_days: int, history_days: int | None, tables: str, config_file: str | None,
+    settings: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Compact the tables of scans and take away what is out of date."""
+    config = load_config(config_file, settings)
+    with open_store(tables, config) as store:
+        from noisescope_core.spark.maintenance import maintain as maintain_tables
+        from noisescope_core.spark.progress import Progress
+
+        maintain_tables(store, config, Progress(store.spark), keep_days, history_days)
+
+
+@click.command()
+@click.option("--path", "paths", multiple=True, metavar="PATH", help="A file's path.")
+@click.option("--image", "images", multiple=True, metavar="SHA256", help="An image's id.")
+@with_options(TABLES, *CONFIG)
+def erase(
+    paths: tuple[str, ...], images: tuple[str, ...], tables: str, config_file: str | None,
+    settings: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Erase images from the tables of scans: every path, verdict and membership."""
+    config = load_config(config_file, settings)
+    if not (paths or images):
+        raise UsageError("erase: name a --path or an --image")
+    with open_store(tables, config) as store:
+        from noisescope_core.spark.maintenance import erase as erase_images
+        from noisescope_core.spark.progress import Progress
+
+        counts = erase_images(store, config, Progress(store.spark), paths, images)
+    told = [f"{table} {count:,}" for table, count in counts.items()]
+    click.echo(f"Erased, and from all earlier states of the tables: {', '.join(told)}")
+
+
+def _plain(value: object) -> str:
+    """Text with what cannot be seen spelt out."""
+    from noisescope_core.report.render import visible
+
+    return str(visible(str(value)))

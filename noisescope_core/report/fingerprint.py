@@ -1,0 +1,54 @@
+"""One fingerprint of the registry as facts in a terminal and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from .figures import fingerprint_pictures, score_figure
+from .render import template
+
+Shown = Mapping[str, Any]
+
+
+def facts(shown: Shown) -> list[tuple[str, str]]:
+    """What is said of a fingerprint, name and value; from `registry.shown`."""
+    row = shown["fingerprint"]
+    state = row["state"] + (f" into {row['merged_into']}" if row["merged_into"] else "")
+    told = [
+        ("fingerprint", row["fingerprint_id"]),
+        ("state", state),
+        ("note", row["note"]),
+        ("size", f"{row['width']} x {row['height']}"),
+        ("maker", row["maker"]),
+        ("members", f"{row['images']:,} images that it was found in"),
+        ("carried by", f"{shown['files']:,} files"),
+        ("scans", f"first {row['first_scan']}, last {row['last_scan']}"),
+        ("cohesion", None if row["cohesion"] is None else f"{row['cohesion']:.2f} times chance"),
+        ("bar", None if row["threshold"] is None else f"score above {row['threshold'] ** 2:.1f}"),
+        ("files", f"{row['header']}: {row['same_header']:.0%}" if row["header"] else None),
+        ("watermark", row["watermark"]),
+    ]
+    return [(name, value) for name, value in told if value]
+
+
+def render_fingerprint(shown: Shown) -> str:
+    """Page on a fingerprint, which needs no other file and no network."""
+    row = shown["fingerprint"]
+    pixels = np.frombuffer(row["pixels"], np.float32).reshape(row["height"], row["width"])
+    bar = None if row["threshold"] is None else row["threshold"] ** 2
+    names = ("Files that carry none", "Files that carry it")
+    figure = score_figure(shown["scores"], shown["others"], bar, names)
+    return template("fingerprint.html.j2").render(
+        fingerprint=row,
+        facts=facts(shown)[2:],
+        views=fingerprint_pictures(pixels),
+        # Made of numbers alone, so there is nothing in it to escape.
+        figure=Markup(figure),  # noqa: S704
+        decisions=shown["decisions"],
+        files=shown["files"],
+        best=shown["best"],
+    )
