@@ -86,6 +86,9 @@ def start_session(
             spark.conf.set(key, setting)
         except Exception:  # noqa: S112  # Refused: set at the start, or bound by the platform.
             continue
+    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        # The platform's session, which others may share: it is not ours to stop.
+        spark.stop = lambda: None  # type: ignore[method-assign]
     return spark
 
 
