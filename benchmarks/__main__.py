@@ -18,6 +18,7 @@ from benchmarks import (
     correlation,
     extraction,
     memory,
+    month,
     paper,
     piles,
     pipeline,
@@ -32,7 +33,7 @@ ALL = ("extraction", "correlation", "pipeline", "memory")
 DEVELOPMENT = ("accuracy", "recipe", "paper", "ablation")
 """Only by name: these need the development images."""
 
-SCALE = ("scan", "discovery", "pairs")
+SCALE = ("scan", "discovery", "pairs", "month")
 """Only by name: these take an hour and more."""
 
 
@@ -103,6 +104,9 @@ def main(what: tuple[str, ...], images: int, data: Path, largest: int, out: Path
     if "pairs" in what:
         rows = scale.pairs((500, 1000, 2000, 4000, 8000))
         show("Exact pairs", rows, scale.exponent(rows, "residuals", "all pairs, s"))
+    if "month" in what:
+        rows, findings = month.month(data, 30)
+        show("A month of scheduled scans", rows, ". ".join(findings) + ".")
     if "accuracy" in what:
         found = list(trials.results(accuracy.load, without=20))
         show("Accuracy of the default method", [trials.row(*one) for one in found])

@@ -22,7 +22,7 @@ STRENGTH = 1.05
 
 def write_pile(
     folder: Path, images: int, generators: int = 3, share: float = 0.01, strength: float = STRENGTH,
-    seed: int = 5, reference: int = 1000,
+    seed: int = 5, reference: int = 1000, side: int = SIDE,
 ) -> None:  # fmt: skip
     """Write `images` and `reference` into a folder, unless they are there.
 
@@ -32,6 +32,7 @@ def write_pile(
     Parameters
     ----------
     share : float, of the images that each generator made
+    side : pixels
     """
     for name, count, made_by in (("images", images, generators), ("reference", reference, 0)):
         if (folder / name).exists() and len(os.listdir(folder / name)) >= count:
@@ -39,7 +40,7 @@ def write_pile(
         (folder / name).mkdir(parents=True, exist_ok=True)
         chunks = [
             (folder / name, range(start, min(start + CHUNK, count)), made_by, share, strength,
-             (seed, int(name == "reference")))
+             (seed, int(name == "reference")), side)
             for start in range(0, count, CHUNK)
         ]  # fmt: skip
         with ProcessPoolExecutor() as pool:
@@ -47,22 +48,22 @@ def write_pile(
 
 
 @cache
-def _patterns(generators: int, seed: int) -> NDArray[np.float32]:
+def _patterns(generators: int, seed: int, side: int) -> NDArray[np.float32]:
     rng = np.random.default_rng([seed, 2])
-    return rng.standard_normal((generators, SIDE, SIDE, 3), np.float32)
+    return rng.standard_normal((generators, side, side, 3), np.float32)
 
 
-def _write(chunk: tuple[Path, range, int, float, float, tuple[int, int]]) -> None:
-    folder, numbers, generators, share, strength, seed = chunk
+def _write(chunk: tuple[Path, range, int, float, float, tuple[int, int], int]) -> None:
+    folder, numbers, generators, share, strength, seed, side = chunk
     cv2.setNumThreads(1)
-    patterns = _patterns(generators, seed[0])
+    patterns = _patterns(generators, seed[0], side)
     for number in numbers:
         rng = np.random.default_rng([*seed, number])
         smooth = rng.uniform(40, 215, (12, 12, 3)).astype(np.float32)
-        fine = 6 * rng.standard_normal((SIDE // 2, SIDE // 2, 3), np.float32)
-        pixels = cv2.resize(smooth, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-        pixels += cv2.resize(fine, (SIDE, SIDE))
-        pixels += 2 * rng.standard_normal((SIDE, SIDE, 3), np.float32)
+        fine = 6 * rng.standard_normal((side // 2, side // 2, 3), np.float32)
+        pixels = cv2.resize(smooth, (side, side), interpolation=cv2.INTER_CUBIC)
+        pixels += cv2.resize(fine, (side, side))
+        pixels += 2 * rng.standard_normal((side, side, 3), np.float32)
         maker = int(rng.random() / share)
         if maker < generators:
             pixels += strength * patterns[maker]

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.utils import is_remote
 
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
@@ -42,15 +43,18 @@ def stage_arrivals(
     """
     checkpoint = f"{folder}/stream"
     arrive = one_pass(config, tests, "arrivals")
+    # Over Spark Connect the function runs on the server: it may hold neither session nor terminal.
+    note = None if is_remote() else stage.note
 
     def stage_batch(batch: DataFrame, number: int) -> None:
-        run = Run(spark, batch_location(folder, number))
+        run = Run(batch.sparkSession, batch_location(folder, number))
         if run.finished("files"):
             return
-        stage.note(f"batch {number}")
+        if note:
+            note(f"batch {number}")
         if not run.finished("arrivals"):
             run.write("arrivals", batch.mapInArrow(arrive, SCHEMAS["arrivals"]))
-        listed = _listed(spark, checkpoint, number)
+        listed = _listed(batch.sparkSession, checkpoint, number)
         run.write_rows("files", _files(run, config, images, listed))
 
     reader = (

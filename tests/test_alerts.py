@@ -1,0 +1,116 @@
+"""When a scan asks for a person, and what it tells other programs."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from noisescope_core import metrics
+from noisescope_core.alerts import alerts
+from noisescope_core.config import Alerts, Observe
+from noisescope_core.errors import UsageError
+
+RUN = {
+    "scan": 9, "run_id": "abc", "version": "1", "config_hash": "f", "files": 100, "scored": 80,
+    "unscored": 15, "quarantined": 5, "fake": 8, "rejudged": 2, "found": 1, "bytes": 10**12 + 1,
+    "registry_version": 3, "arrivals_seconds": 1.5, "search_seconds": 0.0, "tables_seconds": 2.0,
+    "real_score": 0.4, "finished": datetime(2026, 1, 2, tzinfo=UTC), "alerts": [],
+}  # fmt: skip
+
+
+def earlier(*scores, version=3):
+    return [
+        {"scan": number, "real_score": score, "registry_version": version}
+        for number, score in enumerate(scores, 1)
+    ]
+
+
+def test_no_threshold_no_alert():
+    assert alerts(RUN, earlier(5.0, 5.0, 5.0), Alerts()) == []
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "said"),
+    [
+        ({"flagged": 0.05}, "8 of 80 scored files carry a generator's fingerprint: 10.0%"),
+        ({"flagged": 0.1}, None),
+        ({"quarantined": 0.04}, "5 of 100 files were set aside: 5.0%"),
+        ({"found": True}, "new fingerprints: 1"),
+        ({"drift": 0.3}, "has moved by +0.40 spreads"),
+        ({"drift": 0.5}, None),
+    ],
+)
+def test_each_threshold_says_what_exceeds_it(thresholds, said):
+    told = alerts(RUN, earlier(0.0, 0.1, -0.1), Alerts(**thresholds))
+    assert len(told) == (said is not None)
+    assert all(said in line for line in told)
+
+
+def test_drift_is_held_against_scans_of_the_same_registry_alone():
+    drift = Alerts(drift=0.3)
+    assert alerts(RUN, earlier(0.0, 0.0), drift) == []
+    assert alerts(RUN, earlier(0.0, 0.0, 0.0, version=2), drift) == []
+    # The ten latest count.
+    assert alerts(RUN, earlier(*[0.0] * 9, *[0.4] * 10), drift) == []
+    assert alerts(RUN | {"real_score": None}, earlier(0.0, 0.0, 0.0), drift) == []
+
+
+def test_an_empty_scan_raises_nothing():
+    empty = RUN | {"files": 0, "scored": 0, "fake": 0, "quarantined": 0, "found": 0}
+    assert alerts(empty, [], Alerts(flagged=0, quarantined=0, found=True)) == []
+
+
+def test_events_are_lines_of_json_that_name_the_run(tmp_path):
+    file = tmp_path / "events.jsonl"
+    observe = Observe(events=str(file))
+    metrics.event(observe.events, "abc", event="stage", stage="merge", what="a\nb")
+    metrics.publish(RUN, observe)
+    stage, scan = [json.loads(line) for line in file.read_text().splitlines()]
+    assert (stage["run"], stage["stage"], stage["what"]) == ("abc", "merge", "a\nb")
+    assert datetime.fromisoformat(stage["time"]).tzinfo is not None
+    assert (scan["run"], scan["event"], scan["fake"]) == ("abc", "scan", 8)
+
+
+def test_the_textfile_is_whole_and_exact(tmp_path):
+    file = tmp_path / "noisescope.prom"
+    metrics.publish(RUN, Observe(prometheus=str(file)))
+    lines = file.read_text().splitlines()
+    assert "noisescope_bytes 1000000000001" in lines
+    assert "noisescope_finished_timestamp_seconds 1767312000" in lines
+    assert [path.name for path in tmp_path.iterdir()] == ["noisescope.prom"]
+    told = [line for line in lines if not line.startswith("#")]
+    assert len(told) == len(set(told)) == len(metrics.GAUGES) + 2
+
+
+def test_mlflow_gets_a_run_per_scan(monkeypatch):
+    told = {}
+
+    class Started:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            told["ended"] = True
+
+    monkeypatch.setitem(sys.modules, "mlflow", SimpleNamespace(
+        set_experiment=lambda name: told.update(experiment=name),
+        start_run=lambda run_name: told.update(name=run_name) or Started(),
+        log_params=told.update,
+        log_metrics=lambda figures, step: told.update(figures=figures, step=step),
+    ))  # fmt: skip
+    metrics.publish(RUN, Observe(mlflow="scans"))
+    assert (told["experiment"], told["name"], told["step"]) == ("scans", "scan 9", 9)
+    assert told["figures"]["fake"] == 8
+    assert told["ended"]
+
+
+def test_what_cannot_be_written_to_is_said_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(metrics, "find_spec", lambda name: None)
+    observe = Observe(events=str(tmp_path / "no/a"), prometheus=str(tmp_path / "no/b"), mlflow="x")
+    with pytest.raises(UsageError) as error:
+        metrics.check(observe)
+    for key in ("observe.events", "observe.prometheus", "observe.mlflow"):
+        assert key in str(error.value)
+    metrics.check(Observe(events=str(tmp_path / "a")))
