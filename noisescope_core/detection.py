@@ -64,7 +64,7 @@ def detection_threshold(reference_scores: ArrayLike, percentile: float = 99.5) -
 
 def match(
     feature: NDArray[Any], image_id: str, fingerprints: Sequence[Fingerprint], bins: Layout
-) -> tuple[float, float, float, str]:
+) -> tuple[float, float, float, str, bool]:
     """Test an image against the fingerprints of its size, a member without itself.
 
     Parameters
@@ -82,6 +82,7 @@ def match(
     threshold : of the fingerprint, on the same scale
     confidence : probability, 0..1, that the image carries the fingerprint
     fingerprint_id : the one that fits best, of those above their threshold if there are any
+    typical : whether the score is no less than its members', within three of their spreads
     """
     image = np.asarray(feature, np.float32).reshape(len(fingerprints[0].mean), -1)
     slices = bins.slices()
@@ -105,6 +106,7 @@ def match(
                 bar.threshold**2,
                 float(bar.confidence(z)),
                 fingerprint.fingerprint_id,
+                bool(z >= bar.mean - 3 * bar.deviation),
             )
         )
     return max(graded)[1:]

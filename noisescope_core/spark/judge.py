@@ -17,6 +17,8 @@ from noisescope_core.spark.score import ANSWER, Tests, one_pass, scorer, write_v
 from noisescope_core.spark.store import LONG_LIVED, Store, latest
 from noisescope_core.spark.tables import SCHEMAS, Run, bytes_of, columns
 
+STATUSES = ("scored", "unscored", "quarantined")
+
 GONE = "cannot be read any more to be tested again, and the fingerprint that it carried has changed"
 
 
@@ -98,9 +100,10 @@ def judge(
     dict
         Counts of `runs`.
     """
+    if not (files or known.decisions):
+        return dict.fromkeys((*STATUSES, "fake", "bytes", "rejudged"), 0) | {"real_score": None}
     decided = decided_sizes(store, config, run, searched, number)
-    marks = {"registry_version": F.lit(version), "scan": F.lit(number)}
-    arriving = _arriving(store, config, run, known, files, arrived, searched, decided)
+    verdicts = arriving = _arriving(store, config, run, known, files, arrived, searched, decided)
     again = _judged_again(store, config, run, known, decided, searched, number)
     rejudged = 0
     if again is not None:
@@ -108,18 +111,22 @@ def judge(
         # A file that arrived in this scan is judged with what arrived.
         table.write("verdicts", again.join(arriving.select("path"), "path", "left_anti"))
         rejudged = table.count("verdicts")
-        _write(store, table.read("verdicts"), marks, number)
-    _write(store, arriving, marks, number)
+        verdicts = arriving.unionByName(table.read("verdicts"))
+    marked = verdicts.withColumns({"registry_version": F.lit(version), "scan": F.lit(number)})
+    aside = marked.where("status = 'quarantined'")
     seen = arriving.where("is_fake").select("fingerprint_id").distinct()
-    store.update("fingerprints", seen, {"last_scan": str(number)})
-    (read,) = arrived.agg(F.coalesce(F.sum("bytes"), F.lit(0)).alias("bytes")).collect()
-    return {**_counts(arriving), "bytes": read.bytes, "rejudged": rejudged}
-
-
-def _write(store: Store, verdicts: DataFrame, marks: dict[str, Column], number: int) -> None:
-    store.merge("verdicts", verdicts.withColumns(marks), scan=number)
-    aside = verdicts.where("status = 'quarantined'").withColumns(marks)
-    store.merge("quarantine", aside, scan=number)
+    # Tables of their own, each of which is mostly waiting.
+    with ThreadPoolExecutor() as pool:
+        written = [
+            pool.submit(store.merge, "verdicts", marked, scan=number),
+            pool.submit(store.merge, "quarantine", aside, scan=number),
+            pool.submit(store.update, "fingerprints", seen, {"last_scan": str(number)}),
+        ]
+        counts = _counts(arriving)
+        (read,) = arrived.agg(F.coalesce(F.sum("bytes"), F.lit(0)).alias("bytes")).collect()
+        for one in written:
+            one.result()
+    return {**counts, "bytes": read.bytes, "rejudged": rejudged}
 
 
 def _counts(verdicts: DataFrame) -> dict[str, Any]:
@@ -130,8 +137,7 @@ def _counts(verdicts: DataFrame) -> dict[str, Any]:
     )
     rows = groups.collect()
     counts: dict[str, Any] = {
-        status: sum(row.files for row in rows if row.status == status)
-        for status in ("scored", "unscored", "quarantined")
+        status: sum(row.files for row in rows if row.status == status) for status in STATUSES
     }
     counts["fake"] = sum(row.files for row in rows if row.is_fake)
     counts["real_score"] = next((row.middle for row in rows if row.is_fake is False), None)

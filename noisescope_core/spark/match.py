@@ -31,6 +31,7 @@ class Scored:
     confidence: float | None = None
     shift_x: int | None = None
     shift_y: int | None = None
+    typical: bool = False
 
     @property
     def is_fake(self) -> bool:
@@ -79,8 +80,10 @@ def match_test(by_size: dict[Size, list[Any]], config: Config, everywhere: bool)
             answers = []
             for covered, known in fingerprints[size]:
                 looked_at = feature if covered is None else uncovered(feature, covered, bins)
-                score, threshold, confidence, name = match(looked_at, image_id, known, bins)
-                answers.append(Scored(score, name, threshold, confidence))
+                score, threshold, confidence, name, typical = match(
+                    looked_at, image_id, known, bins
+                )
+                answers.append(Scored(score, name, threshold, confidence, typical=typical))
             in_place = max(answers, key=lambda one: (one.is_fake, one.confidence, one.score))
             if in_place.is_fake or not patterns:
                 return in_place

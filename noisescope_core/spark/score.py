@@ -158,8 +158,12 @@ def scorer(
                     if cell.is_valid and (sizes is None or size in sizes):
                         image = image_id.as_py(), size, cell.as_buffer()
                         row = test(*image)
-                        if known and not (row and row.is_fake):
+                        # A generator's pattern beneath a false alarm's, such as an overlay, is as
+                        # strong as ever; less is what the two patterns have in common.
+                        if known and not (row and row.is_fake and row.typical):
                             alarm = known(*image)
+                    if alarm and alarm.is_fake and row and row.is_fake:
+                        row = None
                     rows.append(row)
                     alarms.append(alarm.fingerprint_id if alarm and alarm.is_fake else None)
                 answers = {

@@ -130,7 +130,7 @@ def _started(config: Config, log: Path | None, leave_classes: bool, delta: bool)
         _check_answers(remote)
     for key, setting in _settings(config).items():
         builder = builder.config(key, setting)
-    with _redirected_stderr(log):
+    with _redirected_output(log):
         try:
             return builder.getOrCreate()
         except Exception as error:
@@ -217,17 +217,20 @@ def _submitted() -> bool:
 
 
 @contextmanager
-def _redirected_stderr(log: Path | None) -> Iterator[None]:
-    # The JVM and its Python workers inherit the descriptor, so their noise stays in the file.
+def _redirected_output(log: Path | None) -> Iterator[None]:
+    # The JVM and its Python workers inherit the descriptors, so their noise stays in the file.
     if log is None:
         yield
         return
+    sys.stdout.flush()
     sys.stderr.flush()
-    kept = os.dup(2)
+    kept = {number: os.dup(number) for number in (1, 2)}
     with log.open("ab") as file:
-        os.dup2(file.fileno(), 2)
+        for number in kept:
+            os.dup2(file.fileno(), number)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            for number, copy in kept.items():
+                os.dup2(copy, number)
+                os.close(copy)
