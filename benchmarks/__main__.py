@@ -17,6 +17,7 @@ from benchmarks import (
     accuracy,
     correlation,
     extraction,
+    kills,
     memory,
     month,
     paper,
@@ -33,7 +34,7 @@ ALL = ("extraction", "correlation", "pipeline", "memory")
 DEVELOPMENT = ("accuracy", "recipe", "paper", "ablation")
 """Only by name: these need the development images."""
 
-SCALE = ("scan", "discovery", "pairs", "month")
+SCALE = ("scan", "discovery", "pairs", "month", "kills")
 """Only by name: these take an hour and more."""
 
 
@@ -107,6 +108,8 @@ def main(what: tuple[str, ...], images: int, data: Path, largest: int, out: Path
     if "month" in what:
         rows, findings = month.month(data, 30)
         show("A month of scheduled scans", rows, ". ".join(findings) + ".")
+    if "kills" in what:
+        show("Scans killed at random points", kills.kills(data, 20))
     if "accuracy" in what:
         found = list(trials.results(accuracy.load, without=20))
         show("Accuracy of the default method", [trials.row(*one) for one in found])
