@@ -65,7 +65,8 @@ def kills(data: Path, trials: int, seed: int = 3) -> list[Row]:
             victim.kill()
         elif not executors and scan.poll() is None:
             os.killpg(scan.pid, signal.SIGKILL)
-        row: Row = {"trial": trial, "killed": "executor" if executors else "driver",
+        killed = ("executor" if victim else "none") if executors else "driver"
+        row: Row = {"trial": trial, "killed": killed,
                     "after, s": after, "in": _last_line(folder / f"{name}.log")}  # fmt: skip
         scan.wait()
         row["ended by itself"] = "yes" if scan.returncode == 0 else "no"

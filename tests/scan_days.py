@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import struct
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,18 @@ from noisescope_core.spark.session import start_session
 from noisescope_core.spark.store import LONG_LIVED, Store
 
 SETTINGS = ("spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=4", "scan.gather=5")
+
+
+ATTACKS = (
+    "<script>alert(1)<_script>.jpg", "'; DROP TABLE verdicts; --.jpg", "two\nlines.jpg",
+    "..%2f..%2fetc%2fpasswd.jpg", "%20 %.jpg", "`tick`.jpg", "[a-z]*?.jpg", "{a,b}.jpg",
+    "\u202egpj.exe.jpg", "\U0001f642\u00fc.jpg", "#part?x=1&y=2.jpg", "back\\slash.jpg",
+    '"quoted".jpg', "$HOME ${x}.jpg",
+)  # fmt: skip
+"""Names by which somebody might hope to reach a page, a statement, a path or a pattern."""
+
+BOMB = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 60_000, 60_000, 8, 2, 0, 0, 0)
+"""Ten gigabytes of pixels, if one believed the header."""
 
 
 class Died(Exception):
@@ -78,6 +91,9 @@ def main(folder: Path) -> None:
     except Died:
         days.append({"died": True})
     day("4", files[1:3])
+    for number, name in enumerate(ATTACKS):
+        shutil.copy(files[3 + number], images / "4" / name)
+    (images / "4" / "bomb.png").write_bytes(BOMB)
     scanned(store)
     scanned(store)
     scanned(store)
@@ -91,6 +107,14 @@ def main(folder: Path) -> None:
     left = [path.name for path in (folder / "tables" / "_scans" / "arrived").iterdir()]
     told = {"days": days, "tables": held, "left": left, "files": [f.name for f in files]}
     (folder / "days.json").write_text(json.dumps(told, default=repr))
+    log = sorted((folder / "tables" / "verdicts" / "_delta_log").glob("*.json"))[-1]
+    log.write_text("{")
+    spark.catalog.clearCache()
+    fresh = spark.newSession()
+    try:
+        scan(Store(fresh, store.location), config, Progress(spark), str(images), str(images))
+    except NoiseScopeError as error:
+        (folder / "corrupt.txt").write_text(str(error))
     spark.stop()
 
 

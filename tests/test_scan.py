@@ -13,6 +13,8 @@ import pytest
 pytest.importorskip("pyspark")
 pytest.importorskip("delta")
 
+from tests.scan_days import ATTACKS
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -25,7 +27,8 @@ def told(tmp_path_factory):
         env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return json.loads((folder / "days.json").read_text())
+    days = json.loads((folder / "days.json").read_text())
+    return days | {"corrupt": (folder / "corrupt.txt").read_text()}
 
 
 def latest(told):
@@ -37,7 +40,7 @@ def latest(told):
 
 def test_every_file_delivered_has_a_verdict_and_is_counted_once(told):
     verdicts = latest(told)
-    delivered = len(told["files"]) + 4
+    delivered = len(told["files"]) + 4 + len(ATTACKS) + 1
     assert len(verdicts) == delivered
     scans = [day for day in told["days"] if "scan" in day]
     assert [day["scan"] for day in scans] == [1, 2, 3, 4, 5]
@@ -83,7 +86,7 @@ def test_a_scan_that_died_is_done_by_the_next_and_nothing_is_left_of_it(told):
     assert names == [1, 2, "died", 3, 4, 5]
     # The fourth day's files wait while the next scan finishes the third day's.
     assert [day["files"] for day in told["days"] if "scan" in day] == [
-        12, 79, len(told["files"]) - 90 + 1, 2, 0,
+        12, 79, len(told["files"]) - 90 + 1, 2 + len(ATTACKS) + 1, 0,
     ]  # fmt: skip
     assert told["left"] == []
     assert [row["scan"] for row in sorted(told["tables"]["runs"], key=lambda r: r["scan"])] == [
@@ -95,6 +98,24 @@ def test_two_scans_at_once_are_one_refusal(told):
     assert "another scan holds these tables (elsewhere:1)" in told["days"][0]["refused"]
     (lease,) = told["tables"]["lease"]
     assert lease["owner"] == ""
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_name_made_to_attack_is_a_name(told, name):
+    (path,) = (path for path in latest(told) if path.endswith(f"/4/{name}"))
+    assert latest(told)[path]["status"] == "scored"
+    assert sum(path in row["paths"] for row in told["tables"]["images"]) == 1
+
+
+def test_an_image_made_to_exhaust_memory_is_set_aside(told):
+    (row,) = (row for path, row in latest(told).items() if path.endswith("/4/bomb.png"))
+    assert row["status"] == "quarantined"
+    assert "decode.max_pixels" in row["reason"]
+
+
+def test_a_damaged_log_is_told_in_one_line_that_names_the_table(told):
+    assert "table verdicts" in told["corrupt"]
+    assert "\n" not in told["corrupt"]
 
 
 def test_the_page_of_tables_is_the_schemas():

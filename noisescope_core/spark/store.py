@@ -90,9 +90,12 @@ class Store:
         NoiseScopeError
             If another scan is about it, a later version made the tables, or one is damaged.
         """
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._create, LONG_LIVED))
+
+    def _create(self, table: str) -> None:
         try:
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(self._create, LONG_LIVED))
+            self._create_or_upgrade(table)
         except NoiseScopeError:
             raise
         except Exception as error:
@@ -100,9 +103,11 @@ class Store:
                 raise NoiseScopeError(
                     f"{self.location}: another scan was started just now"
                 ) from error
-            raise
+            raise NoiseScopeError(
+                f"{self.location}: table {table} cannot be opened ({first_line(error)})"
+            ) from error
 
-    def _create(self, table: str) -> None:
+    def _create_or_upgrade(self, table: str) -> None:
         fields = dict(column.split() for column in LONG_LIVED[table].split(","))
         counted = [name for name, kind in fields.items() if not kind.startswith(_UNCOUNTED)]
         statistics = f"'delta.dataSkippingStatsColumns' = '{','.join(counted)}'"
