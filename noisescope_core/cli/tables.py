@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from noisescope_core import metrics
 from noisescope_core.cli.command import (
@@ -103,19 +103,23 @@ def list_(tables: str, config_file: str | None, settings: tuple[str, ...]) -> No
         from noisescope_core.spark.registry import listed
 
         rows = listed(store)
-    table = Table("fingerprint", "state", "size", "members", "maker", "first scan", "last", "note")
+    # An id that is cut cannot be copied.
+    names = ("fingerprint", "state", "size", "members", "maker", "scans", "note")
+    table = Table(*(Column(name, no_wrap=name != "note") for name in names), box=None)
     for row in rows:
         state = row["state"]
         if row["merged_into"]:
             state += f" into {row['merged_into']}"
         if row["pending"]:
-            state += ", from the next scan on"
+            state += " *"
         cells = [
             row["fingerprint_id"], state, f"{row['width']} x {row['height']}", f"{row['images']:,}",
-            row["maker"], row["first_scan"], row["last_scan"], row["note"],
+            row["maker"], f"{row['first_scan']}-{row['last_scan']}", row["note"],
         ]  # fmt: skip
         table.add_row(*("" if cell is None else _plain(cell) for cell in cells))
     Console().print(table if rows else "No fingerprint has been found yet.")
+    if any(row["pending"] for row in rows):
+        click.echo("* from the next scan on")
 
 
 @registry.command()
