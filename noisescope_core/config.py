@@ -225,8 +225,8 @@ def load_config(file: str | None = None, settings: Sequence[str] = ()) -> Config
 
 
 _SECRET = re.compile(
-    r"(\.|^)(access\.key|secret\.key|session\.token|account\.key|client\.secret|private\.key"
-    r"|authenticate\.secret|sas\.(fixed\.)?token|\w*password)(\.|$)",
+    r"(\.|^)(access\.key|secret\.key|session\.token|account\.key|client\.secret|refresh\.token"
+    r"|private\.key|authenticate\.secret|sas\.(fixed\.)?token|\w*password)(\.|$)",
     re.IGNORECASE,
 )
 """Names of Spark's and Hadoop's settings that hold a credential."""

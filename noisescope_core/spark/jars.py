@@ -22,7 +22,7 @@ _SDK = {"3.4.1": "2.24.6", "3.4.2": "2.29.52", "3.5.0": "2.35.4"}
 _SDK_MODULES = ("s3", "s3-transfer-manager", "sts", "sso")
 
 _BUNDLE = "software.amazon.awssdk:bundle"
-"""The whole SDK, 690 MB; the modules that S3 takes are 12 MB."""
+"""The whole SDK, 690 MB; the modules that S3 takes are 20 MB."""
 
 _OF_SPARK = ("org.apache.hadoop:hadoop-client-api", "org.apache.hadoop:hadoop-client-runtime")
 """Wanted by Delta in an older version, never loaded: Spark's own come first."""

@@ -129,7 +129,9 @@ def _started(
         jars = jar_settings(config.spark.jars, delta, s3)
         local = not _submitted() and (config.spark.master or "local").startswith("local")
         at_start = AT_START | jars | (s3_settings(local) if s3 else {})
-        check_buckets(locations)
+        if not _submitted():
+            # A cluster's Spark may have credentials that this process lacks.
+            check_buckets(locations)
         for key, setting in at_start.items():
             builder = builder.config(key, setting)
         if not remote and (config.spark.master or not _submitted()):
