@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -240,6 +241,7 @@ def load_config(file: str | None = None, settings: Sequence[str] = ()) -> Config
             _place(values, _path(key.strip()), yaml.safe_load(text))
         except (ValueError, yaml.YAMLError):
             errors.append(f"--set {setting}: the key or the value cannot be understood")
+    errors += _secrets(values)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -247,6 +249,34 @@ def load_config(file: str | None = None, settings: Sequence[str] = ()) -> Config
     if errors:
         raise UsageError("configuration: " + "\n  ".join(["", *errors] if errors[1:] else errors))
     return config
+
+
+_SECRET = re.compile(
+    r"(\.|^)(access\.key|secret\.key|session\.token|account\.key|client\.secret|refresh\.token"
+    r"|private\.key|authenticate\.secret|sas\.(fixed\.)?token|\w*password)(\.|$)",
+    re.IGNORECASE,
+)
+"""Names of Spark's and Hadoop's settings that hold a credential."""
+
+
+def _secrets(values: dict[str, Any]) -> list[str]:
+    """Take credentials out of `spark.conf` and say where they belong, without repeating them."""
+    spark = values.get("spark")
+    conf = spark.get("conf") if isinstance(spark, dict) else None
+    if not isinstance(conf, dict):
+        return []
+    found = [
+        key
+        for key, value in conf.items()
+        if _SECRET.search(str(key)) or re.search(r"://[^/@\s]*:[^/@\s]*@", str(value))
+    ]
+    for key in found:
+        del conf[key]
+    return [
+        f"spark.conf.{key}: credentials belong in the environment, a profile or the instance's "
+        "role, not in a configuration (docs/cloud.md)"
+        for key in found
+    ]
 
 
 def _read_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:

@@ -35,6 +35,36 @@ def test_spark_settings_keep_their_dots():
     assert config.spark.conf == {"spark.sql.shuffle.partitions": 8}
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["spark.hadoop.fs.s3a.secret.key", "spark.hadoop.fs.s3a.access.key",
+     "spark.hadoop.fs.s3a.bucket.pile.session.token",
+     "spark.hadoop.fs.azure.account.key.store.dfs.core.windows.net",
+     "spark.hadoop.fs.azure.account.oauth2.client.secret", "spark.ssl.keyStorePassword"],
+)  # fmt: skip
+def test_credentials_are_no_settings_and_are_not_repeated(key, tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"spark: {{conf: {{{key}: hush}}}}\n")
+    for place in ((str(file), []), (None, [f"spark.conf.{key}=hush"])):
+        with pytest.raises(UsageError, match="credentials belong in the environment") as error:
+            load_config(*place)
+        assert key in str(error.value) and "hush" not in str(error.value)
+        assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_uri_with_a_password_is_no_setting_and_references_to_secrets_are():
+    with pytest.raises(UsageError, match="credentials belong in the environment") as error:
+        load_config(None, ["spark.conf.spark.hadoop.fs.defaultFS=s3a://who:hush@pile"])
+    assert "hush" not in str(error.value)
+    kept = {
+        "spark.kubernetes.driver.secretKeyRef.NAME": "store:key",
+        "spark.hadoop.fs.azure.account.keyprovider.store": "some.Class",
+        "spark.hadoop.fs.s3a.endpoint": "http://store:9000",
+    }
+    config = load_config(None, [f"spark.conf.{key}={value}" for key, value in kept.items()])
+    assert config.spark.conf == kept
+
+
 def test_everything_wrong_is_said_at_once():
     with pytest.raises(UsageError) as error:
         load_config(

@@ -152,14 +152,26 @@ def test_what_cannot_be_scanned_is_refused_before_spark_starts(dump, tmp_path, c
         assert said in capsys.readouterr().err
 
 
-def test_a_folder_without_deltas_jars_is_named(tmp_path):
+def test_a_folder_without_the_jars_is_named(tmp_path):
     from noisescope_core.errors import UsageError
-    from noisescope_core.spark.delta import delta_settings
+    from noisescope_core.spark.jars import jar_settings
 
     with pytest.raises(UsageError, match=r"spark\.jars: .* is no folder with Delta's jars"):
-        delta_settings(str(tmp_path))
+        jar_settings(str(tmp_path), delta=True)
     (tmp_path / "delta.jar").touch()
-    settings = delta_settings(str(tmp_path))
+    settings = jar_settings(str(tmp_path), delta=True)
     assert settings["spark.jars"] == str(tmp_path / "delta.jar")
     assert "spark.jars.packages" not in settings
-    assert delta_settings(None)["spark.jars.packages"].startswith("io.delta:delta-spark_")
+    with pytest.raises(UsageError, match=r"spark\.jars: .* is no folder with S3's jars"):
+        jar_settings(str(tmp_path), delta=True, s3=True)
+
+
+def test_jars_are_fetched_for_what_is_used_alone():
+    from noisescope_core.spark.jars import jar_settings
+
+    assert jar_settings(None) == {}
+    delta = jar_settings(None, delta=True)["spark.jars.packages"]
+    assert delta.startswith("io.delta:delta-spark_") and "hadoop-aws" not in delta
+    s3 = jar_settings(None, s3=True)
+    assert s3["spark.jars.packages"].startswith("org.apache.hadoop:hadoop-aws:")
+    assert "spark.sql.extensions" not in s3

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -53,7 +54,7 @@ def detect(
     """Test every image of a folder and write verdicts, fingerprints and a report."""
     config = load_config(config_file, settings)
     check_exist({"--images": images, "--reference": reference})
-    spark, run, progress = open_run(out, config, whole=True)
+    spark, run, progress = open_run(out, config, whole=True, locations=(images, reference))
     from noisescope_core.report.render import answer
     from noisescope_core.spark.detect import detect as detect_all
     from noisescope_core.spark.jvm import keep_classes
@@ -93,7 +94,8 @@ def plan(
     from noisescope_core.spark.session import start_session
 
     with tempfile.TemporaryDirectory() as scratch:
-        spark = start_session(config, Path(scratch) / "spark.log")
+        locations = (images, reference or "")
+        spark = start_session(config, Path(scratch) / "spark.log", locations=locations)
         planned = plan_run(spark, config, images, reference)
         spark.stop()
     if as_json:
@@ -136,13 +138,17 @@ def show_plan(planned: dict[str, Any]) -> None:
     )
 
 
-def open_run(out: str, config: Config, whole: bool = False) -> tuple[Any, Any, Any]:
+def open_run(
+    out: str, config: Config, whole: bool = False, locations: Sequence[str] = ()
+) -> tuple[Any, Any, Any]:
     """Start Spark for a run directory: the session, the run and its progress.
 
     Parameters
     ----------
     whole : bool
         Whether all stages follow, and then `jvm.keep_classes`.
+    locations : sequence of str
+        What will be read besides.
     """
     out, log = made(out, "--out")
     from noisescope_core.spark.progress import Progress
@@ -152,7 +158,7 @@ def open_run(out: str, config: Config, whole: bool = False) -> tuple[Any, Any, A
     if whole:
         # What the stages import takes a second, and the JVM takes longer to start.
         Thread(target=import_module, args=["noisescope_core.spark.detect"], daemon=True).start()
-    spark = start_session(config, log, leave_classes=whole)
+    spark = start_session(config, log, leave_classes=whole, locations=(*locations, out))
     return spark, Run(spark, out), Progress(spark)
 
 
@@ -172,7 +178,7 @@ def stage_command(stage: Command, *options: Command) -> click.Command:
     ) -> None:
         def run_stage() -> None:
             config = load_config(config_file, settings)
-            _, run, progress = open_run(out, config)
+            _, run, progress = open_run(out, config, locations=tuple(folders.values()))
             from noisescope_core.spark.tables import UNFINISHED
 
             # Detect must not continue from tables that were made otherwise.
@@ -226,6 +232,24 @@ def evaluate(verdicts: str, labels: str, as_json: bool) -> None:
     ):
         if result[key]:
             console.print(f"{result[key]:,} {text}", highlight=False)
+
+
+@main.command()
+@click.option(
+    "--fetch-jars", required=True, metavar="DIR", help="Folder for the jars of Delta and S3."
+)
+@with_options(*CONFIG)
+def doctor(fetch_jars: str, config_file: str | None, settings: tuple[str, ...]) -> None:
+    """Fill a folder with the jars that Spark lacks, for machines without a network."""
+    config = load_config(config_file, settings)
+    from noisescope_core.spark.jars import copy_jars
+    from noisescope_core.spark.session import start_session
+
+    folder, log = made(fetch_jars, "--fetch-jars")
+    spark = start_session(config, log, delta=True, locations=["s3a://"])
+    copied = copy_jars(spark, folder)
+    spark.stop()
+    click.echo(f"{len(copied)} jars in {folder}: noisescope scan ... --set spark.jars={folder}")
 
 
 @main.command()

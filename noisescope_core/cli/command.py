@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,10 +71,10 @@ def check_exist(folders: Mapping[str, str | None]) -> None:
             raise UsageError(f"{option}: {location} does not exist")
 
 
-def made(folder: str, option: str) -> tuple[str, Path | None]:
+def made(folder: str, option: str) -> tuple[str, Path]:
     """Make a local folder: its whole path, and Spark's log in it; a URI is left as it is."""
     if "://" in folder:
-        return folder, None
+        return folder, Path(tempfile.gettempdir(), f"noisescope-{os.getpid()}.log")
     folder = os.path.abspath(folder)
     try:
         os.makedirs(folder, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,8 +34,8 @@ ALERT = 3
 
 
 @contextmanager
-def open_store(tables: str, config: Config) -> Iterator[Any]:
-    """Start Spark with Delta for the tables under a location."""
+def open_store(tables: str, config: Config, *locations: str) -> Iterator[Any]:
+    """Start Spark with Delta for the tables under a location, and for reading others."""
     from noisescope_core.spark.session import start_session
     from noisescope_core.spark.store import Store, is_schema
 
@@ -45,7 +46,8 @@ def open_store(tables: str, config: Config) -> Iterator[Any]:
     else:
         folder, log = made(f"{tables}/_scans", "--tables")
         tables = folder.removesuffix("/_scans")
-    spark = start_session(config, log, delta=True)
+    places = (*locations, tables, config.scan.work or "")
+    spark = start_session(config, log, delta=True, locations=places)
     try:
         yield Store(spark, tables, config.scan.work)
     finally:
@@ -66,7 +68,7 @@ def scan(
         raise UsageError("method: scan knows the method whitened alone")
     check_exist({"--images": images, "--reference": reference})
     metrics.check(config.observe)
-    with open_store(tables, config) as store:
+    with open_store(tables, config, images, reference) as store:
         from noisescope_core.spark.progress import Progress
         from noisescope_core.spark.scan import scan as scan_new
 
@@ -249,7 +251,8 @@ def erase(
         from noisescope_core.spark.maintenance import erase as erase_images
         from noisescope_core.spark.progress import Progress
 
-        counts = erase_images(store, config, Progress(store.spark), paths, images)
+        named = [path if "://" in path else os.path.abspath(path) for path in paths]
+        counts = erase_images(store, config, Progress(store.spark), named, images)
     told = [f"{table} {count:,}" for table, count in counts.items()]
     click.echo(f"Erased, and from all earlier states of the tables: {', '.join(told)}")
 

@@ -10,7 +10,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -26,8 +26,9 @@ from threadpoolctl import ThreadpoolController
 
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
-from noisescope_core.spark.delta import delta_settings
+from noisescope_core.spark.jars import NO_JARS, jar_settings
 from noisescope_core.spark.jvm import java_options
+from noisescope_core.spark.s3 import check_buckets, on_s3, refuse_credentials, s3_settings
 
 PARTS_PER_CORE = 8
 """Parts of a shuffle on one machine; Spark's 200 are as many tasks' trouble for a small table."""
@@ -52,7 +53,11 @@ AT_START = {
 
 
 def start_session(
-    config: Config, log: Path | None = None, leave_classes: bool = False, delta: bool = False
+    config: Config,
+    log: Path | None = None,
+    leave_classes: bool = False,
+    delta: bool = False,
+    locations: Sequence[str] = (),
 ) -> SparkSession:
     """Start Spark or connect to it, or join the session that is already there.
 
@@ -66,13 +71,20 @@ def start_session(
         As for `jvm.java_options`.
     delta : bool
         Whether Delta tables will be read and written.
+    locations : sequence of str
+        What will be read and written: S3 takes jars and settings.
 
     Raises
     ------
     NoiseScopeError
-        If Spark cannot be started, with what to do.
+        If Spark cannot be started, with what to do, or a bucket cannot be reached.
+    UsageError
+        If a location holds a password, or `spark.jars` lacks a jar.
     """
-    spark = SparkSession.getActiveSession() or _started(config, log, leave_classes, delta)
+    refuse_credentials(locations)
+    spark = SparkSession.getActiveSession() or _started(
+        config, log, leave_classes, delta, locations
+    )
     # Residuals are large cells: batches of them are bounded by bytes as well as rows.
     for key, setting in {
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_PER_BATCH),
@@ -92,7 +104,10 @@ def start_session(
     return spark
 
 
-def _started(config: Config, log: Path | None, leave_classes: bool, delta: bool) -> SparkSession:
+def _started(
+    config: Config, log: Path | None, leave_classes: bool, delta: bool, locations: Sequence[str]
+) -> SparkSession:
+    s3 = bool(on_s3(locations))
     builder = SparkSession.builder.appName("NoiseScope")
     remote = os.environ.get("SPARK_REMOTE", "")
     if (config.spark.master or "").startswith("sc://"):
@@ -114,7 +129,12 @@ def _started(config: Config, log: Path | None, leave_classes: bool, delta: bool)
         builder = builder.config("spark.driver.memory", config.spark.driver_memory).config(
             "spark.ui.showConsoleProgress", "false"
         )
-        at_start = AT_START | (delta_settings(config.spark.jars) if delta else {})
+        jars = jar_settings(config.spark.jars, delta, s3)
+        local = not _submitted() and (config.spark.master or "local").startswith("local")
+        at_start = AT_START | jars | (s3_settings(local) if s3 else {})
+        if not _submitted():
+            # A cluster's Spark may have credentials that this process lacks.
+            check_buckets(locations)
         for key, setting in at_start.items():
             builder = builder.config(key, setting)
         if not remote and (config.spark.master or not _submitted()):
@@ -135,8 +155,8 @@ def _started(config: Config, log: Path | None, leave_classes: bool, delta: bool)
             return builder.getOrCreate()
         except Exception as error:
             where = f", see {log}" if log else ""
-            if delta and config.spark.jars is None:
-                where += ". Delta's jars come from Maven: without a network set spark.jars"
+            if log and b"[unresolved dependency" in log.read_bytes():
+                raise NoiseScopeError(f"{NO_JARS}{where}") from error
             raise NoiseScopeError(
                 f"Spark could not be started ({first_line(error)}){where}"
             ) from error

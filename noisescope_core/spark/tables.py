@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -317,5 +318,9 @@ def _check_is_table(system: fs.FileSystem, path: str) -> None:
 def _file_system(location: str) -> tuple[fs.FileSystem, str]:
     if "://" not in location:
         return fs.LocalFileSystem(), location.removeprefix("file:")
-    system, path = fs.FileSystem.from_uri(location.replace("s3a://", "s3://", 1))
+    scheme, _, rest = location.partition("://")
+    host, slash, path = rest.partition("/")
+    # Spark takes paths as they are, a URI is quoted.
+    scheme = "s3" if scheme == "s3a" else scheme
+    system, path = fs.FileSystem.from_uri(f"{scheme}://{host}{slash}{quote(path)}")
     return system, path

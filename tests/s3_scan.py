@@ -1,0 +1,67 @@
+"""A scan and a run on S3, in a process of their own: jars belong to a session's start.
+
+`python -m tests.s3_scan FOLDER ENDPOINT` scans s3a://pile, then runs detect on it while the server
+is busy, and leaves what came of it in FOLDER/told.json.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from noisescope_core.config import load_config
+from noisescope_core.spark.detect import detect
+from noisescope_core.spark.progress import Progress
+from noisescope_core.spark.scan import scan
+from noisescope_core.spark.session import start_session
+from noisescope_core.spark.store import Store
+from noisescope_core.spark.tables import Run
+
+SETTINGS = ("spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=2", "scan.gather=5")
+IMAGES, REFERENCE = "s3a://pile/images", "s3a://pile/reference"
+
+
+def main(folder: Path, endpoint: str) -> None:
+    """Scan, then run."""
+    # Jars come from a folder, and nothing that Maven had before is there.
+    jars = (f"spark.jars={folder / 'jars'}", f"spark.conf.spark.jars.ivy={folder / 'ivy'}")
+    config = load_config(None, (*SETTINGS, *jars))
+    places = (IMAGES, REFERENCE, "s3a://out")
+    spark = start_session(config, folder / "spark.log", delta=True, locations=places)
+
+    def rules(**some: Any) -> None:
+        data = json.dumps(some).encode()
+        with urlopen(Request(f"{endpoint}/_rules", data, method="PUT")):
+            pass
+
+    def asked() -> Any:
+        with urlopen(f"{endpoint}/_asked") as answer:
+            return json.load(answer)
+
+    gone = json.loads((folder / "gone.json").read_text())
+    rules(vanish=gone)
+    store = Store(spark, "s3a://out/tables")
+    row = scan(store, config, Progress(spark), IMAGES, REFERENCE)
+    told = {
+        "scan": {name: row[name] for name in row if name not in ("started", "finished")},
+        "asked": asked(),
+        "tables": {
+            name: [one.asDict() for one in store.read(name).collect()]
+            for name in ("verdicts", "quarantine")
+        },
+    }
+    rules(busy=10)
+    run = Run(spark, str(folder / "run"))
+    told["summary"] = detect(run, config, Progress(spark), IMAGES, REFERENCE)
+    told["busy"] = asked()
+    rules()
+    told["run"] = run.rows("verdicts")
+    spark.stop()
+    (folder / "told.json").write_text(json.dumps(told, default=repr))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,211 @@
+"""A scan and a run on an S3 server: every verdict, one GET an image, and no credential anywhere."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyspark")
+pytest.importorskip("delta")
+pytest.importorskip("moto")
+boto3 = pytest.importorskip("boto3")
+
+ROOT = Path(__file__).parents[1]
+KEY, SECRET = "AKIANOISESCOPE", secrets.token_hex(20)
+# One is gone when Spark asks how large it is, one when it reads it.
+GONE = {"/pile/images/gone-1.jpg": "HEAD", "/pile/images/gone-2.jpg": "GET"}
+
+
+def surroundings(endpoint, secret=SECRET, key=KEY):
+    left_out = ("AWS_", "PYTEST_XDIST", "SPARK_REMOTE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+    return kept | {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def command(env, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "noisescope_core.cli", *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False, env=env,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.s3_server", KEY], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture(scope="module")
+def client(endpoint):
+    return boto3.client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id=KEY,
+        aws_secret_access_key=SECRET,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def told(endpoint, client, tmp_path_factory):
+    from noisescope_core.simulate import write_dump
+
+    folder = tmp_path_factory.mktemp("s3")
+    write_dump(folder / "dump", photographs=32, generated=28, reference=64, size=96, seed=3)
+    sizes = {}
+    for bucket in ("pile", "out"):
+        client.create_bucket(Bucket=bucket)
+    for kind in ("images", "reference"):
+        for file in sorted((folder / "dump" / kind).iterdir()):
+            # Names that a URI must quote.
+            name = f"{kind}/a day/%20{file.name}"
+            sizes[f"/pile/{name}"] = file.stat().st_size
+            client.put_object(Bucket="pile", Key=name, Body=file.read_bytes())
+    for path in GONE:
+        client.put_object(Bucket="pile", Key=path.removeprefix("/pile/"), Body=b"not for long")
+    (folder / "gone.json").write_text(json.dumps(GONE))
+    fetched = command(surroundings(endpoint), "doctor", "--fetch-jars", str(folder / "jars"))
+    if "Spark lacks jars" in fetched.stderr:
+        pytest.skip("Maven, where the jars of Delta and S3 come from, cannot be reached")
+    assert fetched.returncode == 0, fetched.stderr
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.s3_scan", str(folder), endpoint],
+        cwd=ROOT, capture_output=True, text=True, check=False, env=surroundings(endpoint),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    labels = (folder / "dump" / "labels.csv").read_text().split()
+    fakes = {line.split(",")[0] for line in labels if ",fake," in line}
+    return json.loads((folder / "told.json").read_text()) | {
+        "sizes": sizes, "folder": folder, "printed": done.stdout + done.stderr,
+        "fakes": {path for path in sizes if name_of(path) in fakes},
+    }  # fmt: skip
+
+
+def name_of(path):
+    return path.rsplit("/", 1)[1].removeprefix("%20")
+
+
+def images_of(told):
+    return {path: size for path, size in told["sizes"].items() if path.startswith("/pile/images/")}
+
+
+def by_path(rows):
+    verdicts = {row["path"].removeprefix("s3a:/"): row for row in rows}
+    assert len(verdicts) == len(rows)
+    return verdicts
+
+
+def test_every_object_has_a_verdict(told):
+    verdicts = by_path(told["tables"]["verdicts"])
+    assert verdicts.keys() == images_of(told).keys() | GONE.keys()
+    fakes = {path for path, row in verdicts.items() if row["is_fake"]}
+    assert len(fakes) > 20 and fakes <= told["fakes"]
+    assert told["scan"]["found"] == 1
+
+
+def test_jars_out_of_a_folder_ask_nothing_of_maven(told):
+    jars = [file.name for file in (told["folder"] / "jars").glob("*.jar")]
+    assert any("hadoop-aws" in jar for jar in jars)
+    assert any("delta-spark" in jar for jar in jars)
+    assert not list((told["folder"] / "ivy").rglob("*.jar"))
+
+
+def test_without_maven_and_without_a_folder_both_ways_are_named(tmp_path):
+    nowhere = " ".join(
+        f"-D{scheme}.proxy{part}" for scheme in ("http", "https")
+        for part in ("Host=127.0.0.1", "Port=9")
+    )  # fmt: skip
+    line = one_line(
+        command(
+            surroundings("") | {"JAVA_TOOL_OPTIONS": nowhere}, "scan",
+            "--images", str(tmp_path), "--reference", str(tmp_path),
+            "--tables", str(tmp_path / "tables"),
+            "--set", f"spark.conf.spark.jars.ivy={tmp_path / 'ivy'}",
+        ), 1,
+    )  # fmt: skip
+    assert "Spark lacks jars: let it reach Maven" in line
+    assert "doctor --fetch-jars DIR" in line and "spark.jars=DIR" in line
+
+
+def test_an_object_that_is_gone_is_quarantined(told):
+    aside = {row["path"].removeprefix("s3a:/"): row for row in told["tables"]["quarantine"]}
+    assert {aside[path]["reason"] for path in GONE} == {"gone since it was listed"}
+
+
+def test_an_image_is_read_once_and_whole(told):
+    gets, read = Counter(), Counter()
+    for one in told["asked"]:
+        if one["kind"] == "GET" and one["status"] in (200, 206):
+            gets[one["path"]] += 1
+            read[one["path"]] += one["bytes"]
+    images = {path: size for path, size in images_of(told).items() if size}
+    assert {path: gets[path] for path in images} == dict.fromkeys(images, 1)
+    assert {path: read[path] for path in images} == images
+
+
+def test_a_busy_server_changes_no_verdict(told):
+    assert sum(one["status"] == 503 for one in told["busy"]) > len(told["busy"]) // 12
+    scanned = by_path(told["tables"]["verdicts"])
+    run = by_path(told["run"])
+    assert run.keys() == images_of(told).keys()
+    for path, row in run.items():
+        for name in ("status", "is_fake"):
+            assert row[name] == scanned[path][name], (path, name)
+
+
+def test_no_credential_is_written(told, client):
+    written = told["printed"].encode()
+    for file in told["folder"].rglob("*"):
+        if file.is_file() and not {"dump", "jars"} & set(file.parts):
+            written += file.read_bytes()
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket="out")
+    for one in (one for page in pages for one in page["Contents"]):
+        written += client.get_object(Bucket="out", Key=one["Key"])["Body"].read()
+    assert len(written) > 10_000
+    assert SECRET.encode() not in written
+    assert KEY.encode() not in written
+
+
+def scanned(env, images="s3a://pile/images", *more):
+    places = ("--images", images, "--reference", "s3a://pile/reference")
+    return command(env, "scan", *places, "--tables", "s3a://out/other", *more)
+
+
+def one_line(done, code):
+    assert done.returncode == code, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert SECRET not in line
+    return line
+
+
+def test_a_store_that_cannot_be_used_is_one_line(endpoint, client):
+    env = surroundings(endpoint)
+    assert "s3a://nowhere: there is no such bucket" in one_line(
+        scanned(env, "s3a://nowhere/images"), 1
+    )
+    refused = surroundings(endpoint, key="AKIAUNKNOWN")
+    assert "the credentials found (environment, profile, instance) are refused" in one_line(
+        scanned(refused), 1
+    )
+    silent = surroundings("http://127.0.0.1:9")
+    assert "the endpoint http://127.0.0.1:9 does not answer" in one_line(scanned(silent), 1)
+
+
+def test_credentials_in_a_uri_or_a_setting_are_refused_unquoted(endpoint):
+    env = surroundings(endpoint)
+    line = one_line(scanned(env, f"s3a://{KEY}:{SECRET}@pile/images"), 2)
+    assert "credentials belong in the environment" in line
+    setting = f"spark.conf.spark.hadoop.fs.s3a.secret.key={SECRET}"
+    line = one_line(scanned(env, "s3a://pile/images", "--set", setting), 2)
+    assert "spark.conf.spark.hadoop.fs.s3a.secret.key: credentials belong in the env" in line
