@@ -30,6 +30,9 @@ FIRST_DAYS = (1, 10, 20)
 SHARE, COPIES = 0.02, 0.03
 """Of a day's files: of each generator, and seen before."""
 
+WAITING = 2000
+"""Unclaimed images kept: so many are searched by all pairs, in seconds on two cores."""
+
 BROKEN = (b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(40), b"\xff\xd8\xff\xe0" + bytes(500))
 
 
@@ -87,7 +90,7 @@ def _scan(store: Path, reference: Path) -> Row:
     subprocess.run(
         [sys.executable, "-m", "noisescope_core.cli", "scan", "--images", str(store / "images"),
          "--reference", str(reference), "--tables", str(store / "tables"),
-         "--set", f"observe.events={events}"],
+         "--set", f"observe.events={events}", "--set", f"scan.waiting={WAITING}"],
         check=True, capture_output=True,
     )  # fmt: skip
     run: Row = json.loads(events.read_text().splitlines()[-1])

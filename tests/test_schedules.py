@@ -141,7 +141,7 @@ def test_the_wheel_that_the_dag_names_is_the_one_that_is_built():
 
 def test_delta_is_that_of_the_tests():
     pytest.importorskip("delta")
-    from noisescope_core.spark.delta import delta_package
+    from noisescope_core.spark.jars import delta_package
 
     for file in (DAG_FILE, SCHEDULES / "cron/noisescope.conf"):
         assert re.findall(r"io\.delta:[\w.:-]+", file.read_text()) == [delta_package()]
