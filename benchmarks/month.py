@@ -30,8 +30,12 @@ FIRST_DAYS = (1, 10, 20)
 SHARE, COPIES = 0.02, 0.03
 """Of a day's files: of each generator, and seen before."""
 
-WAITING = 2000
-"""Unclaimed images kept: so many are searched by all pairs, in seconds on two cores."""
+SETTINGS = [
+    word
+    for setting in ("scan.waiting=2000", "discovery.images=1000", "discovery.reference=500")
+    for word in ("--set", setting)
+]
+"""A smaller search than by default, so that thirty take half an hour on two cores."""
 
 BROKEN = (b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(40), b"\xff\xd8\xff\xe0" + bytes(500))
 
@@ -90,7 +94,7 @@ def _scan(store: Path, reference: Path) -> Row:
     subprocess.run(
         [sys.executable, "-m", "noisescope_core.cli", "scan", "--images", str(store / "images"),
          "--reference", str(reference), "--tables", str(store / "tables"),
-         "--set", f"observe.events={events}", "--set", f"scan.waiting={WAITING}"],
+         "--set", f"observe.events={events}", *SETTINGS],
         check=True, capture_output=True,
     )  # fmt: skip
     run: Row = json.loads(events.read_text().splitlines()[-1])

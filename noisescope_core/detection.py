@@ -82,7 +82,7 @@ def match(
     threshold : of the fingerprint, on the same scale
     confidence : probability, 0..1, that the image carries the fingerprint
     fingerprint_id : the one that fits best, of those above their threshold if there are any
-    typical : whether the score is no less than its members', within three of their spreads
+    typical : whether the score is as its members' are, no more than one of their spreads below
     """
     image = np.asarray(feature, np.float32).reshape(len(fingerprints[0].mean), -1)
     slices = bins.slices()
@@ -106,7 +106,7 @@ def match(
                 bar.threshold**2,
                 float(bar.confidence(z)),
                 fingerprint.fingerprint_id,
-                bool(z >= bar.mean - 3 * bar.deviation),
+                bool(z >= bar.mean - bar.deviation),
             )
         )
     return max(graded)[1:]
