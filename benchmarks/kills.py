@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,9 @@ def _executor(driver: int) -> psutil.Process | None:
     if not psutil.pid_exists(driver):
         return None
     for process in psutil.Process(driver).children(recursive=True):
-        if any("CoarseGrainedExecutorBackend" in part for part in process.cmdline()):
-            return process
+        with suppress(psutil.Error):
+            if any("CoarseGrainedExecutorBackend" in part for part in process.cmdline()):
+                return process
     return None
 
 
