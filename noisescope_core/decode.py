@@ -46,7 +46,9 @@ def read_header(data: bytes, max_pixels: int, max_bytes: int) -> tuple[Decoded, 
     if not data:
         return Decoded(None, reason="empty file (zero bytes)"), {}
     if len(data) > max_bytes:
-        return Decoded(None, reason=f"file of {len(data):,} bytes, limit {max_bytes:,}"), {}
+        return Decoded(
+            None, reason=f"file of {len(data):,} bytes, limit {max_bytes:,} (decode.max_bytes)"
+        ), {}
     try:
         with warnings.catch_warnings():
             # Pillow's own warning about large images: the limit below is the one that counts.
@@ -60,12 +62,17 @@ def read_header(data: bytes, max_pixels: int, max_bytes: int) -> tuple[Decoded, 
     except UnidentifiedImageError:
         return Decoded(None, reason="not an image, or of a format that is not supported"), {}
     except Image.DecompressionBombError:
-        return Decoded(None, reason=f"too many pixels to decode, limit {max_pixels:,}"), {}
+        return Decoded(
+            None, reason=f"too many pixels to decode, limit {max_pixels:,} (decode.max_pixels)"
+        ), {}
     except Exception as error:  # Pillow's readers raise whatever a broken header makes them.
         return Decoded(None, reason=f"broken image header ({type(error).__name__})"), {}
     reason = None
     if width * height > max_pixels:
-        reason = f"{width:,} x {height:,} pixels are too many to decode, limit {max_pixels:,}"
+        reason = (
+            f"{width:,} x {height:,} pixels are too many to decode, "
+            f"limit {max_pixels:,} (decode.max_pixels)"
+        )
     elif frames > 1:
         reason = f"animation of {frames} frames, not one image"
     return Decoded(None, width, height, reason, compression), tiff

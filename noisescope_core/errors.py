@@ -20,7 +20,7 @@ def first_line(error: BaseException) -> str:
     first = lines[0]
     # Of an error in the JVM only the second line says what it was.
     if first.startswith("An error occurred while calling") and len(lines) > 1:
-        first = lines[1].removeprefix(": ")
+        first = lines[1].removeprefix(": ").removeprefix("org.apache.spark.SparkException: ")
     causes = [line for line in lines if line.strip().startswith(_STORAGE)]
     return f"{first}: {causes[-1].strip().removeprefix(_STORAGE)}" if causes else first
 

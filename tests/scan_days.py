@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import struct
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from noisescope_core.config import load_config
+from noisescope_core.decode import decode
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.progress import Progress
@@ -33,9 +33,6 @@ ATTACKS = (
     '"quoted".jpg', "$HOME ${x}.jpg",
 )  # fmt: skip
 """Names by which somebody might hope to reach a page, a statement, a path or a pattern."""
-
-BOMB = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 60_000, 60_000, 8, 2, 0, 0, 0)
-"""Ten gigabytes of pixels, if one believed the header."""
 
 
 class Died(Exception):
@@ -91,9 +88,9 @@ def main(folder: Path) -> None:
     except Died:
         days.append({"died": True})
     day("4", files[1:3])
-    for number, name in enumerate(ATTACKS):
-        shutil.copy(files[3 + number], images / "4" / name)
-    (images / "4" / "bomb.png").write_bytes(BOMB)
+    sound = [file for file in files[3:] if decode(file.read_bytes()).pixels is not None]
+    for file, name in zip(sound, ATTACKS, strict=False):
+        shutil.copy(file, images / "4" / name)
     scanned(store)
     scanned(store)
     scanned(store)

@@ -46,6 +46,8 @@ def told_in_one_line(run: Callable[[], Any]) -> Any:
     except (click.exceptions.Exit, click.Abort, click.ClickException):
         raise
     except NoiseScopeError as error:
+        if error.__cause__ and os.environ.get("NOISESCOPE_DEBUG"):
+            raise
         _fail(str(error), 2 if isinstance(error, UsageError) else 1)
     except KeyboardInterrupt:
         _fail("interrupted", 130)

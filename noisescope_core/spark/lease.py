@@ -74,7 +74,7 @@ def _take(store: Store, me: str, minutes: float) -> None:
         )
     try:
         _set(store, me, _in(minutes), owner, until)
-    except Exception as error:
+    except NoiseScopeError as error:
         if not is_conflict(error):
             raise
     if _holder(store)[0] != me:

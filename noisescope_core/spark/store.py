@@ -218,7 +218,9 @@ class Store:
             except Exception as error:
                 # Done again it reads the table anew: an analyst's decision came in between.
                 if not is_conflict(error) or attempt == CONFLICTS:
-                    raise
+                    raise NoiseScopeError(
+                        f"{self.location}: table {table} cannot be changed ({first_line(error)})"
+                    ) from error
                 time.sleep(attempt)
 
 
