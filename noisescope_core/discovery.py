@@ -43,7 +43,10 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 SURE = 8.0
-"""Cohesion at which no repeat with drawn signs can come near, so none is made."""
+"""Cohesion from which repeats with drawn signs wait until the search tells what chance reaches."""
+
+CLEAR = 3.0
+"""Times the best of what is left in the end at which they are not needed."""
 
 INDEPENDENT = 1e-12
 """Chance that a set chosen on the grid agrees off it as much, were noise independent and normal."""
@@ -428,7 +431,7 @@ def discover(
         seed=seed,
         note=note,
     )
-    return _refined(correlations, [one for one in found if one.accepted], least)
+    return _refined(correlations, [one for one in found if one.accepted], chance, least)
 
 
 def shared_sets(
@@ -446,22 +449,30 @@ def shared_sets(
     Returns
     -------
     list of SharedSet
-        Those accepted, in the order in which they were found, no image in two of them; then the
-        best of what was left, which was not accepted, as far as there was any.
+        Those accepted, in the order in which they were found, no image in two of them; then those
+        that drawn signs explain and the best of what was left, which were not accepted.
     """
     alive = correlations.counted.copy()
-    found: list[SharedSet] = []
+    found: list[tuple[SharedSet, NDArray[np.bool_]]] = []
+    left: list[SharedSet] = []
+    reached = np.inf
     while alive.sum() > max(least, LEAST_SEARCHED):
         one = _found_off_grid(correlations, alive, chance, margin, repeats, least, seed)
         if one is None or not one.accepted:
-            rejected = one
+            rejected, reached = one, max([one.cohesion, *one.repeats]) if one else 0.0
             one = _found_on_grid(correlations, alive, margin, repeats, least, seed)
             if one is None or not one.accepted:
-                return found + [last for last in (rejected, one) if last]
-        found.append(one)
+                left = [last for last in (rejected, one) if last]
+                break
+        found.append((one, alive.copy()))
         alive &= ~one.members
         note(f"{len(found)} found, {int(alive.sum()):,} images left")
-    return found
+    sets = []
+    for one, searched in found:
+        if one.off_grid and not one.repeats and one.cohesion < CLEAR * reached:
+            one = _repeated(correlations, one, searched, chance, margin, repeats, least, seed)
+        sets.append(one)
+    return [one for one in sets if one.accepted] + [one for one in sets if not one.accepted] + left
 
 
 def _found_off_grid(
@@ -473,25 +484,45 @@ def _found_off_grid(
     least: int,
     seed: int,
 ) -> SharedSet | None:
-    def best(search: Search) -> tuple[NDArray[np.bool_] | None, float]:
-        grown = _candidates(search, alive, least)
-        if not grown.shape[1]:
-            return None, 0.0
-        values = cohesion(search, grown, int(alive.sum()), chance)
-        # Cohesion grows with the size, so the most cohesive is also the most complete.
-        number = int(np.argmax(values))
-        return grown[:, number], float(values[number])
-
-    members, value = best(correlations.off_grid)
+    members, value = _most_cohesive(correlations.off_grid, alive, chance, least)
     if members is None:
         return None
+    one = SharedSet(members, value, [], True, value >= 1)
+    if not one.accepted or value >= SURE:
+        return one
+    return _repeated(correlations, one, alive, chance, margin, repeats, least, seed)
+
+
+def _repeated(
+    correlations: Correlations,
+    one: SharedSet,
+    alive: NDArray[np.bool_],
+    chance: float,
+    margin: float,
+    repeats: int,
+    least: int,
+    seed: int,
+) -> SharedSet:
+    """Repeat the search that found a set with signs drawn, until one repeat comes near it."""
     chances: list[float] = []
-    accepted = value >= 1
-    while accepted and value < SURE and len(chances) < repeats:
-        rng = np.random.default_rng((seed, len(chances)))
-        chances.append(best(correlations.off_grid.with_signs(rng))[1])
-        accepted = value >= margin * chances[-1]
-    return SharedSet(members, value, chances, True, accepted)
+    accepted = True
+    while accepted and len(chances) < repeats:
+        signed = correlations.off_grid.with_signs(np.random.default_rng((seed, len(chances))))
+        chances.append(_most_cohesive(signed, alive, chance, least)[1])
+        accepted = one.cohesion >= margin * chances[-1]
+    return replace(one, repeats=chances, accepted=accepted)
+
+
+def _most_cohesive(
+    search: Search, alive: NDArray[np.bool_], chance: float, least: int
+) -> tuple[NDArray[np.bool_] | None, float]:
+    grown = _candidates(search, alive, least)
+    if not grown.shape[1]:
+        return None, 0.0
+    values = cohesion(search, grown, int(alive.sum()), chance)
+    # Cohesion grows with the size, so the most cohesive is also the most complete.
+    number = int(np.argmax(values))
+    return grown[:, number], float(values[number])
 
 
 def _found_on_grid(
@@ -506,8 +537,7 @@ def _found_on_grid(
     if not grown.shape[1]:
         return None
     columns = grown.astype(np.float32)
-    # Off the grid these sets were not chosen: no subsets to allow for.
-    bound = excess_bound(1, 1, len(correlations.off_grid.products), INDEPENDENT)
+    bound = _bound_of_one_set(correlations.off_grid)
     values = _excess(correlations.off_grid, columns) / bound
     number = int(np.argmax(values))
     chances = []
@@ -560,9 +590,9 @@ def _side_by_side(work: Callable[[Part], Result], parts: Iterable[Part]) -> list
         return list(pool.map(work, parts))
 
 
-def _refined(correlations: Correlations, found: list[SharedSet], least: int) -> list[SharedPattern]:
-    if not found:
-        return []
+def _refined(
+    correlations: Correlations, found: list[SharedSet], chance: float, least: int
+) -> list[SharedPattern]:
     everything = np.ones(len(BANDS), bool)
     sets, kept, facts = [], [], []
     for one in found:
@@ -572,10 +602,16 @@ def _refined(correlations: Correlations, found: list[SharedSet], least: int) -> 
         # Images that only the grid or lines bring in must carry the pattern off them too.
         few = added.sum() <= max(5, 0.2 * off.sum())
         carried = few or z[added].mean() > 0.25 * z[off].mean()
-        for piece in _pieces(correlations, whole if carried else off, least):
+        settled = whole if carried else off
+        # What chance picked together falls apart where every image is tested for itself.
+        if _measured(correlations, one, settled, chance) < max([1, *one.repeats]):
+            continue
+        for piece in _pieces(correlations, settled, least):
             sets.append(piece)
             kept.append(everything if carried else OFF_GRID)
             facts.append((one.cohesion, one.repeats))
+    if not sets:
+        return []
     patterns: list[SharedPattern] = []
     rounds = 0
     while True:
@@ -611,6 +647,21 @@ def _refined(correlations: Correlations, found: list[SharedSet], least: int) -> 
         for pattern in patterns
     ]
     return sorted(patterns, key=lambda pattern: (-len(pattern.members), pattern.members[0]))
+
+
+def _measured(
+    correlations: Correlations, one: SharedSet, members: NDArray[np.bool_], chance: float
+) -> float:
+    """Cohesion of other members, as that of the set was measured."""
+    column, search = members[:, None], correlations.off_grid
+    if one.off_grid:
+        return float(cohesion(search, column, int(correlations.counted.sum()), chance)[0])
+    return float(_excess(search, column.astype(np.float32))[0]) / _bound_of_one_set(search)
+
+
+def _bound_of_one_set(search: Search) -> float:
+    # Sets that were not chosen in this search: no subsets to allow for.
+    return excess_bound(1, 1, len(search.products), INDEPENDENT)
 
 
 def _pieces(
