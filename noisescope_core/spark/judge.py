@@ -114,14 +114,16 @@ def judge(
         verdicts = arriving.unionByName(table.read("verdicts"))
     marked = verdicts.withColumns({"registry_version": F.lit(version), "scan": F.lit(number)})
     aside = marked.where("status = 'quarantined'")
-    seen = arriving.where("is_fake").select("fingerprint_id").distinct()
     # Tables of their own, each of which is mostly waiting.
     with ThreadPoolExecutor() as pool:
         written = [
             pool.submit(store.merge, "verdicts", marked, scan=number),
             pool.submit(store.merge, "quarantine", aside, scan=number),
-            pool.submit(store.update, "fingerprints", seen, {"last_scan": str(number)}),
         ]
+        if known.shown_as or searched:
+            seen = arriving.where("is_fake").select("fingerprint_id").distinct()
+            last = {"last_scan": str(number)}
+            written.append(pool.submit(store.update, "fingerprints", seen, last))
         counts = _counts(arriving)
         (read,) = arrived.agg(F.coalesce(F.sum("bytes"), F.lit(0)).alias("bytes")).collect()
         for one in written:
