@@ -1,6 +1,6 @@
 """A scan and a run on S3, in a process of their own: jars belong to a session's start.
 
-`python -m tests.s3_scan FOLDER ENDPOINT` scans s3a://pile, then runs detect on it while the server
+`python -m tests.s3_scan FOLDER ENDPOINT` scans s3a://pile, then runs detect on it, while the server
 is busy, and leaves what came of it in FOLDER/told.json.
 """
 
@@ -41,8 +41,7 @@ def main(folder: Path, endpoint: str) -> None:
         with urlopen(f"{endpoint}/_asked") as answer:
             return json.load(answer)
 
-    gone = json.loads((folder / "gone.json").read_text())
-    rules(vanish=gone)
+    rules(busy=10, **json.loads((folder / "rules.json").read_text()))
     store = Store(spark, "s3a://out/tables")
     row = scan(store, config, Progress(spark), IMAGES, REFERENCE)
     told = {
@@ -53,7 +52,6 @@ def main(folder: Path, endpoint: str) -> None:
             for name in ("verdicts", "quarantine")
         },
     }
-    rules(busy=10)
     run = Run(spark, str(folder / "run"))
     told["summary"] = detect(run, config, Progress(spark), IMAGES, REFERENCE)
     told["busy"] = asked()

@@ -25,8 +25,8 @@ SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>reduce your request rate</Mes
 class Counted:
     """A server that knows one key, and fails by rule.
 
-    Rules: `busy`, every so manieth request is answered 503; `vanish`, objects by path, each deleted
-    at the first request of a method.
+    Rules: `busy`, every so manieth request is answered 503; `vanish` and `cut`, objects by path,
+    each deleted or cut in half at the first request of a method.
     """
 
     def __init__(self, key: str) -> None:
@@ -55,10 +55,10 @@ class Counted:
             self.requests += 1
             told: dict[str, Any] = {"kind": self._kind(environ), "path": path}
             self.asked.append(told)
-            if self.rules.get("vanish", {}).get(path) == method:
-                del self.rules["vanish"][path]
-                _, bucket, name = path.split("/", 2)
-                s3_backends[DEFAULT_ACCOUNT_ID]["aws"].delete_object(bucket, name)
+            for rule in ("vanish", "cut"):
+                if self.rules.get(rule, {}).get(path) == method:
+                    del self.rules[rule][path]
+                    self._change(path, rule)
         if (every := self.rules.get("busy")) and self.requests % every == 0:
             told |= {"status": 503, "bytes": 0}
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
@@ -72,6 +72,16 @@ class Counted:
         body = [b"".join(self.moto(environ, answer))]
         told["bytes"] = len(body[0])
         return body
+
+    @staticmethod
+    def _change(path: str, rule: str) -> None:
+        _, bucket, name = path.split("/", 2)
+        store = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        if rule == "vanish":
+            store.delete_object(bucket, name)
+        else:
+            value = store.get_object(bucket, name).value
+            store.put_object(bucket, name, value[: len(value) // 2])
 
     @staticmethod
     def _kind(environ: dict[str, Any]) -> str:

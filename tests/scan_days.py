@@ -6,6 +6,7 @@ and leaves what the tables then held in FOLDER/days.json.
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import socket
@@ -55,7 +56,8 @@ class Dying(Store):
 
 def main(folder: Path) -> None:
     """Run the days."""
-    write_dump(folder / "dump", photographs=90, generated=60, reference=120, size=96, seed=3)
+    write_dump(folder / "dump", photographs=90, generated=72, reference=120, size=96, seed=3)
+    made = _poison(folder / "dump", 12)
     files = sorted((folder / "dump" / "images").iterdir())
     images, days = folder / "images", []
     config = load_config(None, SETTINGS)
@@ -107,9 +109,20 @@ def main(folder: Path) -> None:
         for table in LONG_LIVED
     }
     left = [path.name for path in (folder / "tables" / "_scans" / "arrived").iterdir()]
-    told = {"days": days, "tables": held, "left": left, "files": [f.name for f in files]}
+    told = {"days": days, "tables": held, "left": left, "made": made}
+    told["files"] = [file.name for file in files]
     (folder / "days.json").write_text(json.dumps(told, default=repr))
     spark.stop()
+
+
+def _poison(dump: Path, count: int) -> list[str]:
+    """Put generated images among the photographs known real: names of those that are left."""
+    with (dump / "labels.csv").open() as lines:
+        rows = [row for row in csv.DictReader(lines) if row["label"] == "fake"]
+    made = sorted(Path(row["path"]).name for row in rows)
+    for name in made[:count]:
+        shutil.move(dump / "images" / name, dump / "reference")
+    return made[count:]
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 KEY, SECRET = "AKIANOISESCOPE", secrets.token_hex(20)
 # One is gone when Spark asks how large it is, one when it reads it.
 GONE = {"/pile/images/gone-1.jpg": "HEAD", "/pile/images/gone-2.jpg": "GET"}
+# One is cut before Spark asks how large it is, one between that and its being read.
+CUT = {"/pile/images/cut-1.jpg": "HEAD", "/pile/images/cut-2.jpg": "GET"}
 
 
 def surroundings(endpoint, secret=SECRET, key=KEY):
@@ -72,9 +74,10 @@ def told(endpoint, client, tmp_path_factory):
             name = f"{kind}/a day/%20{file.name}"
             sizes[f"/pile/{name}"] = file.stat().st_size
             client.put_object(Bucket="pile", Key=name, Body=file.read_bytes())
-    for path in GONE:
-        client.put_object(Bucket="pile", Key=path.removeprefix("/pile/"), Body=b"not for long")
-    (folder / "gone.json").write_text(json.dumps(GONE))
+    whole = next(file for file in (folder / "dump/reference").iterdir()).read_bytes()
+    for path in GONE | CUT:
+        client.put_object(Bucket="pile", Key=path.removeprefix("/pile/"), Body=whole)
+    (folder / "rules.json").write_text(json.dumps({"vanish": GONE, "cut": CUT}))
     fetched = command(surroundings(endpoint), "doctor", "--fetch-jars", str(folder / "jars"))
     if "Spark lacks jars" in fetched.stderr:
         pytest.skip("Maven, where the jars of Delta and S3 come from, cannot be reached")
@@ -108,7 +111,7 @@ def by_path(rows):
 
 def test_every_object_has_a_verdict(told):
     verdicts = by_path(told["tables"]["verdicts"])
-    assert verdicts.keys() == images_of(told).keys() | GONE.keys()
+    assert verdicts.keys() == images_of(told).keys() | GONE.keys() | CUT.keys()
     fakes = {path for path, row in verdicts.items() if row["is_fake"]}
     assert len(fakes) > 20 and fakes <= told["fakes"]
     assert told["scan"]["found"] == 1
@@ -143,6 +146,15 @@ def test_an_object_that_is_gone_is_quarantined(told):
     assert {aside[path]["reason"] for path in GONE} == {"gone since it was listed"}
 
 
+def test_an_object_that_is_cut_meanwhile_is_quarantined(told):
+    aside = {
+        row["path"].removeprefix("s3a:/"): row["reason"] for row in told["tables"]["quarantine"]
+    }
+    before, between = CUT
+    assert aside[before] == "truncated or corrupt image data"
+    assert "changed while it was" in aside[between]
+
+
 def test_an_image_is_read_once_and_whole(told):
     gets, read = Counter(), Counter()
     for one in told["asked"]:
@@ -155,10 +167,12 @@ def test_an_image_is_read_once_and_whole(told):
 
 
 def test_a_busy_server_changes_no_verdict(told):
+    # Delta's commits met them, too.
     assert sum(one["status"] == 503 for one in told["busy"]) > len(told["busy"]) // 12
+    assert any(one["status"] == 503 and "/_delta_log/" in one["path"] for one in told["busy"])
     scanned = by_path(told["tables"]["verdicts"])
     run = by_path(told["run"])
-    assert run.keys() == images_of(told).keys()
+    assert run.keys() == images_of(told).keys() | CUT.keys()
     for path, row in run.items():
         for name in ("status", "is_fake"):
             assert row[name] == scanned[path][name], (path, name)

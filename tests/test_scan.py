@@ -64,7 +64,7 @@ def test_every_file_delivered_has_a_verdict_and_is_counted_once(told):
     assert aside == {p for p, row in verdicts.items() if row["status"] == "quarantined"}
 
 
-def test_a_generator_is_found_once_and_its_images_by_whoever_brings_them(told):
+def test_a_generator_is_found_once_although_a_tenth_of_the_reference_is_its(told):
     days = [day for day in told["days"] if "scan" in day]
     assert [day["found"] for day in days] == [0, 1, 0, 0, 0]
     (fingerprint,) = told["tables"]["fingerprints"]
@@ -73,7 +73,11 @@ def test_a_generator_is_found_once_and_its_images_by_whoever_brings_them(told):
     fake = {row["fingerprint_id"] for row in latest(told).values() if row["is_fake"]}
     assert fake == {fingerprint["fingerprint_id"]}
     # Twelve images were too few on the first day; they are judged when the second brings more.
-    assert (days[0]["unscored"], days[1]["rejudged"]) == (12, 12)
+    assert days[0]["unscored"] == days[1]["rejudged"] >= 10
+    flagged = {Path(p).name for p, row in latest(told).items() if row["is_fake"]}
+    known = flagged & set(told["files"])
+    assert known <= set(told["made"])
+    assert len(known) >= 0.9 * len(told["made"])
     waiting = {row["image_id"] for row in told["tables"]["waiting"]}
     claimed = {row["image_id"] for row in latest(told).values() if row["is_fake"]}
     assert waiting and not waiting & claimed
