@@ -53,11 +53,13 @@ print(type(spark).__module__, spark.range(7).count())
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A Connect server in a process of its own; its workers import this checkout."""
+    from noisescope_core.spark.jars import jar_settings
     from noisescope_core.spark.session import AT_START
 
     folder = tmp_path_factory.mktemp("server")
     home = os.path.dirname(pyspark.__file__)
     settings = {"spark.connect.grpc.binding.port": "0", "spark.ui.enabled": "false", **AT_START}
+    settings |= jar_settings(None, delta=True)
     log = folder / "server.log"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -133,6 +135,22 @@ def test_a_notebook_over_connect_equals_classic(server, classic, dump, tmp_path)
         *SMALL, "method=whitened",
     )  # fmt: skip
     assert verdicts(tmp_path) == classic("whitened")
+
+
+def test_a_scan_over_connect_leaves_its_tables(server, dump, tmp_path):
+    client(
+        "-m", "noisescope_core.cli", "scan", "--images", str(dump.images),
+        "--reference", str(dump.reference), "--tables", str(tmp_path / "tables"),
+        "--set", "spark.conf.spark.sql.shuffle.partitions=2",
+        "--set", "spark.conf.spark.sql.codegen.wholeStage=false",
+        "--set", "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN", SPARK_REMOTE=server,
+    )  # fmt: skip
+    rows = [
+        row for file in (tmp_path / "tables/verdicts").glob("*.parquet")
+        for row in ds.dataset(file).to_table().to_pylist()
+    ]  # fmt: skip
+    assert len({row["path"] for row in rows}) == len(rows) == 60
+    assert sum(row["is_fake"] for row in rows) == 24
 
 
 def test_the_master_may_be_a_connect_server(server):
