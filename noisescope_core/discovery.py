@@ -35,7 +35,7 @@ from noisescope_core.candidates import pair_clusters, spectral_directions
 from noisescope_core.compiled import compiled, compiled_sums
 from noisescope_core.confidence import Bar, fit_bar
 from noisescope_core.duplicates import NOISE, first_of_group
-from noisescope_core.growth import band_scores, combined, grow, learned_weights
+from noisescope_core.growth import band_scores, combined, grow, learned_weights, reference_bar
 from noisescope_core.splitting import split
 from noisescope_core.whitening import BANDS, OFF_GRID, PLANES
 
@@ -47,6 +47,9 @@ SURE = 8.0
 
 CLEAR = 3.0
 """Times the best of what is left in the end at which they are not needed."""
+
+TO_ONE_OPPOSITE = 4
+"""Members of a set to one image with its negative at which they are not needed."""
 
 INDEPENDENT = 1e-12
 """Chance that a set chosen on the grid agrees off it as much, were noise independent and normal."""
@@ -468,9 +471,19 @@ def shared_sets(
         alive &= ~one.members
         note(f"{len(found)} found, {int(alive.sum()):,} images left")
     sets = []
+    explained = np.zeros_like(alive)
     for one, searched in found:
-        if one.off_grid and not one.repeats and one.cohesion < CLEAR * reached:
+        unclear = one.cohesion < CLEAR * reached or _has_opposite(correlations, one)
+        # What was found once a chance set was out must hold with it in.
+        if one.off_grid and ((unclear and not one.repeats) or explained.any()):
+            searched = searched | explained
+            value = cohesion(
+                correlations.off_grid, one.members[:, None], int(searched.sum()), chance
+            )
+            one = replace(one, cohesion=float(value[0]))
             one = _repeated(correlations, one, searched, chance, margin, repeats, least, seed)
+        if not one.accepted:
+            explained |= one.members
         sets.append(one)
     return [one for one in sets if one.accepted] + [one for one in sets if not one.accepted] + left
 
@@ -511,6 +524,15 @@ def _repeated(
         chances.append(_most_cohesive(signed, alive, chance, least)[1])
         accepted = one.cohesion >= margin * chances[-1]
     return replace(one, repeats=chances, accepted=accepted)
+
+
+def _has_opposite(correlations: Correlations, one: SharedSet) -> bool:
+    """Whether many images carry the negative of a set's pattern, as no generator's do."""
+    products, column = correlations.off_grid.products, one.members[:, None]
+    scores = band_scores(products, column)
+    total = -combined(scores, *learned_weights(scores, column, correlations.off_grid.shares))
+    opposite = total[: correlations.tested] > reference_bar(total[correlations.tested :])
+    return bool(opposite[correlations.counted].sum() * TO_ONE_OPPOSITE > one.members.sum())
 
 
 def _most_cohesive(

@@ -6,12 +6,16 @@ import pytest
 from noisescope_core.candidates import pair_clusters, spectral_directions
 from noisescope_core.confidence import fit_bar
 from noisescope_core.discovery import (
+    SURE,
     Correlations,
+    SharedSet,
     _found_off_grid,
+    _refined,
     cohesion,
     discover,
     excess_bound,
     prepare,
+    shared_sets,
 )
 from noisescope_core.growth import band_scores, grow, learned_weights
 from noisescope_core.whitening import band_correlations, layout, whitened_planes
@@ -46,6 +50,28 @@ def searched(seed, groups, photographs=100):
     tested, labels = images(rng, groups, photographs)
     reference, _ = images(rng, [], REFERENCE)
     return correlations_of(np.concatenate([tested, reference]), len(tested)), labels
+
+
+def test_a_pattern_that_comes_with_either_sign_is_no_fingerprint():
+    # As what a resizing leaves of a picture's edges: strong, shared, as likely as its negative.
+    rng = np.random.default_rng(5)
+    residuals = rng.normal(size=(120 + REFERENCE, 3, SIDE, SIDE))
+    signs = rng.choice([-0.5, 0.5], 120)
+    residuals[:120] += signs[:, None, None, None] * rng.normal(size=(3, SIDE, SIDE))
+    correlations = correlations_of(residuals.astype(np.float32), 120)
+    found = shared_sets(correlations)
+    assert max(one.cohesion for one in found) > SURE
+    assert not any(one.accepted for one in found)
+    assert discover(correlations) == []
+
+
+def test_members_that_chance_picked_together_fall_apart():
+    # No signs are drawn, so that the second bar alone stands between this and a fingerprint.
+    correlations, _ = searched(11, [])
+    members = np.zeros(100, bool)
+    members[:40] = True
+    by_chance = SharedSet(members, 9.0, [6.5], True, True)
+    assert _refined(correlations, [by_chance], 0.01, 5) == []
 
 
 @pytest.fixture(scope="module")
