@@ -112,7 +112,7 @@ def ready(variant: Variant, known: Features) -> Method:
                 drawn.tested,
                 shares / shares.sum(),
             )
-            patterns = discovery.discover(prepared, repeats=variant.repeats)
+            patterns = discovery.discover(prepared, discovery.Acceptance(repeats=variant.repeats))
         sets = [
             pattern.members
             for pattern in patterns

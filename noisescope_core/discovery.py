@@ -133,6 +133,26 @@ class Correlations:
 
 
 @dataclass(frozen=True)
+class Acceptance:
+    """What a set of images must pass to be more than chance.
+
+    Attributes
+    ----------
+    chance : of accepting a set of a given size among independent, normal correlations
+    margin : by which its cohesion must exceed that of every repeat with drawn signs
+    repeats : number of these
+    least : images in the smallest set
+    seed : of the signs
+    """
+
+    chance: float = 0.01
+    margin: float = 1.3
+    repeats: int = 3
+    least: int = 5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class SharedSet:
     """A set of tested images that agree, and whether chance explains it.
 
@@ -395,12 +415,7 @@ def excess_bound(images: int, size: int, freedom: int, chance: float) -> float:
 
 def discover(
     correlations: Correlations,
-    *,
-    chance: float = 0.01,
-    margin: float = 1.3,
-    repeats: int = 3,
-    least: int = 5,
-    seed: int = 0,
+    bars: Acceptance = Acceptance(),
     note: Callable[[str], None] = lambda text: None,
 ) -> list[SharedPattern]:
     """Find the patterns that tested images share and reference images lack.
@@ -408,15 +423,7 @@ def discover(
     Parameters
     ----------
     correlations : Correlations, from `prepare`
-    chance : float
-        Of accepting a set of a given size among independent, normal correlations.
-    margin : float
-        By which a candidate's cohesion must exceed that of every repeat with drawn signs.
-    repeats : int
-    least : int
-        Images in the smallest set accepted.
-    seed : int
-        Of the signs.
+    bars : Acceptance
     note : callable
         Told what is going on.
 
@@ -425,26 +432,13 @@ def discover(
     list of SharedPattern
         The largest first. No image is in two of them.
     """
-    found = shared_sets(
-        correlations,
-        chance=chance,
-        margin=margin,
-        repeats=repeats,
-        least=least,
-        seed=seed,
-        note=note,
-    )
-    return _refined(correlations, [one for one in found if one.accepted], chance, least)
+    found = shared_sets(correlations, bars, note)
+    return _refined(correlations, [one for one in found if one.accepted], bars)
 
 
 def shared_sets(
     correlations: Correlations,
-    *,
-    chance: float = 0.01,
-    margin: float = 1.3,
-    repeats: int = 3,
-    least: int = 5,
-    seed: int = 0,
+    bars: Acceptance = Acceptance(),
     note: Callable[[str], None] = lambda text: None,
 ) -> list[SharedSet]:
     """Search for sets of images that agree: `discover` without its last step.
@@ -459,11 +453,11 @@ def shared_sets(
     found: list[tuple[SharedSet, NDArray[np.bool_]]] = []
     left: list[SharedSet] = []
     reached = np.inf
-    while alive.sum() > max(least, LEAST_SEARCHED):
-        one = _found_off_grid(correlations, alive, chance, margin, repeats, least, seed)
+    while alive.sum() > max(bars.least, LEAST_SEARCHED):
+        one = _found_off_grid(correlations, alive, bars)
         if one is None or not one.accepted:
             rejected, reached = one, max([one.cohesion, *one.repeats]) if one else 0.0
-            one = _found_on_grid(correlations, alive, margin, repeats, least, seed)
+            one = _found_on_grid(correlations, alive, bars)
             if one is None or not one.accepted:
                 left = [last for last in (rejected, one) if last]
                 break
@@ -477,11 +471,10 @@ def shared_sets(
         # What was found once a chance set was out must hold with it in.
         if one.off_grid and ((unclear and not one.repeats) or explained.any()):
             searched = searched | explained
-            value = cohesion(
-                correlations.off_grid, one.members[:, None], int(searched.sum()), chance
-            )
-            one = replace(one, cohesion=float(value[0]))
-            one = _repeated(correlations, one, searched, chance, margin, repeats, least, seed)
+            column, number = one.members[:, None], int(searched.sum())
+            (value,) = cohesion(correlations.off_grid, column, number, bars.chance)
+            one = replace(one, cohesion=float(value))
+            one = _repeated(correlations, one, searched, bars)
         if not one.accepted:
             explained |= one.members
         sets.append(one)
@@ -489,40 +482,27 @@ def shared_sets(
 
 
 def _found_off_grid(
-    correlations: Correlations,
-    alive: NDArray[np.bool_],
-    chance: float,
-    margin: float,
-    repeats: int,
-    least: int,
-    seed: int,
+    correlations: Correlations, alive: NDArray[np.bool_], bars: Acceptance
 ) -> SharedSet | None:
-    members, value = _most_cohesive(correlations.off_grid, alive, chance, least)
+    members, value = _most_cohesive(correlations.off_grid, alive, bars)
     if members is None:
         return None
     one = SharedSet(members, value, [], True, value >= 1)
     if not one.accepted or value >= SURE:
         return one
-    return _repeated(correlations, one, alive, chance, margin, repeats, least, seed)
+    return _repeated(correlations, one, alive, bars)
 
 
 def _repeated(
-    correlations: Correlations,
-    one: SharedSet,
-    alive: NDArray[np.bool_],
-    chance: float,
-    margin: float,
-    repeats: int,
-    least: int,
-    seed: int,
+    correlations: Correlations, one: SharedSet, alive: NDArray[np.bool_], bars: Acceptance
 ) -> SharedSet:
     """Repeat the search that found a set with signs drawn, until one repeat comes near it."""
     chances: list[float] = []
     accepted = True
-    while accepted and len(chances) < repeats:
-        signed = correlations.off_grid.with_signs(np.random.default_rng((seed, len(chances))))
-        chances.append(_most_cohesive(signed, alive, chance, least)[1])
-        accepted = one.cohesion >= margin * chances[-1]
+    while accepted and len(chances) < bars.repeats:
+        signed = correlations.off_grid.with_signs(np.random.default_rng((bars.seed, len(chances))))
+        chances.append(_most_cohesive(signed, alive, bars)[1])
+        accepted = one.cohesion >= bars.margin * chances[-1]
     return replace(one, repeats=chances, accepted=accepted)
 
 
@@ -536,26 +516,21 @@ def _has_opposite(correlations: Correlations, one: SharedSet) -> bool:
 
 
 def _most_cohesive(
-    search: Search, alive: NDArray[np.bool_], chance: float, least: int
+    search: Search, alive: NDArray[np.bool_], bars: Acceptance
 ) -> tuple[NDArray[np.bool_] | None, float]:
-    grown = _candidates(search, alive, least)
+    grown = _candidates(search, alive, bars.least)
     if not grown.shape[1]:
         return None, 0.0
-    values = cohesion(search, grown, int(alive.sum()), chance)
+    values = cohesion(search, grown, int(alive.sum()), bars.chance)
     # Cohesion grows with the size, so the most cohesive is also the most complete.
     number = int(np.argmax(values))
     return grown[:, number], float(values[number])
 
 
 def _found_on_grid(
-    correlations: Correlations,
-    alive: NDArray[np.bool_],
-    margin: float,
-    repeats: int,
-    least: int,
-    seed: int,
+    correlations: Correlations, alive: NDArray[np.bool_], bars: Acceptance
 ) -> SharedSet | None:
-    grown = _candidates(correlations.on_grid, alive, least)
+    grown = _candidates(correlations.on_grid, alive, bars.least)
     if not grown.shape[1]:
         return None
     columns = grown.astype(np.float32)
@@ -563,14 +538,14 @@ def _found_on_grid(
     values = _excess(correlations.off_grid, columns) / bound
     number = int(np.argmax(values))
     chances = []
-    for repeat in range(repeats):
-        rng = np.random.default_rng((seed, repeat))
+    for repeat in range(bars.repeats):
+        rng = np.random.default_rng((bars.seed, repeat))
         signs = rng.choice(np.array([-1, 1], np.float32), len(columns))
         chances.append(
             float(_excess(correlations.off_grid, columns * signs[:, None]).max()) / bound
         )
     value = float(values[number])
-    accepted = value >= max(1, margin * max(chances, default=0))
+    accepted = value >= max(1, bars.margin * max(chances, default=0))
     return SharedSet(grown[:, number], value, chances, False, accepted)
 
 
@@ -613,22 +588,22 @@ def _side_by_side(work: Callable[[Part], Result], parts: Iterable[Part]) -> list
 
 
 def _refined(
-    correlations: Correlations, found: list[SharedSet], chance: float, least: int
+    correlations: Correlations, found: list[SharedSet], bars: Acceptance
 ) -> list[SharedPattern]:
     everything = np.ones(len(BANDS), bool)
     sets, kept, facts = [], [], []
     for one in found:
-        off, z = _settle(correlations, one.members, OFF_GRID, least)
-        whole, _ = _settle(correlations, off, everything, least)
+        off, z = _settle(correlations, one.members, OFF_GRID, bars.least)
+        whole, _ = _settle(correlations, off, everything, bars.least)
         added = whole & ~off
         # Images that only the grid or lines bring in must carry the pattern off them too.
         few = added.sum() <= max(5, 0.2 * off.sum())
         carried = few or z[added].mean() > 0.25 * z[off].mean()
         settled = whole if carried else off
         # What chance picked together falls apart where every image is tested for itself.
-        if _measured(correlations, one, settled, chance) < max([1, *one.repeats]):
+        if _measured(correlations, one, settled, bars.chance) < max([1, *one.repeats]):
             continue
-        for piece in _pieces(correlations, settled, least):
+        for piece in _pieces(correlations, settled, bars.least):
             sets.append(piece)
             kept.append(everything if carried else OFF_GRID)
             facts.append((one.cohesion, one.repeats))
@@ -650,7 +625,7 @@ def _refined(
             )  # fmt: skip
         best = best_fit(values)
         assigned = [(best == number) & correlations.counted for number in range(len(sets))]
-        left = [number for number, members in enumerate(assigned) if members.sum() >= least]
+        left = [number for number, members in enumerate(assigned) if members.sum() >= bars.least]
         rounds += 1
         same = all((a == b).all() for a, b in zip(assigned, sets, strict=True))
         if not left or same or (rounds >= ASSIGNMENTS and len(left) == len(sets)):

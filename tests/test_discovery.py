@@ -7,6 +7,7 @@ from noisescope_core.candidates import pair_clusters, spectral_directions
 from noisescope_core.confidence import fit_bar
 from noisescope_core.discovery import (
     SURE,
+    Acceptance,
     Correlations,
     SharedSet,
     _found_off_grid,
@@ -71,7 +72,7 @@ def test_members_that_chance_picked_together_fall_apart():
     members = np.zeros(100, bool)
     members[:40] = True
     by_chance = SharedSet(members, 9.0, [6.5], True, True)
-    assert _refined(correlations, [by_chance], 0.01, 5) == []
+    assert _refined(correlations, [by_chance], Acceptance()) == []
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def test_a_pattern_mostly_on_the_grid_is_found_by_what_it_leaves_off_it():
     # Others share a grid alone: a history, and no generator.
     on_the_grid(rng, tested, np.arange(40, 60), 0)
     correlations = correlations_of(np.concatenate([tested, reference]), 100)
-    alone = _found_off_grid(correlations, np.ones(100, bool), 0.01, 1.3, 3, 5, 0)
+    alone = _found_off_grid(correlations, np.ones(100, bool), Acceptance())
     assert alone is not None and not alone.accepted
     (pattern,) = discover(correlations)
     assert set(pattern.members) <= set(range(12))

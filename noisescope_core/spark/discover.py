@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from noisescope_core.compression import Compression
 from noisescope_core.config import Config
-from noisescope_core.discovery import SharedPattern, discover, prepare_counted
+from noisescope_core.discovery import Acceptance, SharedPattern, discover, prepare_counted
 from noisescope_core.evidence import gather, own_energy
 from noisescope_core.fingerprint import fingerprint_id
 from noisescope_core.overlay import MOST_COVERED, TILE, TILED, covered_tiles, tile_agreement
@@ -50,6 +50,12 @@ def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
             "shared patterns by maker: "
             + (", ".join(f"{maker} {count}" for maker, count in sorted(makers.items())) or "none")
         )
+
+
+def acceptance(config: Config) -> Acceptance:
+    """Take the bars of `discover` out of a configuration."""
+    limits = config.discovery
+    return Acceptance(limits.chance, limits.margin, limits.repeats, limits.members, config.seed)
 
 
 def _found(run: Run, config: Config, searched: Searched, stage: Stage) -> list[tuple[Any, ...]]:
@@ -100,11 +106,7 @@ def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> lis
     del correlations
     return discover(
         prepared,
-        chance=config.discovery.chance,
-        margin=config.discovery.margin,
-        repeats=config.discovery.repeats,
-        least=config.discovery.members,
-        seed=config.seed,
+        acceptance(config),
         note=lambda text: stage.note(f"{width} x {height}: {text}"),
     )
 

@@ -20,6 +20,7 @@ from noisescope_core.config import Config
 from noisescope_core.discovery import prepare_counted, shared_sets
 from noisescope_core.reference import Size
 from noisescope_core.sharding import Candidate, credible, drawn, same_pattern, shard_count
+from noisescope_core.spark.discover import acceptance
 from noisescope_core.spark.extract import read_again, residuals
 from noisescope_core.spark.progress import Progress, Stage
 from noisescope_core.spark.session import one_task
@@ -135,7 +136,7 @@ def _reference(run: Run, config: Config, cut: dict[Size, int]) -> DataFrame:
 
 
 def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
-    limits = config.discovery
+    bars = acceptance(config)
 
     def search_shard(table: pa.Table) -> pa.Table:
         width, height, shard = (table[name][0].as_py() for name in ("width", "height", "shard"))
@@ -152,11 +153,7 @@ def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
             correlations /= np.float32(STEPS**2)
             found = shared_sets(
                 prepare_counted(correlations, sketches, tested, bins.shares()),
-                chance=limits.chance,
-                margin=limits.margin,
-                repeats=limits.repeats,
-                least=limits.members,
-                seed=config.seed,
+                bars,
             )
             rows = [
                 {
