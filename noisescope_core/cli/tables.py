@@ -39,10 +39,10 @@ def open_store(tables: str, config: Config, *locations: str) -> Iterator[Any]:
     from noisescope_core.spark.session import start_session
     from noisescope_core.spark.store import Store, is_schema
 
-    log = None
     if is_schema(tables):
         if config.scan.work is None:
             raise UsageError(f"--tables: {tables} is a schema of a catalog; set scan.work, too")
+        _, log = made(config.scan.work, "scan.work")
     else:
         folder, log = made(f"{tables}/_scans", "--tables")
         tables = folder.removesuffix("/_scans")
