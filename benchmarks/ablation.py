@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from benchmarks.accuracy import Features, features, made_by_generator
 from benchmarks.trials import TRIALS, Answer, Drawn, Method, Row, pictures, row, tried
-from noisescope_core import discovery, growth, whitening
+from noisescope_core import acceptance, discovery, growth, search, whitening
 from noisescope_core.confidence import Bar, fit_bar
 
 NAMES = (
@@ -73,26 +73,29 @@ VARIANTS = {
     "nothing": Variant(),
     "colour planes": Variant(
         (
-            (discovery, "PLANES", whitening.PLANES[:1]),
-            (discovery, "BANDS", whitening.BANDS[:GREY]),
-            (discovery, "OFF_GRID", whitening.OFF_GRID[:GREY]),
+            *((module, "PLANES", whitening.PLANES[:1]) for module in (search, acceptance)),
+            *((module, "BANDS", whitening.BANDS[:GREY]) for module in (search, discovery)),
+            *((module, "OFF_GRID", whitening.OFF_GRID[:GREY]) for module in (search, discovery)),
         ),
         bands=GREY,
     ),
     "local normalisation": Variant(((whitening, "_flatten", _unflattened),), extracts=True),
     "learned weights": Variant(
-        (
-            (growth, "learned_weights", _equal_weights),
-            (discovery, "learned_weights", _equal_weights),
+        tuple(
+            (module, "learned_weights", _equal_weights)
+            for module in (growth, acceptance, discovery)
         )
     ),
     "search off the grid": Variant(
         (
-            (discovery, "OFF_GRID", np.ones(len(whitening.BANDS), bool)),
-            (discovery, "_found_on_grid", _nothing),
+            *(
+                (module, "OFF_GRID", np.ones(len(whitening.BANDS), bool))
+                for module in (search, discovery)
+            ),
+            (acceptance, "_found_on_grid", _nothing),
         )
     ),
-    "search on the grid": Variant(((discovery, "_found_on_grid", _nothing),)),
+    "search on the grid": Variant(((acceptance, "_found_on_grid", _nothing),)),
     "drawn signs": Variant(repeats=0),
     "bar in the gap": Variant(((discovery, "fit_bar", _quantile_bar),)),
 }
@@ -106,13 +109,13 @@ def ready(variant: Variant, known: Features) -> Method:
         part = known.between(drawn.rows)
         shares = known.bins.shares()[: variant.bands]
         with _changed(variant):
-            prepared = discovery.prepare_counted(
+            prepared = search.prepare_counted(
                 part[: variant.bands],
                 known.sketches[drawn.rows],
                 drawn.tested,
                 shares / shares.sum(),
             )
-            patterns = discovery.discover(prepared, discovery.Acceptance(repeats=variant.repeats))
+            patterns = discovery.discover(prepared, acceptance.Acceptance(repeats=variant.repeats))
         sets = [
             pattern.members
             for pattern in patterns
@@ -153,8 +156,8 @@ def _changed(variant: Variant) -> Iterator[None]:
     with ExitStack() as stack:
         for module, name, value in variant.changes:
             stack.enter_context(patch.object(module, name, value))
-        for name, parts in zip(("_PARTS", "_GRID_PARTS"), discovery._parts(), strict=True):
-            stack.enter_context(patch.object(discovery, name, parts))
+        for name, parts in zip(("_PARTS", "_GRID_PARTS"), search._parts(), strict=True):
+            stack.enter_context(patch.object(search, name, parts))
         yield
 
 

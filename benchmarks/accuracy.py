@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.trials import Answer, Drawn, Method, Pictures, Result, Row
-from noisescope_core.discovery import Correlations, SharedPattern, discover, prepare_counted
+from noisescope_core.discovery import SharedPattern, discover
 from noisescope_core.duplicates import sketch
 from noisescope_core.evidence import gather, own_energy
 from noisescope_core.growth import band_scores, combined
 from noisescope_core.overlay import TILED, tile_agreement
 from noisescope_core.residual import channel_residuals
+from noisescope_core.search import Correlations, prepare_counted
 from noisescope_core.whitening import (
     Layout,
     band_correlations,

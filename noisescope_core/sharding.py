@@ -18,8 +18,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import chdtri
 
+from noisescope_core.acceptance import SURE
 from noisescope_core.candidates import FALSE_MERGES
-from noisescope_core.discovery import SURE
 from noisescope_core.splitting import MOST_ALIKE
 from noisescope_core.whitening import OFF_GRID, STEPS, Layout
 

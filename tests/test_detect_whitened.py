@@ -10,10 +10,11 @@ import pytest
 
 from noisescope_core import whitening
 from noisescope_core.config import load_config
-from noisescope_core.discovery import discover, prepare
+from noisescope_core.discovery import discover
 from noisescope_core.duplicates import first_of_group, sketch
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.residual import channel_residuals
+from noisescope_core.search import prepare
 from noisescope_core.spark import bands
 from noisescope_core.spark.discover import discover_patterns
 from noisescope_core.spark.progress import Progress

@@ -3,22 +3,20 @@
 import numpy as np
 import pytest
 
-from noisescope_core.candidates import pair_clusters, spectral_directions
-from noisescope_core.confidence import fit_bar
-from noisescope_core.discovery import (
+from noisescope_core.acceptance import (
     SURE,
     Acceptance,
-    Correlations,
     SharedSet,
     _found_off_grid,
-    _refined,
     cohesion,
-    discover,
     excess_bound,
-    prepare,
     shared_sets,
 )
+from noisescope_core.candidates import pair_clusters, spectral_directions
+from noisescope_core.confidence import fit_bar
+from noisescope_core.discovery import _refined, discover
 from noisescope_core.growth import band_scores, grow, learned_weights
+from noisescope_core.search import Correlations, prepare
 from noisescope_core.whitening import band_correlations, layout, whitened_planes
 
 SIDE = 64

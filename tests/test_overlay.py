@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from noisescope_core.discovery import discover, prepare
+from noisescope_core.discovery import discover
 from noisescope_core.overlay import MOST_COVERED, covered_tiles, tile_agreement, uncovered
+from noisescope_core.search import prepare
 from noisescope_core.whitening import PLANES, band_correlations, layout, spatial, whitened_planes
 
 SIDE = 128

@@ -13,12 +13,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
+from noisescope_core.acceptance import Acceptance
 from noisescope_core.compression import Compression
 from noisescope_core.config import Config
-from noisescope_core.discovery import Acceptance, SharedPattern, discover, prepare_counted
+from noisescope_core.discovery import SharedPattern, discover
 from noisescope_core.evidence import gather, own_energy
 from noisescope_core.fingerprint import fingerprint_id
 from noisescope_core.overlay import MOST_COVERED, TILE, TILED, covered_tiles, tile_agreement
+from noisescope_core.search import prepare_counted
 from noisescope_core.spark.bands import Searched, gathered, searched_sizes
 from noisescope_core.spark.means import fingerprints_of, summed_residuals
 from noisescope_core.spark.progress import Progress, Stage

@@ -14,11 +14,12 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from noisescope_core.acceptance import shared_sets
 from noisescope_core.alignment import pattern_of, search
 from noisescope_core.config import Config
-from noisescope_core.discovery import prepare, shared_sets
 from noisescope_core.plan import Rates, plan_size
 from noisescope_core.reference import Size
+from noisescope_core.search import prepare
 from noisescope_core.spark.extract import content_of, extractor, header_reader, source
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.tables import SCHEMAS

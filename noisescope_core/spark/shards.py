@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from noisescope_core.acceptance import shared_sets
 from noisescope_core.config import Config
-from noisescope_core.discovery import prepare_counted, shared_sets
 from noisescope_core.reference import Size
+from noisescope_core.search import prepare_counted
 from noisescope_core.sharding import Candidate, credible, drawn, same_pattern, shard_count
 from noisescope_core.spark.discover import acceptance
 from noisescope_core.spark.extract import read_again, residuals
