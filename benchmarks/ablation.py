@@ -69,29 +69,27 @@ def _nothing(*search: object) -> None:
     return None
 
 
+def _wherever(name: str, value: object) -> tuple[tuple[ModuleType, str, object], ...]:
+    """Let a value stand in for a name in every module of the search that has it."""
+    modules = (search, growth, acceptance, discovery)
+    return tuple((module, name, value) for module in modules if hasattr(module, name))
+
+
 VARIANTS = {
     "nothing": Variant(),
     "colour planes": Variant(
         (
-            *((module, "PLANES", whitening.PLANES[:1]) for module in (search, acceptance)),
-            *((module, "BANDS", whitening.BANDS[:GREY]) for module in (search, discovery)),
-            *((module, "OFF_GRID", whitening.OFF_GRID[:GREY]) for module in (search, discovery)),
+            *_wherever("PLANES", whitening.PLANES[:1]),
+            *_wherever("BANDS", whitening.BANDS[:GREY]),
+            *_wherever("OFF_GRID", whitening.OFF_GRID[:GREY]),
         ),
         bands=GREY,
     ),
     "local normalisation": Variant(((whitening, "_flatten", _unflattened),), extracts=True),
-    "learned weights": Variant(
-        tuple(
-            (module, "learned_weights", _equal_weights)
-            for module in (growth, acceptance, discovery)
-        )
-    ),
+    "learned weights": Variant(_wherever("learned_weights", _equal_weights)),
     "search off the grid": Variant(
         (
-            *(
-                (module, "OFF_GRID", np.ones(len(whitening.BANDS), bool))
-                for module in (search, discovery)
-            ),
+            *_wherever("OFF_GRID", np.ones(len(whitening.BANDS), bool)),
             (acceptance, "_found_on_grid", _nothing),
         )
     ),

@@ -118,21 +118,35 @@ def shared_sets(
         found.append((one, alive.copy()))
         alive &= ~one.members
         note(f"{len(found)} found, {int(alive.sum()):,} images left")
+    sets = _confirmed(correlations, found, reached, bars)
+    return sorted(sets, key=lambda one: not one.accepted) + left
+
+
+def _confirmed(
+    correlations: Correlations,
+    found: list[tuple[SharedSet, NDArray[np.bool_]]],
+    reached: float,
+    bars: Acceptance,
+) -> list[SharedSet]:
+    """Repeat with signs drawn what was taken without, unless it is clear of all that is left."""
     sets = []
-    explained = np.zeros_like(alive)
+    explained = np.zeros_like(correlations.counted)
     for one, searched in found:
-        unclear = one.cohesion < CLEAR * reached or _has_opposite(correlations, one)
-        # What was found once a chance set was out must hold with it in.
-        if one.off_grid and ((unclear and not one.repeats) or explained.any()):
+        if one.off_grid and explained.any():
+            # What was found once a chance set was out must hold with it in.
             searched = searched | explained
-            column, number = one.members[:, None], int(searched.sum())
-            (value,) = cohesion(correlations.off_grid, column, number, bars.chance)
-            one = replace(one, cohesion=float(value))
+            value = measured(correlations, one, one.members, int(searched.sum()), bars.chance)
+            one = _repeated(correlations, replace(one, cohesion=value), searched, bars)
+        elif (
+            one.off_grid
+            and not one.repeats
+            and (one.cohesion < CLEAR * reached or _has_opposite(correlations, one))
+        ):
             one = _repeated(correlations, one, searched, bars)
         if not one.accepted:
             explained |= one.members
         sets.append(one)
-    return [one for one in sets if one.accepted] + [one for one in sets if not one.accepted] + left
+    return sets
 
 
 def _found_off_grid(
@@ -260,12 +274,16 @@ def cohesion(
 
 
 def measured(
-    correlations: Correlations, one: SharedSet, members: NDArray[np.bool_], chance: float
+    correlations: Correlations,
+    one: SharedSet,
+    members: NDArray[np.bool_],
+    alive: int,
+    chance: float,
 ) -> float:
-    """Cohesion of other members, as that of the set was measured."""
+    """Cohesion of these members, out of so many images, as that of the set is measured."""
     column, search = members[:, None], correlations.off_grid
     if one.off_grid:
-        return float(cohesion(search, column, int(correlations.counted.sum()), chance)[0])
+        return float(cohesion(search, column, alive, chance)[0])
     return float(_excess(search, column.astype(np.float32))[0]) / _bound_of_one_set(search)
 
 

@@ -41,14 +41,18 @@ class Decoded:
     compression: Compression | None = None
 
 
+def refused_size(size: int, limit: int) -> str | None:
+    """Say why a file of so many bytes is set aside unread, if it is."""
+    if size == 0:
+        return "empty file (zero bytes)"
+    return f"file of {size:,} bytes, limit {limit:,} (decode.max_bytes)" if size > limit else None
+
+
 def read_header(data: bytes, max_pixels: int, max_bytes: int) -> tuple[Decoded, dict[int, Any]]:
     """Read what a file says of itself: `decode` without pixels, and the tags of a TIFF."""
-    if not data:
-        return Decoded(None, reason="empty file (zero bytes)"), {}
-    if len(data) > max_bytes:
-        return Decoded(
-            None, reason=f"file of {len(data):,} bytes, limit {max_bytes:,} (decode.max_bytes)"
-        ), {}
+    if reason := refused_size(len(data), max_bytes):
+        return Decoded(None, reason=reason), {}
+    limit = f"limit {max_pixels:,} (decode.max_pixels)"
     try:
         with warnings.catch_warnings():
             # Pillow's own warning about large images: the limit below is the one that counts.
@@ -62,17 +66,12 @@ def read_header(data: bytes, max_pixels: int, max_bytes: int) -> tuple[Decoded, 
     except UnidentifiedImageError:
         return Decoded(None, reason="not an image, or of a format that is not supported"), {}
     except Image.DecompressionBombError:
-        return Decoded(
-            None, reason=f"too many pixels to decode, limit {max_pixels:,} (decode.max_pixels)"
-        ), {}
+        return Decoded(None, reason=f"too many pixels to decode, {limit}"), {}
     except Exception as error:  # Pillow's readers raise whatever a broken header makes them.
         return Decoded(None, reason=f"broken image header ({type(error).__name__})"), {}
     reason = None
     if width * height > max_pixels:
-        reason = (
-            f"{width:,} x {height:,} pixels are too many to decode, "
-            f"limit {max_pixels:,} (decode.max_pixels)"
-        )
+        reason = f"{width:,} x {height:,} pixels are too many to decode, {limit}"
     elif frames > 1:
         reason = f"animation of {frames} frames, not one image"
     return Decoded(None, width, height, reason, compression), tiff

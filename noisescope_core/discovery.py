@@ -81,6 +81,7 @@ def _refined(
 ) -> list[SharedPattern]:
     everything = np.ones(len(BANDS), bool)
     sets, kept, facts = [], [], []
+    alive = int(correlations.counted.sum())
     for one in found:
         off, z = _settle(correlations, one.members, OFF_GRID, bars.least)
         whole, _ = _settle(correlations, off, everything, bars.least)
@@ -90,7 +91,7 @@ def _refined(
         carried = few or z[added].mean() > 0.25 * z[off].mean()
         settled = whole if carried else off
         # What chance picked together falls apart where every image is tested for itself.
-        if measured(correlations, one, settled, bars.chance) < max([1, *one.repeats]):
+        if measured(correlations, one, settled, alive, bars.chance) < max([1, *one.repeats]):
             continue
         for piece in _pieces(correlations, settled, bars.least):
             sets.append(piece)

@@ -28,13 +28,7 @@ from noisescope_core.spark.registry import (
 from noisescope_core.spark.scan import scan
 from noisescope_core.spark.session import start_session
 from noisescope_core.spark.store import LONG_LIVED, Store, latest
-
-SETTINGS = (
-    "spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=4", "scan.gather=5",
-    # A hundred small statements a day: compiling each costs more than it saves.
-    "spark.conf.spark.sql.codegen.wholeStage=false",
-    "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
-)  # fmt: skip
+from tests.scan_days import SETTINGS
 
 
 def main(folder: Path) -> None:

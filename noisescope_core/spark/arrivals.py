@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
 from noisescope_core.config import Config
+from noisescope_core.decode import refused_size
 from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.spark.extract import plain_path
 from noisescope_core.spark.progress import Stage
@@ -115,12 +116,9 @@ def _files(run: Run, config: Config, images: str, listed: list[str]) -> list[tup
         size = reason = None
         if path not in read:
             size = bytes_of(path)
-            reason = "could not be read: no permission, or changed while it was"
-            if size is None:
-                reason = "gone since it was listed"
-            elif size == 0:
-                reason = "empty file (zero bytes)"
-            elif size > limit:
-                reason = f"file of {size:,} bytes, limit {limit:,} (decode.max_bytes)"
+            reason = "gone since it was listed"
+            if size is not None:
+                changed = "could not be read: no permission, or changed while it was"
+                reason = refused_size(size, limit) or changed
         files.append(("image", images, path, size, reason))
     return files

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from noisescope_core.compression import Compression
 from noisescope_core.config import Config
-from noisescope_core.decode import decode, read_header, thumbnail
+from noisescope_core.decode import decode, read_header, refused_size, thumbnail
 from noisescope_core.duplicates import sketch
 from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.reference import Header, Preparation, preparations, prepared
@@ -214,11 +214,10 @@ def _list_files(
     limit = config.decode.max_bytes
     listed: dict[str, tuple[int, str | None]] = {}
     for path, size in rows:
-        large = f"file of {size:,} bytes, limit {limit:,} (decode.max_bytes)"
-        listed[plain_path(path)] = (size, large if size > limit else None)
+        listed[plain_path(path)] = (size, refused_size(size, limit))
     # Spark plans no task for an empty file, so it is in the file index but not in the rows.
     for uri in source.inputFiles():
-        listed.setdefault(plain_path(unquote(uri)), (0, "empty file (zero bytes)"))
+        listed.setdefault(plain_path(unquote(uri)), (0, refused_size(0, limit)))
     if os.path.isdir(location):
         for folder, _, names in os.walk(os.path.abspath(location)):
             for name in names:

@@ -231,7 +231,8 @@ def is_schema(location: str) -> bool:
 
 def is_conflict(error: BaseException) -> bool:
     """Whether Delta refused a change because of another that came in between."""
-    return "concurrent" in f"{type(error).__name__} {error}".lower()
+    told = (error, error.__cause__)
+    return any("concurrent" in f"{type(one).__name__} {one}".lower() for one in told)
 
 
 def columns_of(table: str) -> list[str]:
