@@ -51,8 +51,8 @@ def main(folder: Path) -> None:
         for file in files:
             shutil.copy(dump / "images" / Path(file).name, images / name)
 
-    def scanned(name: str, tables: Store = store, folder: Path = images) -> None:
-        row = scan(tables, config, Progress(spark), str(folder), str(dump / "reference"))
+    def scanned(name: str, tables: Store = store) -> None:
+        row = scan(tables, config, Progress(spark), str(images), str(dump / "reference"))
         verdicts = latest(tables.read("verdicts"))
         told["days"][name] = {
             "run": {key: row[key] for key in row if key not in ("started", "finished")},
@@ -86,9 +86,7 @@ def main(folder: Path) -> None:
     told["imported"] = [
         import_registry(other, str(file), "eve", config.whitening.side) for _ in range(2)
     ]
-    # Too few for a search: what is flagged is known from the file.
-    shutil.copytree(dump / "images", folder / "few", ignore=lambda _, names: sorted(names)[14:])
-    scanned("imported", other, folder / "few")
+    scanned("imported", other)
     broken = folder / "broken.parquet"
     broken.write_bytes(file.read_bytes()[:-100])
     try:

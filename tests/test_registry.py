@@ -93,10 +93,8 @@ def test_a_registry_travels_and_a_damaged_file_does_not(told):
     assert told["imported"] == [[2, 0], [0, 2]]
     there = of_day(told, "imported")
     assert set(there.values()) == {first}
-    run = told["days"]["imported"]["run"]
-    assert (run["files"], run["found"]) == (14, 0)
-    assert set(there) <= set(told["made"])
-    assert len(there) >= 5
+    assert told["days"]["imported"]["run"]["found"] == 0
+    assert len(set(told["made"]) & set(there)) >= 0.95 * len(told["made"])
     assert "cannot be imported" in told["broken"]
 
 
