@@ -1,7 +1,7 @@
 """A scan and a run on S3, in a process of their own: jars belong to a session's start.
 
-`python -m tests.s3_scan FOLDER ENDPOINT` scans s3a://pile, then runs detect on it while the server
-is busy, and leaves what came of it in FOLDER/told.json.
+`python -m tests.s3_scan FOLDER ENDPOINT` scans s3a://pile while the server is busy, then runs
+detect on it undisturbed, and leaves what came of it in FOLDER/told.json.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main(folder: Path, endpoint: str) -> None:
         with urlopen(f"{endpoint}/_asked") as answer:
             return json.load(answer)
 
-    rules(**json.loads((folder / "rules.json").read_text()))
+    rules(busy=10, **json.loads((folder / "rules.json").read_text()))
     store = Store(spark, "s3a://out/tables")
     row = scan(store, config, Progress(spark), IMAGES, REFERENCE)
     told = {
@@ -52,11 +52,9 @@ def main(folder: Path, endpoint: str) -> None:
             for name in ("verdicts", "quarantine")
         },
     }
-    rules(busy=10)
+    rules()
     run = Run(spark, str(folder / "run"))
     told["summary"] = detect(run, config, Progress(spark), IMAGES, REFERENCE)
-    told["busy"] = asked()
-    rules()
     told["run"] = run.rows("verdicts")
     spark.stop()
     (folder / "told.json").write_text(json.dumps(told, default=repr))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -176,6 +177,30 @@ def test_a_busy_server_changes_no_verdict(told):
     for path, row in run.items():
         for name in ("status", "is_fake"):
             assert row[name] == scanned[path][name], (path, name)
+
+
+def test_a_busy_server_is_asked_again_for_what_is_smaller_than_its_refusal(
+    told, endpoint, monkeypatch
+):
+    from noisescope_core.spark.tables import Run
+
+    for name, value in surroundings(endpoint).items():
+        monkeypatch.setenv(name, value)
+    run = Run(None, "s3a://out/small")
+    run.write_text("small.json", "[1]")
+
+    def rules(**some):
+        with urlopen(Request(f"{endpoint}/_rules", json.dumps(some).encode(), method="PUT")):
+            pass
+
+    rules(busy=3)
+    try:
+        assert [run.text("small.json") for _ in range(30)] == ["[1]"] * 30
+        with urlopen(f"{endpoint}/_asked") as answer:
+            refused = [one for one in json.load(answer) if one["status"] == 503]
+        assert any(one["kind"] == "GET" for one in refused)
+    finally:
+        rules()
 
 
 def test_no_credential_is_written(told, client):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -22,6 +23,8 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.spark.session import ROWS_PER_BATCH
+
+Answer = TypeVar("Answer")
 
 _IMAGES = """
     path string, image_id string, bytes long, width int, height int, status string,
@@ -78,6 +81,9 @@ SCHEMAS = {
         score double, threshold double, is_fake boolean, fingerprint_id string,
         confidence double, shift_x int, shift_y int""",
 }
+
+ATTEMPTS = 5
+"""Times that a store is asked for what only the driver reads."""
 
 NOISE = {"residual", "products"}
 """Columns of noise."""
@@ -175,13 +181,14 @@ class Run:
 
     def rows(self, name: str, *columns: str) -> list[dict[str, Any]]:
         """Read a small table, or some columns of it, past Spark's JVM; raises as `read` does."""
-        table = self._dataset(name).to_table(columns=list(columns) or None)
+        wanted = list(columns) or None
+        table = _asked_again(lambda: self._dataset(name).to_table(columns=wanted))
         rows: list[dict[str, Any]] = table.to_pylist()
         return rows
 
     def count(self, name: str, where: ds.Expression | None = None) -> int:
         """Count rows past Spark's JVM; raises as `read` does."""
-        return int(self._dataset(name).count_rows(filter=where))
+        return int(_asked_again(lambda: self._dataset(name).count_rows(filter=where)))
 
     def _dataset(self, name: str) -> ds.Dataset:
         self._check_finished(name)
@@ -264,8 +271,7 @@ class Run:
         system, path = _file_system(self.path(name))
         if system.get_file_info(path).type != fs.FileType.File:
             return None
-        with system.open_input_stream(path) as stream:
-            return bytes(stream.read()).decode("utf-8", "replace")
+        return _content(system, path).decode("utf-8", "replace")
 
     def remove_whole(self) -> None:
         """Remove the run directory with all that is in it."""
@@ -294,8 +300,7 @@ def rewrite_lines(location: str, line: Callable[[str], str]) -> None:
     for entry in system.get_file_info(fs.FileSelector(folder, allow_not_found=True)):
         if entry.type != fs.FileType.File or entry.base_name.startswith("."):
             continue
-        with system.open_input_stream(entry.path) as stream:
-            before = bytes(stream.read()).decode("utf-8").split("\n")
+        before = _content(system, entry.path).decode("utf-8").split("\n")
         after = [line(text) for text in before]
         if after == before:
             continue
@@ -304,6 +309,29 @@ def rewrite_lines(location: str, line: Callable[[str], str]) -> None:
             system.delete_file(checksum)
         with system.open_output_stream(entry.path) as stream:
             stream.write("\n".join(after).encode("utf-8"))
+
+
+def _content(system: fs.FileSystem, path: str) -> bytes:
+    def read() -> bytes:
+        with system.open_input_stream(path) as stream:
+            return bytes(stream.read())
+
+    return _asked_again(read)
+
+
+def _asked_again(read: Callable[[], Answer]) -> Answer:
+    """Read once more where a store was busy.
+
+    Arrow's own retries fail where the refusal is longer than what was asked for.
+    """
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return read()
+        except OSError as error:
+            if "AWS Error" not in str(error):
+                raise
+            time.sleep(0.2 * attempt)
+    return read()
 
 
 def _check_is_table(system: fs.FileSystem, path: str) -> None:
