@@ -20,7 +20,13 @@ from noisescope_core.spark.session import start_session
 from noisescope_core.spark.store import Store
 from noisescope_core.spark.tables import Run
 
-SETTINGS = ("spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=2", "scan.gather=5")
+SETTINGS = (
+    "spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=2", "scan.gather=5",
+    # As in tests.scan_days, and no half seconds of patience with a server on this machine.
+    "spark.conf.spark.sql.codegen.wholeStage=false",
+    "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
+    "spark.conf.spark.hadoop.fs.s3a.retry.throttle.interval=20ms",
+)  # fmt: skip
 IMAGES, REFERENCE = "s3a://pile/images", "s3a://pile/reference"
 
 
