@@ -43,7 +43,7 @@ demo: setup
 	$(BIN)/noisescope evaluate --verdicts demo/run/verdicts --labels demo/dump/labels.csv
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # All else as locked, in an environment of its own.
 .venv-oldest/installed: setup.cfg pyproject.toml requirements.lock

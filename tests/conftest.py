@@ -28,6 +28,15 @@ SMALL = (
     "spark.conf.spark.sql.shuffle.partitions=4",
 )
 
+# They start Spark programs of their own; last in line, one process would be left with them.
+LONGEST = ("registry", "jobs", "s3", "scan", "resilience", "connect", "detect_whitened", "cli")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the longest files first."""
+    names = [f"test_{name}.py" for name in LONGEST]
+    items.sort(key=lambda i: names.index(i.path.name) if i.path.name in names else len(names))
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
