@@ -1,0 +1,1 @@
+"""Rivals that NoiseScope is held against: other ways to find generated images without labels."""
