@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -13,15 +16,21 @@ from numpy.typing import NDArray
 from noisescope_core.correlation import pce
 from noisescope_core.residual import noise_residual
 from noisescope_core.simulate import (
+    Kind,
+    Upsampling,
+    World,
     build_camera,
     build_generator,
     generate,
     photograph,
     scene,
+    simulated_image,
+    source_of,
     write_dump,
 )
 
 SIDE = 128
+KINDS = get_args(Upsampling)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -39,6 +48,29 @@ def generated(generator_seed: int, first: int, count: int) -> NDArray[np.float32
     return np.stack(
         [noise_residual(generate(generator, rng, scene(rng, SIDE, SIDE))) for rng in streams]
     )
+
+
+def mean_residual(
+    seed: int, upsampling: Upsampling, first: int, constant: bool = True
+) -> NDArray[np.float32]:
+    """Of 30 small images of a generator, with or without its fixed noise."""
+    generator = build_generator(np.random.default_rng(seed), 96, 96, upsampling)
+    if not constant:
+        generator = replace(generator, constant=np.zeros_like(generator.constant))
+    images = [
+        generate(generator, np.random.default_rng([70, seed, i]), small_scene(i))
+        for i in range(first, first + 30)
+    ]
+    return np.mean([noise_residual(image) for image in images], 0)
+
+
+@cache
+def small_scene(index: int) -> NDArray[np.float32]:
+    return scene(np.random.default_rng([71, index]), 96, 96)
+
+
+def correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
 def to_others(residuals: NDArray[np.float32]) -> float:
@@ -175,6 +207,59 @@ def test_generators_differ() -> None:
     assert abs(pce(first, second)) < 0.2 * pce(first, again)
 
 
+@pytest.mark.parametrize("upsampling", KINDS)
+def test_every_upsampling_leaves_its_generators_pattern(upsampling: Upsampling) -> None:
+    first, again = (mean_residual(0, upsampling, k) for k in (0, 30))
+    other = mean_residual(1, upsampling, 30)
+    assert correlation(first, again) > 0.4
+    assert abs(correlation(first, other)) < 0.5 * correlation(first, again)
+
+
+def test_without_fixed_noise_only_some_layers_leave_a_pattern() -> None:
+    def left(upsampling: Upsampling) -> float:
+        first, again = (mean_residual(0, upsampling, k, constant=False) for k in (0, 30))
+        return correlation(first, again)
+
+    assert left("transposed") > 0.3
+    assert abs(left("bilinear")) < 0.1
+
+
+def test_upsamplings_show_the_same_scene_differently() -> None:
+    worlds = [World(5, 2, 2, 96, 64, kind) for kind in KINDS]
+    shown = [simulated_image(world, "generated", 3)[0].astype(np.float32) for world in worlds]
+    for a, b in zip(shown, shown[1:] + shown[:1], strict=True):
+        assert not np.array_equal(a, b)
+        assert correlation(a, b) > 0.9
+    taken = [simulated_image(world, "photograph", 3)[0] for world in worlds]
+    assert np.array_equal(taken[0], taken[1])
+
+
+@pytest.mark.parametrize("upsampling", KINDS)
+def test_odd_sizes(upsampling: Upsampling) -> None:
+    pixels, quality = simulated_image(World(0, 1, 1, 101, 75, upsampling), "generated", 0)
+    assert pixels.shape == (75, 101, 3)
+    assert pixels.dtype == np.uint8
+    assert 85 <= quality <= 95
+
+
+def test_an_image_of_a_world_is_the_one_in_the_dump(dump: Path) -> None:
+    world = World(0, 4, 2, 96, 64)
+    pixels, quality = simulated_image(world, "reference", 4)
+    stored = cv2.imread(str(dump / "reference/ref_000004.jpg"))
+    assert stored is not None
+    assert np.abs(stored[..., ::-1].astype(float) - pixels).mean() < 6
+    assert source_of(world, "reference", 4) == "camera-1"
+    assert source_of(world, "generated", 3) == "generator-2"
+    again = simulated_image(World(0, 4, 2, 96, 64), "reference", 4)
+    assert np.array_equal(again[0], pixels) and again[1] == quality
+
+
+@pytest.mark.parametrize(("kind", "index"), [("painting", 0), ("photograph", -1)])
+def test_images_that_no_world_has(kind: Kind, index: int) -> None:
+    with pytest.raises(ValueError, match="no image"):
+        simulated_image(World(0, 1, 1, 64, 64), kind, index)
+
+
 def test_scenes_are_in_range_and_differ() -> None:
     a, b = (scene(np.random.default_rng(k), 70, 90) for k in range(2))
     assert a.shape == (70, 90, 3)
@@ -196,6 +281,7 @@ def test_scenes_are_in_range_and_differ() -> None:
         ({"generators": 0}, "at least 1"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"seed": -1}, "seed must not be negative"),
+        ({"upsampling": "cubic"}, "upsampling must be one of transposed, nearest, bilinear"),
     ],
 )
 def test_impossible_arguments(tmp_path: Path, wrong: dict[str, int], message: str) -> None:

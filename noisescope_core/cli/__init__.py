@@ -262,6 +262,13 @@ def doctor(fetch_jars: str, config_file: str | None, settings: tuple[str, ...]) 
 @click.option("--size", default="256", show_default=True, help="Pixels a side, or WIDTHxHEIGHT.")
 @click.option("--broken/--no-broken", default=True, show_default=True, help="Add broken files.")
 @click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--upsampling",
+    type=click.Choice(["transposed", "nearest", "bilinear"]),
+    default="transposed",
+    show_default=True,
+    help="How generators enlarge their layers.",
+)
 def simulate(out: str, size: str, **counts: Any) -> None:
     """Make a labelled dump of simulated photographs and generated images."""
     from noisescope_core.simulate import write_dump

@@ -9,26 +9,19 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from threadpoolctl import threadpool_limits
 
-from noisescope_core.simulate.camera import Camera, build_camera, photograph
-from noisescope_core.simulate.generator import Generator, build_generator, generate
-from noisescope_core.simulate.scene import scene
+from noisescope_core.simulate.generator import Upsampling
+from noisescope_core.simulate.world import Kind, World, draws, simulated_image, source_of
 
-Kind = Literal["photograph", "generated", "reference", "extra"]
-
-_STREAMS = {"photograph": 0, "generated": 1, "reference": 2, "extra": 3}
-_CAMERA_STREAM, _GENERATOR_STREAM, _NAME_STREAM = 10, 11, 12
+# World draws by 0 to 11.
+_NAME_STREAM = 12
 _NAMES = 1_000_000
 _EXTRA_NAMES = 16
 _MOST = (_NAMES - _EXTRA_NAMES) // 2
@@ -43,17 +36,6 @@ class _Task:
     file: Path
 
 
-@dataclass(frozen=True)
-class _World:
-    """What an image depends on besides its kind and index."""
-
-    seed: int
-    cameras: int
-    generators: int
-    width: int
-    height: int
-
-
 def write_dump(
     out: Path,
     *,
@@ -65,6 +47,7 @@ def write_dump(
     size: int | tuple[int, int] = 256,
     broken: bool = True,
     seed: int = 0,
+    upsampling: Upsampling = "transposed",
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, int]:
@@ -76,7 +59,8 @@ def write_dump(
     All images are encoded by the same JPEG encoder at a quality drawn from 85 to 95.
 
     An image and its name depend on nothing but the seed, its kind, its number and the arguments
-    that describe the world (`size`, `cameras`, `generators`): a larger dump contains the smaller.
+    that describe the world (`size`, `cameras`, `generators`, `upsampling`): a larger dump contains
+    the smaller.
 
     Parameters
     ----------
@@ -92,6 +76,8 @@ def write_dump(
         Add files that cannot be decoded and files that are merely unusual.
     seed : int
         Not negative.
+    upsampling : {"transposed", "nearest", "bilinear"}
+        How the generators enlarge their layers, see `build_generator`.
     workers : int, optional
         Processes; all processors by default, 1 stays in this process.
     progress : callable, optional
@@ -111,8 +97,8 @@ def write_dump(
         `out` exists and is not an empty folder.
     """
     width, height = (size, size) if isinstance(size, int) else size
-    world = _World(seed, cameras, generators, width, height)
-    _check(world, photographs, generated, reference, workers)
+    world = World(seed, cameras, generators, width, height, upsampling)
+    _check(photographs, generated, reference, workers)
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} is not an empty folder: remove it or name another")
@@ -124,7 +110,11 @@ def write_dump(
     tasks = [_Task("photograph", i, images / name(2 * i)) for i in range(photographs)]
     tasks += [_Task("generated", i, images / name(2 * i + 1)) for i in range(generated)]
     rows = [
-        (task.file.name, "fake" if task.kind == "generated" else "real", _source(world, task))
+        (
+            task.file.name,
+            "fake" if task.kind == "generated" else "real",
+            source_of(world, task.kind, task.index),
+        )
         for task in tasks
     ]
     tasks += [_Task("reference", i, other / f"ref_{i:06d}.jpg") for i in range(reference)]
@@ -134,8 +124,7 @@ def write_dump(
             progress(done, len(tasks))
     unusual: list[tuple[str, str, str]] = []
     if broken:
-        with _one_thread():
-            unusual = _write_unusual(world, images, name, tasks[0] if photographs else None)
+        unusual = _write_unusual(world, images, name, tasks[0] if photographs else None)
     rows += unusual
     with (out / "labels.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -152,11 +141,7 @@ def write_dump(
     }
 
 
-def _check(
-    world: _World, photographs: int, generated: int, reference: int, workers: int | None
-) -> None:
-    if min(world.width, world.height) < 64:
-        raise ValueError(f"size {world.width}x{world.height} is too small: at least 64x64")
+def _check(photographs: int, generated: int, reference: int, workers: int | None) -> None:
     for what, count in (
         ("photographs", photographs),
         ("generated", generated),
@@ -164,51 +149,14 @@ def _check(
     ):
         if not 0 <= count <= _MOST:
             raise ValueError(f"{what} must be 0 to {_MOST}, not {count}")
-    if world.cameras < 1 or world.generators < 1:
-        raise ValueError(
-            f"cameras and generators must be at least 1, not {world.cameras} and {world.generators}"
-        )
-    if world.seed < 0:
-        raise ValueError(f"seed must not be negative, but is {world.seed}")
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
 
 
 def _names(seed: int) -> Callable[[int], str]:
     """One-to-one from number to shuffled file name."""
-    order = _rng(seed, _NAME_STREAM).permutation(_NAMES)
+    order = draws(seed, _NAME_STREAM).permutation(_NAMES)
     return lambda number: f"img_{order[number]:06d}.jpg"
-
-
-def _rng(seed: int, *key: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-
-
-def _source(world: _World, task: _Task) -> str:
-    if task.kind == "generated":
-        return f"generator-{task.index % world.generators + 1}"
-    return f"camera-{task.index % world.cameras + 1}"
-
-
-@lru_cache(maxsize=64)
-def _camera(world: _World, number: int) -> Camera:
-    return build_camera(_rng(world.seed, _CAMERA_STREAM, number), world.height, world.width)
-
-
-@lru_cache(maxsize=64)
-def _generator(world: _World, number: int) -> Generator:
-    return build_generator(_rng(world.seed, _GENERATOR_STREAM, number), world.height, world.width)
-
-
-def _image(world: _World, kind: Kind, index: int) -> tuple[NDArray[np.uint8], int]:
-    """Pixels, RGB, and the JPEG quality to store them at."""
-    rng = _rng(world.seed, _STREAMS[kind], index)
-    quality = int(rng.integers(85, 96))
-    if kind == "generated":
-        shown = scene(rng, world.height, world.width)
-        return generate(_generator(world, index % world.generators), rng, shown), quality
-    camera = _camera(world, index % world.cameras)
-    return photograph(camera, rng, world.height, world.width), quality
 
 
 def _jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
@@ -221,41 +169,24 @@ def _jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
     return cv2.imencode(".jpg", pixels[..., ::-1], options)[1].tobytes()
 
 
-def _write(world: _World, task: _Task) -> None:
-    task.file.write_bytes(_jpeg(*_image(world, task.kind, task.index)))
+def _write(job: tuple[World, _Task]) -> None:
+    world, task = job
+    task.file.write_bytes(_jpeg(*simulated_image(world, task.kind, task.index)))
 
 
-def _write_one(job: tuple[_World, _Task]) -> None:
-    # Not in an initializer: a pool whose initializer fails says only that it broke.
-    with _one_thread():
-        _write(*job)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Bound OpenCV and BLAS: with several threads sums may round differently."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        cv2.setNumThreads(before)
-
-
-def _run(world: _World, tasks: list[_Task], workers: int) -> Iterator[None]:
+def _run(world: World, tasks: list[_Task], workers: int) -> Iterator[None]:
     jobs = [(world, task) for task in tasks]
     workers = min(workers, -(-len(jobs) // _CHUNK))
     if workers <= 1:
-        yield from map(_write_one, jobs)
+        yield from map(_write, jobs)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_write_one, jobs, chunksize=_CHUNK)
+        yield from pool.map(_write, jobs, chunksize=_CHUNK)
 
 
 def _write_unusual(
-    world: _World, folder: Path, name: Callable[[int], str], original: _Task | None
+    world: World, folder: Path, name: Callable[[int], str], original: _Task | None
 ) -> list[tuple[str, str, str]]:
     """Write the files that go wrong, and those that only look as if; return their labels."""
     numbers = iter(range(_NAMES - _EXTRA_NAMES, _NAMES))
@@ -266,8 +197,7 @@ def _write_unusual(
         rows.append((file, label, source))
 
     def extra(index: int) -> tuple[bytes, str]:
-        source = _source(world, _Task("extra", index, folder))
-        return _jpeg(*_image(world, "extra", index)), source
+        return _jpeg(*simulated_image(world, "extra", index)), source_of(world, "extra", index)
 
     add(name(next(numbers)), b"", "broken", "empty")
     whole, _ = extra(0)
@@ -277,17 +207,18 @@ def _write_unusual(
     bomb = _bomb_png(_BOMB_SIDE)
     add(name(next(numbers)).replace(".jpg", ".png"), bomb, "broken", "oversized")
 
-    frames = [Image.fromarray(_image(world, "extra", i)[0]) for i in (1, 2)]
+    frames = [Image.fromarray(simulated_image(world, "extra", i)[0]) for i in (1, 2)]
     gif = folder / name(next(numbers)).replace(".jpg", ".gif")
     frames[0].save(gif, save_all=True, append_images=frames[1:], duration=200, loop=0)
-    rows.append((gif.name, "real", _source(world, _Task("extra", 1, folder))))
-    pixels, quality = _image(world, "extra", 3)
+    rows.append((gif.name, "real", source_of(world, "extra", 1)))
+    pixels, quality = simulated_image(world, "extra", 3)
     odd = cv2.resize(pixels, (world.width * 3 // 4, world.height), interpolation=cv2.INTER_AREA)
-    source = _source(world, _Task("extra", 3, folder))
-    add(name(next(numbers)), _jpeg(np.asarray(odd, np.uint8), quality), "real", source)
+    resized = _jpeg(np.asarray(odd, np.uint8), quality)
+    add(name(next(numbers)), resized, "real", source_of(world, "extra", 3))
     if original is not None:
         copied = original.file.read_bytes()
-        add(name(next(numbers)), copied, "real", _source(world, original))
+        source = source_of(world, original.kind, original.index)
+        add(name(next(numbers)), copied, "real", source)
     add('it\'s a "größe" <script>alert(1)<script> 写真.jpg', *_labelled(extra(4)))
     return rows
 

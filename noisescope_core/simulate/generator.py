@@ -1,9 +1,9 @@
-"""A simulated image generator: a small convolutional decoder with transposed convolutions."""
+"""A simulated image generator: a small convolutional decoder that enlarges a layer three times."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -11,12 +11,20 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
+Upsampling = Literal["transposed", "nearest", "bilinear"]
+"""How a decoder enlarges a layer: transposed convolution, or interpolation and a convolution."""
+
+Padding = Literal["edge", "constant"]
+
 _CHANNELS = (16, 16, 12)
 _NOISE_CHANNELS = 4
 _SLOPE = 0.2
 _FACTOR = 8
 # Of a transposed convolution with kernel 4 and stride 2: what bilinear interpolation would be.
 _BILINEAR = np.array([0.25, 0.75, 0.75, 0.25], np.float32)
+# Of a convolution with kernel 3: what leaves an interpolated layer as it is.
+_IDENTITY = np.array([0, 1, 0], np.float32)
+_INTERPOLATIONS = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR}
 # The sizes of the imperfections are set so that two images correlate as two of a CycleGAN do. The
 # last layer errs least: its pattern repeats every other pixel and would drown the others.
 _KERNEL_ERRORS = (0.04, 0.01, 0.001)
@@ -40,8 +48,10 @@ class Generator:
     skips : tuple of ndarray of float32, shape (3, channels)
         From the detail of the scene to the second and third layer, as in a U-Net.
     kernels : tuple of ndarray of float32, shape (4, 4, channels in, channels out)
-        Transposed convolutions of stride 2; the last gives RGB.
+        Transposed convolutions of stride 2; the last gives RGB. (3, 3, ...) where convolutions
+        follow an interpolation.
     biases : tuple of ndarray of float32, shape (channels out,)
+    upsampling : {"transposed", "nearest", "bilinear"}
     """
 
     constant: Array
@@ -49,14 +59,22 @@ class Generator:
     skips: tuple[Array, ...]
     kernels: tuple[Array, ...]
     biases: tuple[Array, ...]
+    upsampling: Upsampling = "transposed"
 
 
-def build_generator(rng: np.random.Generator, height: int, width: int) -> Generator:
+def build_generator(
+    rng: np.random.Generator, height: int, width: int, upsampling: Upsampling = "transposed"
+) -> Generator:
     """Draw the weights of a generator of images of the given size.
 
     Each kernel is an interpolation kernel plus random errors, like weights that training has
     brought near to it but not onto it. The errors differ between the four phases of the stride:
-    that is what leaves the checkerboard of real generators.
+    that is what leaves the checkerboard of real generators (Odena, Dumoulin, Olah, Deconvolution
+    and Checkerboard Artifacts, Distill 2016). After an interpolation the kernel is 3 x 3, identity
+    plus errors of the same size a weight; all other weights are those of the same draw.
+
+    The constant leaves a pattern of its own, whatever the upsampling; with ``replace(generator,
+    constant=np.zeros_like(generator.constant))`` there is only what the layers leave.
 
     Parameters
     ----------
@@ -64,11 +82,20 @@ def build_generator(rng: np.random.Generator, height: int, width: int) -> Genera
         All weights are drawn from it.
     height, width : int
         Size of the images in pixels.
+    upsampling : {"transposed", "nearest", "bilinear"}
+        What enlarges each layer twice: a transposed convolution of stride 2, or that interpolation
+        followed by a 3 x 3 convolution.
 
     Returns
     -------
     Generator
+
+    Raises
+    ------
+    ValueError
+        Another kind of upsampling.
     """
+    check_upsampling(upsampling)
 
     def normal(*shape: int) -> Array:
         return rng.standard_normal(shape, dtype=np.float32)
@@ -81,11 +108,13 @@ def build_generator(rng: np.random.Generator, height: int, width: int) -> Genera
         out_of.append(np.concatenate([half.T, -half.T]) / np.float32(1 + _SLOPE))
     into.append(np.eye(3, dtype=np.float32))
     kernels, biases = [], []
-    window = _BILINEAR[:, None, None, None] * _BILINEAR[None, :, None, None]
+    line = _BILINEAR if upsampling == "transposed" else _IDENTITY
+    window = line[:, None, None, None] * line[None, :, None, None]
     for level, channels in enumerate(_CHANNELS):
         mix = out_of[level] @ into[level + 1]
         error = normal(4, 4, *mix.shape) * np.float32(_KERNEL_ERRORS[level] / np.sqrt(channels))
-        kernels.append(window * mix + error)
+        # All are drawn, so that generators of one draw differ in nothing but their upsampling.
+        kernels.append(window * mix + error[: len(line), : len(line)])
         biases.append(normal(mix.shape[1]) * np.float32(_BIAS))
     quarter = (-(-height // _FACTOR) * 2, -(-width // _FACTOR) * 2)
     noise_in = normal(_NOISE_CHANNELS, _CHANNELS[0]) * np.float32(_NOISE)
@@ -95,11 +124,19 @@ def build_generator(rng: np.random.Generator, height: int, width: int) -> Genera
         skips=tuple(into[1:3]),
         kernels=tuple(kernels),
         biases=tuple(biases),
+        upsampling=upsampling,
     )
     # Training would not leave a tint on everything: grey has to come out grey.
     grey = np.full((height, width, 3), 0.5**2.2, np.float32)
     tint = _decode(generator, np.random.default_rng(0), grey).mean((0, 1))
     return replace(generator, biases=(*biases[:-1], biases[-1] - tint))
+
+
+def check_upsampling(upsampling: str) -> None:
+    """Raise ValueError unless there is such a kind of upsampling."""
+    if upsampling not in get_args(Upsampling):
+        kinds = ", ".join(get_args(Upsampling))
+        raise ValueError(f"upsampling must be one of {kinds}, not {upsampling!r}")
 
 
 def generate(generator: Generator, rng: np.random.Generator, scene: Array) -> NDArray[np.uint8]:
@@ -138,12 +175,12 @@ def _decode(generator: Generator, rng: np.random.Generator, scene: Array) -> Arr
     layer = _leaky(latent @ generator.entry)
     details = (_detail(quarter, eighth), _detail(half, quarter))
     for level, detail in enumerate(details):
-        raised = _transposed_convolution(layer, generator.kernels[level], generator.biases[level])
+        raised = _upsampled(generator, level, layer, "edge")
         raised += detail @ generator.skips[level]
         if level == 0:
             raised += generator.constant
         layer = _leaky(raised)
-    last = _transposed_convolution(layer, generator.kernels[-1], generator.biases[-1], "constant")
+    last = _upsampled(generator, len(details), layer, "constant")
     return last[:height, :width]
 
 
@@ -166,9 +203,24 @@ def _leaky(x: Array) -> Array:
     return np.asarray(np.maximum(x, np.float32(_SLOPE) * x), np.float32)
 
 
-def _transposed_convolution(
-    x: Array, kernel: Array, bias: Array, padding: Literal["edge", "constant"] = "edge"
-) -> Array:
+def _upsampled(generator: Generator, level: int, layer: Array, padding: Padding) -> Array:
+    """Enlarge a layer: (h, w, c) to (2h, 2w, d)."""
+    kernel, bias = generator.kernels[level], generator.biases[level]
+    if generator.upsampling == "transposed":
+        return _transposed_convolution(layer, kernel, bias, padding)
+    size = (2 * layer.shape[1], 2 * layer.shape[0])
+    raised = cv2.resize(layer, size, interpolation=_INTERPOLATIONS[generator.upsampling])
+    return _convolution(np.asarray(raised, np.float32), kernel, bias, padding)
+
+
+def _convolution(x: Array, kernel: Array, bias: Array, padding: Padding) -> Array:
+    """Kernel 3, padding 1: (h, w, c) to (h, w, d)."""
+    h, w, c = x.shape
+    d = kernel.shape[3]
+    return (_blocks(x, padding) @ kernel.reshape(9 * c, d) + bias).reshape(h, w, d)
+
+
+def _transposed_convolution(x: Array, kernel: Array, bias: Array, padding: Padding) -> Array:
     """Kernel 4, stride 2, padding 1 (repeated edge or zeros): (h, w, c) to (2h, 2w, d).
 
     Every output of phase (py, px) sees a 2 x 2 block of inputs, so all four phases come from one
@@ -182,10 +234,16 @@ def _transposed_convolution(
             for iy in range(2):
                 for ix in range(2):
                     weights[py + iy, px + ix, :, py, px] = kernel[3 - py - 2 * iy, 3 - px - 2 * ix]
+    product = _blocks(x, padding) @ weights.reshape(9 * c, 4 * d)
+    grid = (product.reshape(h, w, 2, 2, d) + bias).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(2 * h, 2 * w, d)
+
+
+def _blocks(x: Array, padding: Padding) -> Array:
+    """The 3 x 3 block around every pixel, in a row: (h, w, c) to (h w, 9 c)."""
+    h, w, c = x.shape
     padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), padding)
     blocks = np.empty((h, w, 9, c), np.float32)
     for tap in range(9):
         blocks[:, :, tap] = padded[tap // 3 : tap // 3 + h, tap % 3 : tap % 3 + w]
-    product = blocks.reshape(h * w, 9 * c) @ weights.reshape(9 * c, 4 * d)
-    grid = (product.reshape(h, w, 2, 2, d) + bias).transpose(0, 2, 1, 3, 4)
-    return grid.reshape(2 * h, 2 * w, d)
+    return blocks.reshape(h * w, 9 * c)
