@@ -31,6 +31,9 @@ class Residual(_Section):
 
     sigma: float = Field(2.0, gt=0, le=255, description="noise assumed, grey levels")
     levels: int = Field(4, ge=1, le=8, description="levels of the wavelet transform")
+    denoiser: Literal["wavelet", "blur", "nlm"] = Field(
+        "wavelet", description="filter whose estimate is taken from each channel"
+    )
 
 
 class Calibration(_Section):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from noisescope_core.config import Config, load_config
 from noisescope_core.errors import UsageError
+from noisescope_core.residual import FILTERS
 
 DEFAULT = Path(__file__).parents[1] / "conf/default.yaml"
 
@@ -63,6 +64,13 @@ def test_a_uri_with_a_password_is_no_setting_and_references_to_secrets_are():
     }
     config = load_config(None, [f"spark.conf.{key}={value}" for key, value in kept.items()])
     assert config.spark.conf == kept
+
+
+def test_every_denoiser_can_be_set_and_no_other():
+    for name in FILTERS:
+        assert load_config(None, [f"residual.denoiser={name}"]).residual.denoiser == name
+    with pytest.raises(UsageError, match=r"residual\.denoiser: input should be 'wavelet', 'blur'"):
+        load_config(None, ["residual.denoiser=bm3d"])
 
 
 def test_everything_wrong_is_said_at_once():

@@ -160,6 +160,7 @@ def test_what_cannot_be_scanned_is_refused_before_spark_starts(dump, tmp_path, c
     place = ["--images", str(dump.images), "--reference", str(dump.reference)]
     for more, said in (
         (["--set", "method=paper"], "scan knows the method whitened alone"),
+        (["--set", "residual.denoiser=blur"], "scan knows the denoiser wavelet alone"),
         (["--set", "scan.gather=0"], "scan.gather: input should be greater than or equal to 1"),
     ):
         with pytest.raises(SystemExit) as ended:

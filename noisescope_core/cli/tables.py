@@ -66,6 +66,9 @@ def scan(
     config = load_config(config_file, settings)
     if config.method == "paper":
         raise UsageError("method: scan knows the method whitened alone")
+    # The tables outlive a configuration, and residuals of two denoisers do not compare.
+    if config.residual.denoiser != "wavelet":
+        raise UsageError("residual.denoiser: scan knows the denoiser wavelet alone")
     check_exist({"--images": images, "--reference": reference})
     metrics.check(config.observe)
     with open_store(tables, config, images, reference) as store:

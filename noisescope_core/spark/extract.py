@@ -404,12 +404,13 @@ def _residual(
     pixels: NDArray[np.uint8], config: Config
 ) -> tuple[NDArray[np.float32], NDArray[Any]]:
     """Extract the grey residual, and what the method stores of it."""
-    sigma, levels = config.residual.sigma, config.residual.levels
+    told = config.residual
     if config.method == "paper":
-        residual = noise_residual(pixels, sigma, levels)
+        residual = noise_residual(pixels, told.sigma, told.levels, denoiser=told.denoiser)
         return residual, residual
     # Images of a size are cut alike, so the cut cannot tell one from another.
     planes = central(np.atleast_3d(pixels).transpose(2, 0, 1), config.whitening.side + 2 * MARGIN)
-    channels = channel_residuals(np.ascontiguousarray(planes.transpose(1, 2, 0)), sigma, levels)
+    cut = np.ascontiguousarray(planes.transpose(1, 2, 0))
+    channels = channel_residuals(cut, told.sigma, told.levels, denoiser=told.denoiser)
     channels = central(channels, config.whitening.side)
     return mixed(channels), packed(whitened_planes(channels))
