@@ -26,6 +26,7 @@ from scipy.optimize import brentq
 from scipy.special import chdtrc, gammaln
 
 from noisescope_core.candidates import pair_clusters, spectral_directions
+from noisescope_core.config import Config
 from noisescope_core.duplicates import NOISE
 from noisescope_core.growth import band_scores, combined, grow, learned_weights, reference_bar
 from noisescope_core.search import Correlations, Search, side_by_side
@@ -68,6 +69,12 @@ class Acceptance:
 
 BARS = Acceptance()
 """Those of the default method."""
+
+
+def bars_of(config: Config) -> Acceptance:
+    """Take the bars out of a configuration."""
+    limits = config.discovery
+    return Acceptance(limits.chance, limits.margin, limits.repeats, limits.members, config.seed)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def attack(
     pixels : (H, W, 3) uint8
         RGB; left as they are.
     rng : numpy.random.Generator
-        Only `noise` draws from it.
+        Only `noise` and `fingerprint_removal`, for its dither, draw from it.
     pattern : (H, W) or (H, W, 3) float, only for the attacks that need one
         `camera_fingerprint`: a sensor's, from `camera_pattern` or `estimated_fingerprint`, in any
         unit, since it is brought to mean 0 and standard deviation 1. `fingerprint_removal`: a
@@ -383,10 +383,11 @@ def _camera_fingerprint(
 
 
 def _fingerprint_removal(
-    pixels: Image, factor: float, _: object, pattern: NDArray[np.floating[Any]]
+    pixels: Image, factor: float, rng: np.random.Generator, pattern: NDArray[np.floating[Any]]
 ) -> Image:
-    # Rounding swallows what is below half a grey level: an attacker who dithers removes more.
-    return _rounded(pixels - factor * pattern)
+    # Dithered: rounding would swallow what is below half a grey level.
+    values = pixels - factor * pattern
+    return np.asarray(np.clip(np.floor(values + rng.random(values.shape)), 0, 255), np.uint8)
 
 
 _JPEG_QUALITY = "JPEG quality, 4:2:0"

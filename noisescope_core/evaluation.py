@@ -80,16 +80,23 @@ def evaluate(verdicts: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -
             counts["tp" if row["is_fake"] else "fn"] += 1
         else:
             counts["fp" if row["is_fake"] else "tn"] += 1
-    flagged, fakes = counts["tp"] + counts["fp"], counts["tp"] + counts["fn"]
     return {
         **counts,
-        "precision": counts["tp"] / flagged if flagged else 0.0,
-        "recall": counts["tp"] / fakes if fakes else 0.0,
-        "f1": 2 * counts["tp"] / (flagged + fakes) if flagged + fakes else 0.0,
+        **ratios(counts["tp"], counts["fp"], counts["fn"]),
         "not_scored": not_scored,
         "other_labels": other,
         "without_verdict": len(labels) - len(used),
         "without_label": without_label,
+    }
+
+
+def ratios(tp: int, fp: int, fn: int) -> dict[str, float]:
+    """Work out `precision`, `recall` and `f1` of counts, 0 where undefined."""
+    flagged, fakes = tp + fp, tp + fn
+    return {
+        "precision": tp / flagged if flagged else 0.0,
+        "recall": tp / fakes if fakes else 0.0,
+        "f1": 2 * tp / (flagged + fakes) if flagged + fakes else 0.0,
     }
 
 

@@ -32,6 +32,7 @@ from noisescope_core.cli.command import (
     told_in_one_line,
     with_options,
 )
+from noisescope_core.cli.experiment import experiment
 from noisescope_core.config import Config, load_config
 from noisescope_core.errors import NoiseScopeError, UsageError, first_line
 
@@ -42,7 +43,7 @@ def main() -> None:
     """Find generated images in a pile, blind: no example of a fake is needed."""
 
 
-for _command in (tables.scan, tables.registry, tables.maintain, tables.erase):
+for _command in (tables.scan, tables.registry, tables.maintain, tables.erase, experiment):
     main.add_command(_command)
 
 

@@ -73,8 +73,8 @@ def build_generator(
     and Checkerboard Artifacts, Distill 2016). After an interpolation the kernel is 3 x 3, identity
     plus errors of the same size a weight; all other weights are those of the same draw.
 
-    The constant leaves a pattern of its own, whatever the upsampling; with ``replace(generator,
-    constant=np.zeros_like(generator.constant))`` there is only what the layers leave.
+    The constant leaves a pattern of its own, whatever the upsampling; `World.fixed_noise` tells
+    whether it is added.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -44,6 +44,8 @@ class World:
         Size of the images in pixels, at least 64.
     upsampling : {"transposed", "nearest", "bilinear"}
         How the generators enlarge their layers, see `build_generator`.
+    fixed_noise : bool
+        Whether the generators add their constant; else only their layers leave a pattern.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class World:
     width: int
     height: int
     upsampling: Upsampling = "transposed"
+    fixed_noise: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what no image can come from."""
@@ -136,7 +139,10 @@ def _camera(world: World, number: int) -> Camera:
 @lru_cache(maxsize=64)
 def _generator(world: World, number: int) -> Generator:
     rng = draws(world.seed, _GENERATOR_STREAM, number)
-    return build_generator(rng, world.height, world.width, world.upsampling)
+    generator = build_generator(rng, world.height, world.width, world.upsampling)
+    if world.fixed_noise:
+        return generator
+    return replace(generator, constant=np.zeros_like(generator.constant))
 
 
 @contextmanager

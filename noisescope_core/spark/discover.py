@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
-from noisescope_core.acceptance import Acceptance
+from noisescope_core.acceptance import bars_of
 from noisescope_core.compression import Compression
 from noisescope_core.config import Config
 from noisescope_core.discovery import SharedPattern, discover
@@ -52,12 +52,6 @@ def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
             "shared patterns by maker: "
             + (", ".join(f"{maker} {count}" for maker, count in sorted(makers.items())) or "none")
         )
-
-
-def acceptance(config: Config) -> Acceptance:
-    """Take the bars of `discover` out of a configuration."""
-    limits = config.discovery
-    return Acceptance(limits.chance, limits.margin, limits.repeats, limits.members, config.seed)
 
 
 def _found(run: Run, config: Config, searched: Searched, stage: Stage) -> list[tuple[Any, ...]]:
@@ -108,7 +102,7 @@ def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> lis
     del correlations
     return discover(
         prepared,
-        acceptance(config),
+        bars_of(config),
         note=lambda text: stage.note(f"{width} x {height}: {text}"),
     )
 

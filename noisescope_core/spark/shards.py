@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from noisescope_core.acceptance import shared_sets
+from noisescope_core.acceptance import bars_of, shared_sets
 from noisescope_core.config import Config
 from noisescope_core.reference import Size
 from noisescope_core.search import prepare_counted
 from noisescope_core.sharding import Candidate, credible, drawn, same_pattern, shard_count
-from noisescope_core.spark.discover import acceptance
 from noisescope_core.spark.extract import read_again, residuals
 from noisescope_core.spark.progress import Progress, Stage
 from noisescope_core.spark.session import one_task
@@ -137,7 +136,7 @@ def _reference(run: Run, config: Config, cut: dict[Size, int]) -> DataFrame:
 
 
 def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
-    bars = acceptance(config)
+    bars = bars_of(config)
 
     def search_shard(table: pa.Table) -> pa.Table:
         width, height, shard = (table[name][0].as_py() for name in ("width", "height", "shard"))

@@ -1,0 +1,8 @@
+"""Entry point for spark-submit, 'experiment': FILE --data DIR --out DIR [...]."""
+
+import sys
+
+from noisescope_core.cli import main
+
+if __name__ == "__main__":
+    main(["experiment", "--spark", *sys.argv[1:]])

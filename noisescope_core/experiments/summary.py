@@ -1,0 +1,233 @@
+"""Tables and plots of an experiment, drawn from its table of trials alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = ("#0b6e99", "#c8553d", "#588157", "#8a5a9e", "#b8860b", "#555555")
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "svg.hashsalt": "noisescope", "font.size": 9,
+    "font.sans-serif": ["DejaVu Sans"], "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "grid.color": "#dddddd", "axes.axisbelow": True,
+}  # fmt: skip
+COLUMNS = 4
+"""Panels beside each other."""
+
+PLACES = ["trial_number", "condition_number", "method_number"]
+LINE = ["trial_number", "files", "attack", "strength"]
+WHAT = ["trial", "files", "attack", "strength", "defence", "method"]
+
+CELLS = "F1 (standard deviation), photographs flagged: means of the draws."
+
+DEFENCES = {
+    "reference": "reference processed alike",
+    "blur": "blur's residual",
+    "nlm": "non-local means' residual",
+}
+
+
+def summarised(table: pa.Table) -> pd.DataFrame:
+    """Sum the draws up: a row per trial, condition and method, in the order of the file.
+
+    Returns
+    -------
+    DataFrame
+        `WHAT` and `side`, `draws`, means over them (`f1`, `precision`, `recall`, `fp`,
+        `fingerprints`, `given_right`, `other`, `seconds`, `psnr`, `ssim`), `sd` of F1 (of the
+        population), `undecided` draws, `flag` (runs that flag a photograph), `generated`,
+        `published`.
+    """
+    rows = table.drop_columns(["pictures"]).to_pandas()
+    groups = rows.groupby([*PLACES, *WHAT, "side"], dropna=False, sort=True)
+    means = ("f1", "precision", "recall", "fp", "fingerprints", "given_right", "other", "seconds")
+    summed = groups.agg(
+        draws=("f1", "size"),
+        sd=("f1", lambda values: values.std(ddof=0)),
+        undecided=("undecided", "sum"),
+        flag=("fp", lambda values: int((values > 0).sum())),
+        generated=("generated", "first"),
+        published=("published", "first"),
+        **{name: (name, "mean") for name in (*means, "psnr", "ssim")},
+    )
+    return pd.DataFrame(summed.reset_index())
+
+
+def markdown(table: pa.Table) -> str:
+    """Write the means as one table: a line per trial and attack, a column per method and defence.
+
+    A cell is F1, its standard deviation in brackets, and the photographs flagged; without
+    generated images, how many runs flag any.
+    """
+    summed = summarised(table)
+    ways = _ways(summed)
+    shown = {"trial": "trial"}
+    if summed["files"].nunique() > 1:
+        shown["files"] = "files"
+    if summed["attack"].notna().any():
+        shown |= {"attack": "attack", "cost": "PSNR, SSIM"}
+    columns = [*shown.values(), *(_way(*way, ways) for way in ways)]
+    if summed["published"].notna().any():
+        columns.append("published, of other images")
+    lines = [columns, ["---"] * len(columns)]
+    for _, group in summed.groupby(LINE, dropna=False, sort=False):
+        first = group.iloc[0]
+        cells = {
+            "trial": first["trial"],
+            "files": first["files"],
+            "attack": _attack(first),
+            "cost": f"{first['psnr']:.1f} dB, {first['ssim']:.3f}" * bool(pd.notna(first["psnr"])),
+        }
+        by_way = {(row["method"], row["defence"]): _cell(row) for _, row in group.iterrows()}
+        line = [*(cells[name] for name in shown), *(by_way.get(way, "") for way in ways)]
+        lines.append(line if len(line) == len(columns) else [*line, first["published"] or ""])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+Way = tuple[str, str]
+"""Method and defence."""
+
+
+def _ways(summed: pd.DataFrame) -> list[Way]:
+    return list(dict.fromkeys(zip(summed["method"], summed["defence"], strict=True)))
+
+
+def _way(method: str, defence: str, ways: Sequence[Way]) -> str:
+    alone = len({other for _, other in ways}) == 1
+    return method if alone or defence == "none" else f"{method}, {DEFENCES[defence]}"
+
+
+def _attack(row: pd.Series[Any]) -> str:
+    return "none" if pd.isna(row["attack"]) else f"{row['attack']} {row['strength']:g}"
+
+
+def _cell(row: pd.Series[Any]) -> str:
+    if row["undecided"] == row["draws"]:
+        return "undecided"
+    if not row["generated"]:
+        return f"{row['flag']} of {row['draws']} runs flag"
+    return f"{row['f1']:.3f} ({row['sd']:.3f}), {row['fp']:.1f}"
+
+
+def plots(table: pa.Table) -> Iterator[tuple[str, Figure]]:
+    """Draw what the table holds.
+
+    Yields
+    ------
+    Name and figure: `f1` over the trials, `attacks N` for trial number N, and `fingerprints`,
+    the mean residuals of what was flagged in the first draw.
+    """
+    summed = summarised(table)
+    summed = summed[(summed["generated"] > 0) & (summed["undecided"] < summed["draws"])]
+    plain = summed[summed["attack"].isna()]
+    with style.context(["default", STYLE]):
+        if plain.groupby(["trial_number", "files"]).ngroups > 1:
+            yield "f1", _over_trials(plain)
+        attacked = summed[summed["attack"].notna()]
+        for number, trial in enumerate(dict.fromkeys(attacked["trial"]), 1):
+            group, base = (part[part["trial"] == trial] for part in (attacked, plain))
+            yield f"attacks {number}", _over_strengths(group, base)
+        pictures = [row for row in table.to_pylist() if row["pictures"] and row["attack"] is None]
+        if pictures:
+            yield "fingerprints", _pictures(pictures)
+
+
+def _over_trials(summed: pd.DataFrame) -> Figure:
+    ways, kinds = _ways(summed), list(dict.fromkeys(summed["files"]))
+    trials = list(dict.fromkeys(summed["trial"]))
+    figure = Figure(figsize=(9, 1 + 0.5 * len(trials) * len(kinds)), layout="constrained")
+    panels = figure.subplots(len(kinds), 1, squeeze=False, sharex=True)[:, 0]
+    for axes, kind in zip(panels, kinds, strict=True):
+        for number, way in enumerate(ways):
+            chosen = _of(summed[summed["files"] == kind], way)
+            place = [trials.index(name) + 0.12 * number for name in chosen["trial"]]
+            axes.errorbar(
+                chosen["f1"], place, xerr=chosen["sd"], fmt="o", markersize=5, capsize=2,
+                color=COLOURS[number % len(COLOURS)], label=_way(*way, ways),
+            )  # fmt: skip
+        axes.set_yticks(range(len(trials)), trials)
+        axes.invert_yaxis()
+        axes.set(xlim=(-0.02, 1.02), title=kind if len(kinds) > 1 else "")
+    panels[-1].set_xlabel("F1, mean and standard deviation over the draws")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=6)
+    return figure
+
+
+def _over_strengths(summed: pd.DataFrame, base: pd.DataFrame) -> Figure:
+    ways, attacks = _ways(summed), list(dict.fromkeys(summed["attack"]))
+    rows = -(-len(attacks) // COLUMNS)
+    figure = Figure(figsize=(11, 0.8 + 1.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, COLUMNS, squeeze=False, sharey=True).ravel()
+    for axes, name in zip(panels, attacks, strict=False):
+        chosen = summed[summed["attack"] == name]
+        strengths = list(dict.fromkeys(chosen["strength"]))
+        for number, way in enumerate(ways):
+            _line(axes, _of(base, way), _of(chosen, way), strengths, number, _way(*way, ways))
+        ticks = ["none", *(f"{strength:g}" for strength in strengths)]
+        axes.set_xticks(range(len(ticks)), ticks)
+        axes.set(ylim=(-0.04, 1.04), title=name)
+    for axes in panels[len(attacks) :]:
+        axes.set_visible(False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    figure.suptitle(f"F1 under attacks: {summed['trial'].iloc[0]}", fontsize=10)
+    return figure
+
+
+def _line(
+    axes: Axes, base: pd.DataFrame, chosen: pd.DataFrame, strengths: list[float], number: int,
+    label: str,
+) -> None:  # fmt: skip
+    places = [1 + strengths.index(strength) for strength in chosen["strength"]]
+    values = [*base["f1"].head(1), *chosen["f1"]]
+    axes.plot(
+        [*([0] * min(len(base), 1)), *places], values, marker="o", markersize=3, label=label,
+        color=COLOURS[number % len(COLOURS)],
+    )  # fmt: skip
+
+
+def _pictures(rows: Sequence[dict[str, Any]]) -> Figure:
+    lines = list(dict.fromkeys((row["trial"], row["files"]) for row in rows))
+    shown = [
+        (line, row["method"], picture)
+        for line in lines
+        for row in rows
+        if (row["trial"], row["files"]) == line
+        for picture in row["pictures"]
+    ]
+    most = max(sum(one[0] == line for one in shown) for line in lines)
+    figure = Figure(figsize=(1.7 * most, 2 * len(lines)), layout="constrained")
+    panels = figure.subplots(len(lines), most, squeeze=False)
+    for axes in panels.ravel():
+        axes.set_axis_off()
+    for line, row_of_panels in zip(lines, panels, strict=True):
+        mine = [one for one in shown if one[0] == line]
+        for axes, (_, method, picture) in zip(row_of_panels, mine, strict=False):
+            axes.imshow(cv2.imdecode(np.frombuffer(picture, np.uint8), 0), cmap="gray")
+            axes.set_title(f"{line[0]}\n{line[1]}, {method}", fontsize=6)
+    return figure
+
+
+def _of(summed: pd.DataFrame, way: Way) -> pd.DataFrame:
+    return summed[(summed["method"] == way[0]) & (summed["defence"] == way[1])]
+
+
+def write_summary(table: pa.Table, out: Path) -> list[Path]:
+    """Write `summary.md` and the plots it shows beside the table of trials."""
+    (title,) = set(table["experiment"].to_pylist())
+    page, written = [f"# {title}", "", CELLS, "", markdown(table)], []
+    for name, figure in plots(table):
+        file = out / f"{name.replace(' ', '-')}.png"
+        figure.savefig(file, dpi=110, metadata={"Software": None})
+        page += ["", f"![{name}]({file.name})"]
+        written.append(file)
+    (out / "summary.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+    return [out / "summary.md", *written]

@@ -1,0 +1,303 @@
+"""Experiments: files checked as a whole, draws, resumption, rows against the truth, Spark."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noisescope_core.errors import NoiseScopeError, UsageError
+from noisescope_core.evaluation import ratios
+from noisescope_core.experiments import run as runner
+from noisescope_core.experiments.definition import Experiment, Trial, load_experiment
+from noisescope_core.experiments.methods import Answer
+from noisescope_core.experiments.pictures import Drawn, draw, listed
+from noisescope_core.experiments.run import batches, here, judged, run_experiment
+from noisescope_core.experiments.summary import markdown, plots, write_summary
+from noisescope_core.experiments.table import SCHEMA, append, read
+from tests.conftest import picture, save
+
+CONF = Path(__file__).parents[1] / "conf/experiments"
+
+PLAIN = {
+    "title": "a test",
+    "side": 64,
+    "draws": 2,
+    "methods": ["csd", "azimuthal"],
+    "sets": {"made": "made", "taken": "taken"},
+    "trials": {
+        "one": {"generated": {"made": 6}, "photographs": {"taken": 6}, "reference": {"taken": 12}}
+    },
+}
+
+
+def written(tmp_path, **changes):
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml.safe_dump({**PLAIN, **changes}))
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    rng = np.random.default_rng(3)
+    for name, count in (("made", 8), ("taken", 20)):
+        (folder / name).mkdir()
+        for k in range(count):
+            pixels = picture(rng, (70, 66))
+            # Colours that no photograph of the other set has.
+            pixels[:, :, 0] += 8 * rng.standard_normal((70, 66)) * (name == "made")
+            save(folder / name / f"{k:02}.png", pixels)
+    return folder
+
+
+def silent(line):
+    pass
+
+
+def test_files_that_come_with_the_project_are_valid():
+    for file in sorted(CONF.glob("*.yaml")):
+        experiment = load_experiment(str(file))
+        assert list(experiment.asked())
+
+
+def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
+    trials = {
+        "one": {"generated": {"mad": 6}, "photographs": {"taken": 0}, "reference": {"taken": 1}}
+    }
+    file = written(
+        tmp_path, trials=trials, attacks={"jpg": [85], "jpeg": [850], "median": [4]},
+        methods={"paper": {"method": "paper", "settings": ["t_merge=3"]}},
+    )  # fmt: skip
+    with pytest.raises(UsageError) as told:
+        load_experiment(file)
+    lines = str(told.value).splitlines()
+    for said in (
+        "no set 'mad', did you mean 'made'?", "photographs.taken: must be at least 1",
+        "attacks.jpg: ", "attacks.jpeg: ", "attacks.median: ", "calibration.t_merge",
+    ):  # fmt: skip
+        assert any(said in line for line in lines), (said, lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"methods": ["svm"]}, "methods.svm.method"),
+        ({"draws": 0}, "draws"),
+        ({"sets": {"made": {"folder": "made", "simulate": "generated"}}}, "either a folder or"),
+        ({"colour": 1}, "colour: no such key"),
+        ({"defences": ["prayer"]}, "defences.0"),
+        ({"trials": {}}, "trials: needs at least one"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path, changes, said):
+    with pytest.raises(UsageError) as told:
+        load_experiment(written(tmp_path, **changes))
+    assert said in str(told.value)
+    assert len(str(told.value).splitlines()) <= 3
+
+
+def test_absent_folders_and_too_few_images_are_told_before_anything_runs(tmp_path, data):
+    trials = {
+        "one": {"generated": {"made": 9}, "photographs": {"taken": 6}, "reference": {"taken": 15}},
+        "large": {"side": 68, "photographs": {"taken": 1}, "reference": {"taken": 1}},
+    }
+    sets = {"made": "made", "taken": "taken", "gone": "gone"}
+    experiment = load_experiment(written(tmp_path, trials=trials, sets=sets))
+    with pytest.raises(UsageError) as told:
+        run_experiment(experiment, data, tmp_path / "out", silent)
+    said = str(told.value)
+    assert "gone is not a folder" in said
+    assert "trials.one: needs 9 images of made" in said
+    # Of 66 pixels at most, none is large enough for the second trial.
+    assert "trials.one: needs 21 images of taken, of 68 x 68 at least" in said
+    assert not (tmp_path / "out").exists()
+
+
+@given(number=st.integers(0, 50), made=st.integers(1, 8), taken=st.integers(1, 10))
+def test_no_image_is_drawn_twice(number, made, taken):
+    trial = Trial(
+        generated={"made": made}, photographs={"taken": taken}, reference={"taken": taken}
+    )
+    drawn = draw(trial, number, 0, {"made": 8, "taken": 20})
+    assert len(set(drawn.names)) == len(drawn.names) == made + 2 * taken
+    assert drawn.tested == made + taken
+    assert [name for name, _ in drawn.names[:made]] == ["made"] * made
+    again = draw(trial, number, 0, {"made": 8, "taken": 20})
+    assert again.names == drawn.names
+
+
+def test_draws_differ_and_simulated_sets_have_images_of_their_own_for_each():
+    trial = Trial(generated={"made": 4}, photographs={"taken": 4}, reference={"taken": 4})
+    of_folders = [draw(trial, k, 0, {"made": 8, "taken": 20}).names for k in (0, 1)]
+    assert of_folders[0] != of_folders[1]
+    simulated = [set(draw(trial, k, 0, {"made": 0, "taken": 0}).names) for k in (0, 1)]
+    assert not simulated[0] & simulated[1]
+
+
+def test_answers_are_held_against_the_truth():
+    drawn = Drawn([("x", k) for k in range(8)], np.array([0, 0, 0, 1, 1, 2, 2, 2]), 2)
+    answer = Answer([np.array([0, 1, 3, 5]), np.array([4])], other=1)
+    row = judged(drawn, answer)
+    assert (row["tp"], row["fp"], row["fn"], row["tn"]) == (4, 1, 1, 2)
+    assert row["f1"] == ratios(4, 1, 1)["f1"] == 0.8
+    # Of the four flagged the second generator's image 3 is in the first one's set.
+    assert row["given_right"] == 0.75
+    assert judged(drawn, Answer([]))["f1"] == 0
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, data, monkeypatch):
+    experiment = load_experiment(written(tmp_path))
+    out = tmp_path / "out"
+    asked = [experiment.key(*one) for one in experiment.asked()]
+    assert len(set(asked)) == len(asked) == 4
+
+    def only_first(todo):
+        yield from here(experiment, data, 1)(todo[:1])
+
+    run_experiment(experiment, data, out, silent, only_first)
+    first = read(out).to_pylist()
+    assert [row["method"] for row in first] == ["csd", "csd"]
+    left = batches(experiment, {row["key"] for row in first})
+    assert [batch.method for batch in left] == ["azimuthal"]
+    run_experiment(experiment, data, out, silent)
+    rows = read(out).to_pylist()
+    assert sorted(row["key"] for row in rows) == sorted(asked)
+    assert [row for row in rows if row["method"] == "csd"] == first
+    monkeypatch.setattr(runner, "answered", None)
+    run_experiment(experiment, data, out, silent)
+
+
+def test_a_batch_that_fails_costs_no_other(tmp_path, data):
+    experiment = load_experiment(written(tmp_path))
+
+    def failing(todo):
+        yield todo[0], ValueError("no such thing\nmore")
+        yield from here(experiment, data, 1)(todo[1:])
+
+    with pytest.raises(NoiseScopeError, match=r"1 of 2 batches failed; 64 x 64 .*: no such thing$"):
+        run_experiment(experiment, data, tmp_path, silent, failing)
+    assert [row["method"] for row in read(tmp_path).to_pylist()] == ["azimuthal"] * 2
+
+
+def test_what_an_answer_depends_on_names_it(tmp_path):
+    plain = load_experiment(written(tmp_path))
+    changed = [
+        load_experiment(written(tmp_path, **changes))
+        for changes in (
+            {"seed": 1},
+            {"side": 65},
+            {"settings": ["residual.sigma=3"]},
+            {"files": ["saved again"]},
+            {"sets": {"made": "taken", "taken": "taken"}},
+        )
+    ]
+    renamed = load_experiment(written(tmp_path, title="another", about="text", draws=1))
+    keys = [{one.key(*asked) for asked in one.asked()} for one in (plain, *changed)]
+    assert len(set.union(*keys)) == sum(map(len, keys))
+    assert {renamed.key(*asked) for asked in renamed.asked()} <= keys[0]
+
+
+def test_everything_at_a_small_size(tmp_path):
+    """All methods on simulated images: what they find, the summary and its pictures."""
+    experiment = load_experiment(str(CONF / "small.yaml"))
+    said = []
+    run_experiment(experiment, tmp_path, tmp_path, said.append)
+    assert "100 answers by 5 methods, 0 are there" in said[0]
+    table = read(tmp_path)
+    assert table.num_rows == 100
+    rows = table.to_pylist()
+
+    def mean(trial, method, what="f1", files="as found"):
+        values = [
+            row[what] for row in rows
+            if (row["trial"], row["method"], row["files"]) == (trial, method, files)
+        ]  # fmt: skip
+        assert len(values) == 2
+        return np.mean(values)
+
+    for files in experiment.files:
+        assert mean("balanced", "whitened", files=files) >= 0.95
+        assert mean("two generators", "whitened", "fingerprints", files) == 2
+        assert mean("two generators", "whitened", "given_right", files) >= 0.95
+        assert mean("photographs alone", "whitened", "fp", files) == 0
+    assert mean("balanced", "paper") >= 0.8
+    whole = markdown(table)
+    assert whole.count("\n") == 1 + 10
+    assert "0 of 2 runs flag" in whole
+    files = write_summary(table, tmp_path)
+    assert [file.name for file in files] == ["summary.md", "f1.png", "fingerprints.png"]
+    assert all(cv2.imread(str(file)) is not None for file in files[1:])
+    pictures = [p for row in rows for p in row["pictures"]]
+    assert all(cv2.imdecode(np.frombuffer(p, np.uint8), 0).shape == (96, 96) for p in pictures)
+
+
+def test_every_attack_with_and_without_defence(tmp_path):
+    experiment = load_experiment(str(CONF / "small_attacks.yaml"))
+    run_experiment(experiment, tmp_path, tmp_path, silent)
+    rows = read(tmp_path).to_pylist()
+    assert len(rows) == len(list(experiment.asked())) == 2 + 12 * 3 + 2 * 2
+    f1 = {(row["attack"], row["defence"]): row["f1"] for row in rows}
+    assert f1[None, "none"] >= 0.95
+    assert all(row["psnr"] is not None for row in rows if row["attack"] in ("jpeg", "noise"))
+    assert all(row["psnr"] is None for row in rows if row["attack"] in (None, "crop", "social"))
+    # Photographs are never processed but in the reference, and are not flagged for it.
+    assert max(row["fp"] for row in rows) <= 4
+    names = [name for name, _ in plots(read(tmp_path))]
+    assert names == ["attacks 1", "fingerprints"]
+
+
+def test_batches_side_by_side_on_spark_give_the_same_answers(spark, tmp_path, data):
+    from noisescope_core.spark.experiments import on_executors
+
+    experiment = load_experiment(written(tmp_path, files=["as found", "saved again"]))
+    run_experiment(experiment, data, tmp_path / "here", silent)
+    answers = on_executors(spark, experiment, data)
+    run_experiment(experiment, data, tmp_path / "there", silent, answers)
+
+    def told(out):
+        columns = [
+            name for name in SCHEMA.names if name not in ("seconds", "ready_seconds", "finished")
+        ]
+        rows = read(out).select(columns).to_pylist()
+        return sorted(rows, key=lambda row: row["key"])
+
+    assert told(tmp_path / "there") == told(tmp_path / "here")
+    assert len(told(tmp_path / "here")) == 8
+
+
+def experiment_command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "noisescope_core.cli", "experiment", *map(str, arguments)],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def test_the_command_runs_a_file_and_prints_its_summary(tmp_path, data):
+    file = written(tmp_path)
+    done = experiment_command(file, "--data", data, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "a test: 4 answers by 2 methods, 0 are there; 2 batches" in done.stderr
+    assert "azimuthal" in done.stdout
+    assert f"Summary: {tmp_path / 'out/summary.md'}" in done.stdout
+    wrong = experiment_command(file, "--data", tmp_path, "--out", tmp_path / "other")
+    assert wrong.returncode == 2
+    assert wrong.stderr.count("is not a folder") == 2
+    assert "Traceback" not in wrong.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_row_says_with_which_versions_it_was_made(tmp_path, data):
+    experiment = Experiment.model_validate({**PLAIN, "methods": ["csd"], "draws": 1})
+    run_experiment(experiment, data, tmp_path, silent)
+    (row,) = read(tmp_path).to_pylist()
+    assert {"noisescope", "numpy"} <= json.loads(row["versions"]).keys()
+    append(tmp_path, [row])
+    assert read(tmp_path).num_rows == 1
+    assert listed(experiment, data)["made"][0].name == "00.png"
