@@ -14,24 +14,24 @@ from rich.table import Table
 
 from benchmarks import (
     ablation,
-    accuracy,
     correlation,
     extraction,
     kills,
     memory,
     month,
-    paper,
     piles,
     pipeline,
     recipe,
+    reliability,
     scale,
     trials,
 )
 from benchmarks.machine import description
+from noisescope_core.experiments.methods import whitened
 
 HERE = Path(__file__).parent
 ALL = ("extraction", "correlation", "pipeline", "memory")
-DEVELOPMENT = ("accuracy", "recipe", "paper", "ablation")
+DEVELOPMENT = ("reliability", "recipe", "ablation")
 """Only by name: these need the development images."""
 
 SCALE = ("scan", "discovery", "pairs", "month", "kills")
@@ -110,18 +110,16 @@ def main(what: tuple[str, ...], images: int, data: Path, largest: int, out: Path
         show("A month of scheduled scans", rows, ". ".join(findings) + ".")
     if "kills" in what:
         show("Scans killed at random points", kills.kills(data, 20))
-    if "accuracy" in what:
-        found = list(trials.results(accuracy.load, without=20))
-        show("Accuracy of the default method", [trials.row(*one) for one in found])
+    if "reliability" in what:
+        answers = trials.results(whitened, draws=5, without=0)
         show(
             "Confidence against truth",
-            accuracy.reliability(result for *_, part in found for result in part),
+            reliability.reliability(one for _, found in answers for one in found),
             "All draws with generated images in which a generator's fingerprint was accepted.",
         )
-    for name, method in (("recipe", recipe), ("paper", paper)):
-        if name in what:
-            found = list(trials.results(method.load))
-            show(f"Accuracy of the {name}", [trials.row(*one) for one in found])
+    if "recipe" in what:
+        tried = trials.results(recipe.load, draws=5, without=5)
+        show("Accuracy of the recipe", [trials.row(*one) for one in tried])
     if "ablation" in what:
         show(
             "The default method with one ingredient removed",

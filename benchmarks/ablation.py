@@ -12,18 +12,29 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from benchmarks.accuracy import Features, features, made_by_generator
-from benchmarks.trials import TRIALS, Answer, Drawn, Method, Row, pictures, row, tried
+from benchmarks import trials
+from benchmarks.trials import Row
 from noisescope_core import acceptance, discovery, growth, search, whitening
 from noisescope_core.confidence import Bar, fit_bar
+from noisescope_core.experiments.methods import (
+    Answer,
+    Features,
+    Method,
+    features,
+    made_by_generator,
+)
+from noisescope_core.experiments.pictures import Drawn, Pictures
 
 NAMES = (
-    "cyclegan 50+300",
-    "cyclegan 20+300",
-    "faces 512, 50+200",
-    "diffusion 512, 50+200",
-    "three at 256, 3x100+500",
-    *(name for name, trial in TRIALS.items() if not trial.fakes),
+    "CycleGAN, 50 + 300",
+    "CycleGAN, 20 + 300",
+    "faces at 512, 50 + 200",
+    "diffusion at 512, 50 + 200",
+    "all three, 100 each + 500",
+    "both sources mixed",
+    "resized against crops",
+    "crops against resized",
+    "crops at 512",
 )
 
 GREY = len(whitening.BANDS) // len(whitening.PLANES)
@@ -100,16 +111,17 @@ VARIANTS = {
 """By what is removed."""
 
 
-def ready(variant: Variant, known: Features) -> Method:
+def ready(variant: Variant, listed: Pictures, known: Features) -> Method:
     """Ready a variant for the features of one side."""
 
     def answer(drawn: Drawn) -> Answer:
-        part = known.between(drawn.rows)
+        rows = listed.rows(drawn)
+        part = known.between(rows)
         shares = known.bins.shares()[: variant.bands]
         with _changed(variant):
             prepared = search.prepare_counted(
                 part[: variant.bands],
-                known.sketches[drawn.rows],
+                known.sketches[rows],
                 drawn.tested,
                 shares / shares.sum(),
             )
@@ -118,7 +130,7 @@ def ready(variant: Variant, known: Features) -> Method:
             pattern.members
             for pattern in patterns
             if made_by_generator(
-                pattern, *_agreement(part, pattern.members, drawn.tested), known, drawn.rows
+                pattern, *_agreement(part, pattern.members, drawn.tested), known, rows
             )
         ]
         return Answer(sets, other=len(patterns) - len(sets))
@@ -126,26 +138,24 @@ def ready(variant: Variant, known: Features) -> Method:
     return answer
 
 
-def measure(draws: int = 3, without: int = 5, saved_again: bool = True) -> Iterator[Row]:
-    """Yield a row per variant and trial.
+def measure(draws: int = 3, without: int = 5) -> Iterator[Row]:
+    """Yield a row per variant and trial, of files saved again.
 
     Parameters
     ----------
     draws, without : draws of trials with generated images, and of those without
-    saved_again : whether files are
     """
-    for side in (512, 256):
-        listed = pictures(side, saved_again)
-        names = [name for name in NAMES if TRIALS[name].side == side]
-        known = features(listed)
+    for one in trials.ready(NAMES, draws, without, "saved again"):
+        config = one.experiment.configs["whitened"]
+        known = features(one.images, config)
         for removed, variant in VARIANTS.items():
             own = known
             if variant.extracts:
                 with _changed(variant):
-                    own = features(listed)
-            for name, found in tried(ready(variant, own), listed, names, draws, without):
-                line: Row = {"removed": removed} | row(name, saved_again, found)
-                line["not a generator's"] = float(np.mean([one.answer.other for one in found]))
+                    own = features(one.images, config)
+            for found in one.results(ready(variant, one.images, own)):
+                line: Row = {"removed": removed} | trials.row(one.condition, found)
+                line["not a generator's"] = float(np.mean([r.answer.other for r in found]))
                 yield line
 
 

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.stats import binom
 
-from benchmarks.trials import Answer, Drawn, Method, Pictures
 from noisescope_core.candidates import pair_clusters, spectral_directions
+from noisescope_core.config import Config
 from noisescope_core.correlation import half_plane_weights
 from noisescope_core.duplicates import NOISE
+from noisescope_core.experiments.methods import Answer, Method
+from noisescope_core.experiments.pictures import Drawn, Pictures
 from noisescope_core.residual import channel_residuals, mixed
 from noisescope_core.whitening import smoothed_power
 
@@ -52,7 +54,7 @@ def feature(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(joined / max(float(np.linalg.norm(joined)), 1e-12), np.float32)
 
 
-def load(listed: Pictures) -> Method:
+def load(listed: Pictures, _: Config) -> Method:
     """Ready the recipe: all pairs by one product."""
 
     def one(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -63,7 +65,8 @@ def load(listed: Pictures) -> Method:
     np.fill_diagonal(correlations, 0)
 
     def answer(drawn: Drawn) -> Answer:
-        return Answer(find(correlations[np.ix_(drawn.rows, drawn.rows)], drawn.tested))
+        rows = listed.rows(drawn)
+        return Answer(find(correlations[np.ix_(rows, rows)], drawn.tested))
 
     return answer
 
