@@ -5,4 +5,4 @@ import sys
 from noisescope_core.cli import main
 
 if __name__ == "__main__":
-    main(["experiment", "--spark", *sys.argv[1:]])
+    main(["experiment", "run", "--spark", *sys.argv[1:]])

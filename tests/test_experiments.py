@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import given
@@ -17,6 +19,7 @@ from noisescope_core.evaluation import ratios
 from noisescope_core.experiments import run as runner
 from noisescope_core.experiments.definition import Experiment, Trial, load_experiment
 from noisescope_core.experiments.methods import Answer
+from noisescope_core.experiments.page import write_page
 from noisescope_core.experiments.pictures import Drawn, draw, listed
 from noisescope_core.experiments.run import batches, here, judged, run_experiment
 from noisescope_core.experiments.summary import markdown, plots, write_summary
@@ -251,6 +254,51 @@ def test_every_attack_with_and_without_defence(tmp_path):
     assert max(row["fp"] for row in rows) <= 4
     names = [name for name, _ in plots(read(tmp_path))]
     assert names == ["attacks 1", "fingerprints"]
+    write_page([read(tmp_path)], tmp_path / "page.md", "the command")
+    text = (tmp_path / "page.md").read_text()
+    assert "**Attacks at a small size.** `whitened` holds in" in text
+    assert "Every attack once on simulated images" in text
+    assert (tmp_path / "page/attacks-at-a-small-size-attacks-1.png").exists()
+    assert text.count("](page/") == 2
+
+
+def row_of(**changes):
+    numbers = {"trial_number": 0, "condition_number": 0, "method_number": 0, "draw": 0, "side": 64}
+    counts = {"tp": 9, "fp": 0, "fn": 1, "tn": 10, "fingerprints": 1, "other": 0}
+    return {
+        **numbers, **counts, "key": "0", "experiment": "E", "about": "Why.", "trial": "t",
+        "files": "saved again", "defence": "none", "method": "whitened", "generated": 10,
+        "photographs": 10, "reference": 20, "undecided": False, "precision": 1.0, "recall": 0.9,
+        "f1": 0.95, "given_right": 1.0, "seconds": 1.0, "ready_seconds": 1.0, "pictures": [],
+        "versions": '{"noisescope": "1"}', "finished": datetime(2026, 1, 2, tzinfo=UTC), **changes,
+    }  # fmt: skip
+
+
+def test_a_page_says_what_holds_what_does_not_and_what_wins_it_back(tmp_path):
+    jpeg = {"attack": "jpeg", "strength": 60.0}
+    blur = {"attack": "blur", "strength": 2.0}
+    rows = [
+        row_of(),
+        row_of(method="paper", method_number=1, f1=0.97),
+        row_of(**jpeg, condition_number=1, f1=0.4),
+        row_of(**jpeg, condition_number=2, f1=0.92, defence="reference"),
+        row_of(**blur, condition_number=3, f1=0.1),
+        row_of(**blur, condition_number=4, f1=0.12, defence="reference"),
+        row_of(trial="few", trial_number=1, undecided=True, f1=0.0),
+        row_of(trial="none", trial_number=2, generated=0, fp=1, f1=0.0),
+    ]
+    write_page([pa.Table.from_pylist(rows, SCHEMA)], tmp_path / "page.md", "a command")
+    said = (tmp_path / "page.md").read_text().splitlines()
+    assert said[2].startswith("Written by `a command` from the tables of trials alone, 2026-01-02")
+    (found,) = [line for line in said if line.startswith("**E.**")]
+    assert found == (
+        "**E.** `whitened` holds in 1 of 4 lines. Too few images to decide: few; more are needed. "
+        "Another is better in 1 of 4: paper at t. "
+        "t, jpeg 60 falls to 0.40; reference processed alike wins back 0.92. "
+        "It does not hold, and nothing tried here helps, for t, blur 2 (0.10). "
+        "Of photographs alone it flags some in 1 of 1 runs."
+    )
+    assert any(line.startswith("| few | none |  | undecided |") for line in said)
 
 
 def test_batches_side_by_side_on_spark_give_the_same_answers(spark, tmp_path, data):
@@ -281,12 +329,12 @@ def experiment_command(*arguments):
 
 def test_the_command_runs_a_file_and_prints_its_summary(tmp_path, data):
     file = written(tmp_path)
-    done = experiment_command(file, "--data", data, "--out", tmp_path / "out")
+    done = experiment_command("run", file, "--data", data, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "a test: 4 answers by 2 methods, 0 are there; 2 batches" in done.stderr
     assert "azimuthal" in done.stdout
     assert f"Summary: {tmp_path / 'out/summary.md'}" in done.stdout
-    wrong = experiment_command(file, "--data", tmp_path, "--out", tmp_path / "other")
+    wrong = experiment_command("run", file, "--data", tmp_path, "--out", tmp_path / "other")
     assert wrong.returncode == 2
     assert wrong.stderr.count("is not a folder") == 2
     assert "Traceback" not in wrong.stderr

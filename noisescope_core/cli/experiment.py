@@ -1,7 +1,9 @@
-"""`noisescope experiment`: run an experiment file, and sum up what it found."""
+"""`noisescope experiment`: run experiment files, and make a page of what they found."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -12,15 +14,21 @@ from rich.markdown import Markdown
 
 from noisescope_core.cli.command import CONFIG, made, with_options
 from noisescope_core.config import load_config
+from noisescope_core.errors import UsageError
 
 
-@click.command()
+@click.group()
+def experiment() -> None:
+    """Compare methods on labelled images, under attacks, draw by draw."""
+
+
+@experiment.command()
 @click.argument("file")
 @click.option("--data", default=".", metavar="DIR", help="Folder that holds those of the sets.")
 @click.option("--out", required=True, metavar="DIR", help="Folder of the table and its summary.")
 @click.option("--spark", "by_spark", is_flag=True, help="Work on Spark's executors.")
 @with_options(*CONFIG)
-def experiment(
+def run(
     file: str,
     data: str,
     out: str,
@@ -28,7 +36,7 @@ def experiment(
     config_file: str | None,
     settings: tuple[str, ...],
 ) -> None:
-    """Run an experiment FILE, such as conf/experiments/main.yaml, and sum it up.
+    """Run an experiment FILE, such as conf/experiments/small.yaml, and sum it up.
 
     A run that was stopped goes on where it was. --config and --set hold for Spark alone; methods
     are set in the file.
@@ -66,3 +74,20 @@ def experiment(
     Console().print(Markdown(markdown(table)))
     click.echo(CELLS)
     click.echo(f"Summary: {summary}")
+
+
+@experiment.command()
+@click.argument("runs", nargs=-1, required=True, metavar="DIR...")
+@click.option("--out", required=True, metavar="FILE", help="Markdown file to write.")
+def page(runs: tuple[str, ...], out: str) -> None:
+    """Write a page on finished experiments: what holds, what does not, what to do about it."""
+    from noisescope_core.experiments.page import write_page
+    from noisescope_core.experiments.table import read
+
+    tables = [read(Path(folder)) for folder in runs]
+    empty = [folder for folder, table in zip(runs, tables, strict=True) if not table.num_rows]
+    if empty:
+        raise UsageError(f"{', '.join(empty)}: holds no trials, see noisescope experiment run")
+    command = shlex.join(["noisescope", *sys.argv[1:]])
+    write_page(tables, Path(out), command)
+    click.echo(f"Page: {out}")

@@ -178,6 +178,7 @@ def answered(
                 {
                     "key": experiment.key(condition, batch.method, trial, number),
                     "experiment": experiment.title,
+                    "about": experiment.about,
                     "trial": trial,
                     **_places(experiment, batch, trial),
                     **asdict(condition),

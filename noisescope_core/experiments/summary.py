@@ -84,7 +84,7 @@ def markdown(table: pa.Table) -> str:
         cells = {
             "trial": first["trial"],
             "files": first["files"],
-            "attack": _attack(first),
+            "attack": attack_of(first),
             "cost": f"{first['psnr']:.1f} dB, {first['ssim']:.3f}" * bool(pd.notna(first["psnr"])),
         }
         by_way = {(row["method"], row["defence"]): _cell(row) for _, row in group.iterrows()}
@@ -106,11 +106,12 @@ def _way(method: str, defence: str, ways: Sequence[Way]) -> str:
     return method if alone or defence == "none" else f"{method}, {DEFENCES[defence]}"
 
 
-def _attack(row: pd.Series[Any]) -> str:
+def attack_of(row: pd.Series) -> str:
+    """Name a row's attack and strength."""
     return "none" if pd.isna(row["attack"]) else f"{row['attack']} {row['strength']:g}"
 
 
-def _cell(row: pd.Series[Any]) -> str:
+def _cell(row: pd.Series) -> str:
     if row["undecided"] == row["draws"]:
         return "undecided"
     if not row["generated"]:
@@ -220,14 +221,20 @@ def _of(summed: pd.DataFrame, way: Way) -> pd.DataFrame:
     return summed[(summed["method"] == way[0]) & (summed["defence"] == way[1])]
 
 
+def write_plots(table: pa.Table, folder: Path, before: str = "") -> Iterator[Path]:
+    """Write the plots as PNG, their names after `before`."""
+    for name, figure in plots(table):
+        file = folder / "-".join(filter(None, [before, *name.split()]))
+        figure.savefig(file.with_suffix(".png"), dpi=110, metadata={"Software": None})
+        yield file.with_suffix(".png")
+
+
 def write_summary(table: pa.Table, out: Path) -> list[Path]:
     """Write `summary.md` and the plots it shows beside the table of trials."""
-    (title,) = set(table["experiment"].to_pylist())
-    page, written = [f"# {title}", "", CELLS, "", markdown(table)], []
-    for name, figure in plots(table):
-        file = out / f"{name.replace(' ', '-')}.png"
-        figure.savefig(file, dpi=110, metadata={"Software": None})
-        page += ["", f"![{name}]({file.name})"]
-        written.append(file)
+    title = table["experiment"][0].as_py()
+    written = list(write_plots(table, out))
+    page = [f"# {title}", "", CELLS, "", markdown(table)]
+    for file in written:
+        page += ["", f"![{file.stem}]({file.name})"]
     (out / "summary.md").write_text("\n".join(page) + "\n", encoding="utf-8")
     return [out / "summary.md", *written]

@@ -17,6 +17,7 @@ SCHEMA = pa.schema(
     [
         ("key", pa.string()),
         ("experiment", pa.string()),
+        ("about", pa.string()),
         ("trial", pa.string()),
         ("published", pa.string()),
         ("trial_number", pa.int32()),
@@ -52,7 +53,7 @@ SCHEMA = pa.schema(
         ("finished", pa.timestamp("us", tz="UTC")),
     ]
 )
-"""Columns, described in docs/tables.md."""
+"""Columns, described in docs/experiments.md."""
 
 FOLDER = "trials"
 
