@@ -245,7 +245,7 @@ def test_every_attack_with_and_without_defence(tmp_path):
     experiment = load_experiment(str(CONF / "small_attacks.yaml"))
     run_experiment(experiment, tmp_path, tmp_path, silent)
     rows = read(tmp_path).to_pylist()
-    assert len(rows) == len(list(experiment.asked())) == 2 + 12 * 3 + 2 * 2
+    assert len(rows) == len(list(experiment.asked())) == 1 + 12 * 2 + 2
     f1 = {(row["attack"], row["defence"]): row["f1"] for row in rows}
     assert f1[None, "none"] >= 0.95
     assert all(row["psnr"] is not None for row in rows if row["attack"] in ("jpeg", "noise"))
@@ -260,6 +260,23 @@ def test_every_attack_with_and_without_defence(tmp_path):
     assert "Every attack once on simulated images" in text
     assert (tmp_path / "page/attacks-at-a-small-size-attacks-1.png").exists()
     assert text.count("](page/") == 2
+
+
+def test_another_residual_is_another_condition(tmp_path, data):
+    trials = {
+        "one": {"generated": {"made": 8}, "photographs": {"taken": 5}, "reference": {"taken": 14}}
+    }
+    experiment = load_experiment(
+        written(tmp_path, trials=trials, methods=["prnu"], defences=["none", "blur", "nlm"],
+                settings=["method=paper", "calibration.t_merge=5", "texture.images=2",
+                          "texture.neighbours=5", "clustering.classify_above=2"], draws=1)
+    )  # fmt: skip
+    run_experiment(experiment, data, tmp_path, silent)
+    rows = read(tmp_path).to_pylist()
+    assert [row["defence"] for row in sorted(rows, key=lambda r: r["condition_number"])] == [
+        "none", "blur", "nlm",
+    ]  # fmt: skip
+    assert not any(row["undecided"] for row in rows)
 
 
 def row_of(**changes):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from noisescope_core import __version__
 from noisescope_core.attacks import ATTACKS, check
 from noisescope_core.config import Config, load_config
-from noisescope_core.errors import UsageError
+from noisescope_core.errors import UsageError, first_line
 
 Files = Literal["as found", "saved again"]
 Defence = Literal["none", "reference", "blur", "nlm"]
@@ -187,7 +187,7 @@ def load_experiment(file: str) -> Experiment:
     try:
         content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read ({error})") from error
+        raise UsageError(f"{file}: cannot be read ({first_line(error)})") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{file}: is not YAML ({' '.join(str(error).split())})") from error
     try:

@@ -20,7 +20,7 @@ from noisescope_core.attacks import ATTACKS, attack, camera_pattern, estimated_f
 from noisescope_core.decode import decode, read_header
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.experiments.definition import Condition, Experiment, ImageSet, Trial
-from noisescope_core.simulate import World, simulated_image
+from noisescope_core.simulate import Kind, World, jpeg_file, simulated_image
 
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
@@ -174,8 +174,8 @@ class Source:
         """
         pixels = self.attacked(name, number) if processed else self.found(name, number)
         if self.condition.files == "saved again":
-            quality = int(self._rng(_QUALITY, name, number).choice(QUALITIES))
-            pixels = _saved(pixels, quality)
+            rng = self._rng(_QUALITY, name, number)
+            pixels = attack("jpeg", int(rng.choice(QUALITIES)), pixels, rng)
         return pixels
 
     def attacked(self, name: str, number: int) -> Pixels:
@@ -191,7 +191,8 @@ class Source:
         one, side = self.sets[name], self.condition.side
         if one.simulate is not None:
             world = World(one.seed, CAMERAS, 1, side, side, one.upsampling, one.fixed_noise)
-            return _read(_simulated(world, one.simulate == "generated", number))
+            stored = np.frombuffer(_simulated(world, one.simulate == "generated", number), np.uint8)
+            return np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB), np.uint8)
         file = self.files[name][number]
         pixels = decode(file.read_bytes(), MAX_PIXELS, MAX_BYTES).pixels
         if pixels is None:
@@ -227,27 +228,12 @@ def open_source(
     return replace(plain, patterns=patterns)
 
 
-def _saved(pixels: Pixels, quality: int) -> Pixels:
-    return _read(_stored(pixels, quality))
-
-
-def _stored(pixels: Pixels, quality: int) -> bytes:
-    options = [
-        cv2.IMWRITE_JPEG_QUALITY, quality,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
-    ]  # fmt: skip
-    return cv2.imencode(".jpg", pixels[:, :, ::-1], options)[1].tobytes()
-
-
-def _read(data: bytes) -> Pixels:
-    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB), np.uint8)
-
-
 @lru_cache(maxsize=KEPT)
 def _simulated(world: World, generated: bool, number: int) -> bytes:
     # It bounds the threads of the whole process: one at a time.
     with _SIMULATING:
-        return _stored(*simulated_image(world, "generated" if generated else "photograph", number))
+        kind: Kind = "generated" if generated else "photograph"
+        return jpeg_file(*simulated_image(world, kind, number))
 
 
 @dataclass(frozen=True)

@@ -166,8 +166,8 @@ def answered(
         config = config.model_copy(update={"residual": residual})
     method = METHODS[experiment.methods[batch.method].method](images, config)
     ready = time.perf_counter() - start
-    cost = _cost(source, next(iter(draws.values())))
     for trial in dict.fromkeys(name for name, _ in batch.missing):
+        cost = _cost(source, next(drawn for (name, _), drawn in draws.items() if name == trial))
         rows = []
         for number in (number for name, number in batch.missing if name == trial):
             drawn = draws[trial, number]

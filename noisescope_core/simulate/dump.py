@@ -159,7 +159,8 @@ def _names(seed: int) -> Callable[[int], str]:
     return lambda number: f"img_{order[number]:06d}.jpg"
 
 
-def _jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
+def jpeg_file(pixels: NDArray[np.uint8], quality: int) -> bytes:
+    """Compress an image, (H, W, 3) uint8 RGB, as `write_dump` does: JPEG 4:2:0."""
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
         quality,
@@ -171,7 +172,7 @@ def _jpeg(pixels: NDArray[np.uint8], quality: int) -> bytes:
 
 def _write(job: tuple[World, _Task]) -> None:
     world, task = job
-    task.file.write_bytes(_jpeg(*simulated_image(world, task.kind, task.index)))
+    task.file.write_bytes(jpeg_file(*simulated_image(world, task.kind, task.index)))
 
 
 def _run(world: World, tasks: list[_Task], workers: int) -> Iterator[None]:
@@ -197,7 +198,7 @@ def _write_unusual(
         rows.append((file, label, source))
 
     def extra(index: int) -> tuple[bytes, str]:
-        return _jpeg(*simulated_image(world, "extra", index)), source_of(world, "extra", index)
+        return jpeg_file(*simulated_image(world, "extra", index)), source_of(world, "extra", index)
 
     add(name(next(numbers)), b"", "broken", "empty")
     whole, _ = extra(0)
@@ -213,7 +214,7 @@ def _write_unusual(
     rows.append((gif.name, "real", source_of(world, "extra", 1)))
     pixels, quality = simulated_image(world, "extra", 3)
     odd = cv2.resize(pixels, (world.width * 3 // 4, world.height), interpolation=cv2.INTER_AREA)
-    resized = _jpeg(np.asarray(odd, np.uint8), quality)
+    resized = jpeg_file(np.asarray(odd, np.uint8), quality)
     add(name(next(numbers)), resized, "real", source_of(world, "extra", 3))
     if original is not None:
         copied = original.file.read_bytes()
