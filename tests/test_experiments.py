@@ -136,6 +136,17 @@ def test_no_image_is_drawn_twice(number, made, taken):
     assert again.names == drawn.names
 
 
+def test_trials_of_the_same_photographs_draw_the_same():
+    one = Trial(generated={"made": 4}, photographs={"taken": 4}, reference={"taken": 4})
+    other = Trial(generated={"more": 6}, photographs={"taken": 6}, reference={"taken": 4})
+    sizes = {"made": 8, "more": 8, "taken": 20}
+    first, second = (
+        [name for name in draw(trial, 1, 0, sizes).names if name[0] == "taken"]
+        for trial in (one, other)
+    )
+    assert second[:8] == first
+
+
 def test_draws_differ_and_simulated_sets_have_images_of_their_own_for_each():
     trial = Trial(generated={"made": 4}, photographs={"taken": 4}, reference={"taken": 4})
     of_folders = [draw(trial, k, 0, {"made": 8, "taken": 20}).names for k in (0, 1)]

@@ -124,15 +124,16 @@ class Drawn:
 
 
 def draw(trial: Trial, number: int, seed: int, sizes: Mapping[str, int]) -> Drawn:
-    """Draw the images of a trial; the same number draws the same.
+    """Draw the images of a trial; the same number draws the same, from a set in the same order.
 
     Parameters
     ----------
     sizes : images of each set, 0 where there are as many as are asked for
     """
-    rng = np.random.default_rng([seed, number])
     orders = {}
     for name, needed in _needed(trial).items():
+        # A stream a set: trials with the same photographs share most of the work.
+        rng = np.random.default_rng([seed, number, crc32(name.encode())])
         order = rng.permutation(sizes[name]) if sizes[name] else number * needed + np.arange(needed)
         orders[name] = iter(order.tolist())
 
