@@ -10,10 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from noisescope_core.config import Config, load_config
 
 SHARED = Path(os.environ.get("NOISESCOPE_SHARED", Path(__file__).parents[2] / "shared"))
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("noisy", deadline=None)
+settings.load_profile("noisy")
 
 # The paper's counts scaled down, so that a dump of a hundred small images can be decided.
 SMALL = (

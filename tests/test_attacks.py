@@ -71,7 +71,7 @@ def attacks(draw):
     return name, draw(st.floats(kind.lowest, kind.highest))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(attacks(), st.integers(2, 40), st.integers(2, 40), st.integers(0, 2**31))
 def test_valid_attacks_keep_shape_and_pixels_given_and_come_out_the_same_again(
     chosen, height, width, seed
@@ -293,7 +293,7 @@ def test_psnr_of_a_known_error():
         psnr(grey, grey[:8])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 2**31), st.integers(11, 40), st.integers(11, 40))
 def test_ssim_is_symmetric_one_for_equal_pictures_and_falls_with_noise(seed, height, width):
     pixels = picture(seed, height, width)

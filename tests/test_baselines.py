@@ -109,7 +109,7 @@ def test_csd_refuses_what_is_no_colour_image(image, message):
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.booleans(), seeds)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_azimuthal_average_equals_the_definition_at_any_size(height, width, colour, seed):
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (height, width, 3) if colour else (height, width), np.uint8)

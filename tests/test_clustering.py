@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from noisescope_core import clustering
@@ -33,7 +33,6 @@ def naive_matching(edges):
         unique_by=lambda e: frozenset(e[:2]),
     )
 )
-@settings(deadline=None)
 def test_a_round_takes_the_highest_pair_first(edges):
     edges = [(min(a, b), max(a, b), p) for a, b, p in edges if a != b]
     first = np.array([e[1] for e in edges], dtype=np.int64)

@@ -184,7 +184,7 @@ WHOLE = [
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=6),
     st.floats(0.2, 1),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_damaged_files_never_raise(whole, damage, share):
     data = bytearray(whole)
     for place, byte in damage:

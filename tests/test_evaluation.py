@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
@@ -15,7 +15,6 @@ def verdict(path, is_fake, status="scored"):
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
-@settings(deadline=None)
 def test_equals_scikit_learn(pairs):
     result = evaluate(
         [verdict(f"/d/{k}.png", judged) for k, (judged, _) in enumerate(pairs)],

@@ -11,7 +11,7 @@ from noisescope_core.residual import FILTERS, channel_residuals, noise_residual
 
 
 @given(st.integers(16, 90), st.integers(16, 90), st.booleans(), st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_equals_the_plain_implementation_at_any_size(height, width, colour, seed):
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (height, width, 3) if colour else (height, width), np.uint8)

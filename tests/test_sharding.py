@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from noisescope_core.confidence import fit_bar
@@ -51,7 +51,6 @@ def test_candidates_of_one_pattern_are_one_group():
     pile=st.integers(6000, 100_000),
     size=st.integers(40, 500),
 )
-@settings(deadline=None)
 def test_the_sample_holds_every_group_and_stands_for_the_pile(sizes, pile, size):
     groups, first = [], 0
     for count in sizes:

@@ -30,7 +30,7 @@ def noise(seed: int, count: int = 1, shape: tuple[int, int] = (64, 64)) -> np.nd
     return np.random.default_rng(seed).normal(size=(count, 3, *shape)).astype(np.float32)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(sides, sides)
 def test_every_bin_is_in_one_band_and_counts_as_often_as_in_the_whole_spectrum(height, width):
     bins = layout(height, width)
@@ -43,7 +43,7 @@ def test_every_bin_is_in_one_band_and_counts_as_often_as_in_the_whole_spectrum(h
     assert bins.shares().sum() == pytest.approx(1)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(sides, sides, st.integers(0, 2**31))
 def test_correlation_is_the_dot_product_of_the_pictures(height, width, seed):
     a, b = (whitened_planes(c).astype(np.float32) for c in noise(seed, 2, (height, width)))
@@ -96,7 +96,6 @@ def test_lines_stay_in_the_lines():
     assert sum(v for k, v in bands.items() if k.startswith("grey, from")) < 0.05
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**16), st.floats(0, 30))
 def test_a_stored_value_is_off_by_a_sixteenth_at_most(seed, peak):
     feature = np.random.default_rng(seed).normal(size=(3, 50)).astype(np.float32)
@@ -106,7 +105,7 @@ def test_a_stored_value_is_off_by_a_sixteenth_at_most(seed, peak):
     assert np.abs(read - np.minimum(feature, 127 / STEPS)).max() <= 0.5 / STEPS + 1e-6
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 600), st.integers(1, 40), st.integers(0, 2**16))
 def test_products_with_all_before_are_exact(rows, values, seed):
     features = np.random.default_rng(seed).integers(-127, 128, (rows, values)).astype(np.int8)
