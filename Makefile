@@ -42,8 +42,9 @@ demo: setup
 	--out demo/run
 	$(BIN)/noisescope evaluate --verdicts demo/run/verdicts --labels demo/dump/labels.csv
 
+# Three at a time on any machine: threads of BLAS would spin for each other's processors.
 test: setup
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # All else as locked, in an environment of its own.
 .venv-oldest/installed: setup.cfg pyproject.toml requirements.lock

@@ -16,6 +16,10 @@ from noisescope_core.config import Config, load_config
 
 SHARED = Path(os.environ.get("NOISESCOPE_SHARED", Path(__file__).parents[2] / "shared"))
 
+# Optimising every JVM's code takes the processors from the tests. As noisescope_core.spark.jvm has
+# it, for servers, executors and spark-submit too.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m")
+
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("noisy", deadline=None)
 settings.load_profile("noisy")
@@ -34,7 +38,7 @@ SMALL = (
 )
 
 # They start Spark programs of their own; last in line, one process would be left with them.
-LONGEST = ("registry", "jobs", "s3", "scan", "resilience", "connect", "detect_whitened", "cli")
+LONGEST = ("cli", "registry", "jobs", "s3", "scan", "resilience", "connect", "detect_whitened")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

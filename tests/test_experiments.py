@@ -220,31 +220,30 @@ def test_what_an_answer_depends_on_names_it(tmp_path):
 
 def test_everything_at_a_small_size(tmp_path):
     """All methods on simulated images: what they find, the summary and its pictures."""
-    experiment = load_experiment(str(CONF / "small.yaml"))
+    experiment = load_experiment(str(CONF / "small.yaml")).model_copy(update={"draws": 1})
     said = []
     run_experiment(experiment, tmp_path, tmp_path, said.append)
-    assert "100 answers by 5 methods, 0 are there" in said[0]
+    assert "50 answers by 5 methods, 0 are there" in said[0]
     table = read(tmp_path)
-    assert table.num_rows == 100
+    assert table.num_rows == 50
     rows = table.to_pylist()
 
-    def mean(trial, method, what="f1", files="as found"):
-        values = [
+    def told(trial, method, what="f1", files="as found"):
+        (value,) = [
             row[what] for row in rows
             if (row["trial"], row["method"], row["files"]) == (trial, method, files)
         ]  # fmt: skip
-        assert len(values) == 2
-        return np.mean(values)
+        return value
 
     for files in experiment.files:
-        assert mean("balanced", "whitened", files=files) >= 0.95
-        assert mean("two generators", "whitened", "fingerprints", files) == 2
-        assert mean("two generators", "whitened", "given_right", files) >= 0.95
-        assert mean("photographs alone", "whitened", "fp", files) == 0
-    assert mean("balanced", "paper") >= 0.8
+        assert told("balanced", "whitened", files=files) >= 0.95
+        assert told("two generators", "whitened", "fingerprints", files) == 2
+        assert told("two generators", "whitened", "given_right", files) >= 0.95
+        assert told("photographs alone", "whitened", "fp", files) == 0
+    assert told("balanced", "paper") >= 0.8
     whole = markdown(table)
     assert whole.count("\n") == 1 + 10
-    assert "0 of 2 runs flag" in whole
+    assert "0 of 1 runs flag" in whole
     files = write_summary(table, tmp_path)
     assert [file.name for file in files] == ["summary.md", "f1.png", "fingerprints.png"]
     assert all(cv2.imread(str(file)) is not None for file in files[1:])

@@ -71,7 +71,7 @@ def run(
     # What an earlier version of the file asked stays in the table, but is not what it asks now.
     table = table.filter(pc.is_in(table["key"], pa.array(keys)))
     summary, *_ = write_summary(table, Path(out))
-    Console().print(Markdown(markdown(table)))
+    Console(width=None if sys.stdout.isatty() else 160).print(Markdown(markdown(table)))
     click.echo(CELLS)
     click.echo(f"Summary: {summary}")
 
