@@ -32,6 +32,7 @@ from noisescope_core.cli.command import (
     told_in_one_line,
     with_options,
 )
+from noisescope_core.cli.doctor import doctor
 from noisescope_core.cli.experiment import experiment
 from noisescope_core.config import Config, load_config
 from noisescope_core.errors import NoiseScopeError, UsageError, first_line
@@ -43,7 +44,7 @@ def main() -> None:
     """Find generated images in a pile, blind: no example of a fake is needed."""
 
 
-for _command in (tables.scan, tables.registry, tables.maintain, tables.erase, experiment):
+for _command in (tables.scan, tables.registry, tables.maintain, tables.erase, experiment, doctor):
     main.add_command(_command)
 
 
@@ -233,24 +234,6 @@ def evaluate(verdicts: str, labels: str, as_json: bool) -> None:
     ):
         if result[key]:
             console.print(f"{result[key]:,} {text}", highlight=False)
-
-
-@main.command()
-@click.option(
-    "--fetch-jars", required=True, metavar="DIR", help="Folder for the jars of Delta and S3."
-)
-@with_options(*CONFIG)
-def doctor(fetch_jars: str, config_file: str | None, settings: tuple[str, ...]) -> None:
-    """Fill a folder with the jars that Spark lacks, for machines without a network."""
-    config = load_config(config_file, settings)
-    from noisescope_core.spark.jars import copy_jars
-    from noisescope_core.spark.session import start_session
-
-    folder, log = made(fetch_jars, "--fetch-jars")
-    spark = start_session(config, log, delta=True, locations=["s3a://"])
-    copied = copy_jars(spark, folder)
-    spark.stop()
-    click.echo(f"{len(copied)} jars in {folder}: noisescope scan ... --set spark.jars={folder}")
 
 
 @main.command()
