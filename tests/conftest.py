@@ -18,7 +18,10 @@ SHARED = Path(os.environ.get("NOISESCOPE_SHARED", Path(__file__).parents[2] / "s
 
 # Optimising every JVM's code takes the processors from the tests. As noisescope_core.spark.jvm has
 # it, for servers, executors and spark-submit too.
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m")
+os.environ.setdefault(
+    "JAVA_TOOL_OPTIONS",
+    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:MetaspaceSize=256m",
+)
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("noisy", deadline=None)

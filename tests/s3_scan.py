@@ -25,7 +25,6 @@ SETTINGS = (
     # As in tests.scan_days, and no half seconds of patience with a server on this machine.
     "spark.conf.spark.sql.codegen.wholeStage=false",
     "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
-    "spark.conf.spark.sql.adaptive.enabled=false",
     "spark.conf.spark.hadoop.fs.s3a.retry.throttle.interval=20ms",
 )  # fmt: skip
 IMAGES, REFERENCE = "s3a://pile/images", "s3a://pile/reference"

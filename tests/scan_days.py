@@ -26,10 +26,9 @@ from noisescope_core.spark.store import LONG_LIVED, Store
 
 SETTINGS = (
     "spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=4", "scan.gather=5",
-    # A hundred small statements a day: compiling and planning them anew costs more than it saves.
+    # A hundred small statements a day: compiling each costs more than it saves.
     "spark.conf.spark.sql.codegen.wholeStage=false",
     "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
-    "spark.conf.spark.sql.adaptive.enabled=false",
 )  # fmt: skip
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pyspark
 from pyspark import SparkContext
 
-_COMPILER = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
+_COMPILER = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:MetaspaceSize=256m"
 """Optimising takes the processors from those who compute, a third of a short run.
 
 Without it a JVM has room for 48 MB of code; a scan of Delta tables fills them and ends in an error.
+Its classes take 200 MB, and each doubling on the way there would collect all garbage.
 """
 
 _QUIET = "-Xlog:disable -Xlog:all=error:stderr"
