@@ -317,3 +317,6 @@ METHODS: Mapping[MethodName, Load] = {
     "azimuthal": azimuthal,
     "prnu": prnu,
 }
+
+FINGERPRINTS = ("whitened", "paper", "prnu")
+"""Methods whose sets share a fingerprint; the others tell images one by one."""

@@ -21,7 +21,7 @@ from noisescope_core.attacks import ATTACKS, psnr, ssim
 from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.evaluation import ratios
 from noisescope_core.experiments.definition import Condition, Experiment, Trial
-from noisescope_core.experiments.methods import METHODS, Answer
+from noisescope_core.experiments.methods import FINGERPRINTS, METHODS, Answer
 from noisescope_core.experiments.pictures import (
     Drawn,
     Pictures,
@@ -166,6 +166,7 @@ def answered(
         config = config.model_copy(update={"residual": residual})
     method = METHODS[experiment.methods[batch.method].method](images, config)
     ready = time.perf_counter() - start
+    shown = experiment.methods[batch.method].method in FINGERPRINTS
     for trial in dict.fromkeys(name for name, _ in batch.missing):
         cost = _cost(source, next(drawn for (name, _), drawn in draws.items() if name == trial))
         rows = []
@@ -189,7 +190,7 @@ def answered(
                     **cost,
                     "ready_seconds": ready,
                     "seconds": seconds,
-                    "pictures": [] if number else _pictured(images, drawn, answer),
+                    "pictures": _pictured(images, drawn, answer) if number == 0 and shown else [],
                     "versions": _versions(),
                     "finished": datetime.now(UTC),
                 }

@@ -20,8 +20,8 @@ STYLE: dict[Any, Any] = {
     "font.sans-serif": ["DejaVu Sans"], "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "grid.color": "#dddddd", "axes.axisbelow": True,
 }  # fmt: skip
-COLUMNS = 4
-"""Panels beside each other."""
+COLUMNS, BESIDE = 4, 6
+"""Panels beside each other, of attacks and of fingerprints."""
 
 PLACES = ["trial_number", "condition_number", "method_number"]
 LINE = ["trial_number", "files", "attack", "strength"]
@@ -196,24 +196,19 @@ def _line(
 
 
 def _pictures(rows: Sequence[dict[str, Any]]) -> Figure:
-    lines = list(dict.fromkeys((row["trial"], row["files"]) for row in rows))
-    shown = [
-        (line, row["method"], picture)
-        for line in lines
-        for row in rows
-        if (row["trial"], row["files"]) == line
-        for picture in row["pictures"]
-    ]
-    most = max(sum(one[0] == line for one in shown) for line in lines)
-    figure = Figure(figsize=(1.7 * most, 2 * len(lines)), layout="constrained")
-    panels = figure.subplots(len(lines), most, squeeze=False)
-    for axes in panels.ravel():
+    """Show what the first method that found anything found, by trial and kind of files."""
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda one: [one[place] for place in PLACES]):
+        lines.setdefault((row["trial"], row["files"]), row)
+    shown = [(row, picture) for row in lines.values() for picture in row["pictures"]]
+    rows_of_panels = -(-len(shown) // BESIDE)
+    figure = Figure(figsize=(1.8 * BESIDE, 2.1 * rows_of_panels), layout="constrained")
+    panels = figure.subplots(rows_of_panels, BESIDE, squeeze=False).ravel()
+    for axes in panels:
         axes.set_axis_off()
-    for line, row_of_panels in zip(lines, panels, strict=True):
-        mine = [one for one in shown if one[0] == line]
-        for axes, (_, method, picture) in zip(row_of_panels, mine, strict=False):
-            axes.imshow(cv2.imdecode(np.frombuffer(picture, np.uint8), 0), cmap="gray")
-            axes.set_title(f"{line[0]}\n{line[1]}, {method}", fontsize=6)
+    for axes, (row, picture) in zip(panels, shown, strict=False):
+        axes.imshow(cv2.imdecode(np.frombuffer(picture, np.uint8), 0), cmap="gray")
+        axes.set_title(f"{row['trial']}\n{row['files']}, {row['method']}", fontsize=7)
     return figure
 
 
