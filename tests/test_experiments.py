@@ -114,7 +114,7 @@ def test_absent_folders_and_too_few_images_are_told_before_anything_runs(tmp_pat
     sets = {"made": "made", "taken": "taken", "gone": "gone"}
     experiment = load_experiment(written(tmp_path, trials=trials, sets=sets))
     with pytest.raises(UsageError) as told:
-        run_experiment(experiment, data, tmp_path / "out", silent)
+        run_experiment(experiment, listed(experiment, data), tmp_path / "out", silent)
     said = str(told.value)
     assert "gone is not a folder" in said
     assert "trials.one: needs 9 images of made" in said
@@ -173,19 +173,19 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, data, monkeypatch
     assert len(set(asked)) == len(asked) == 4
 
     def only_first(todo):
-        yield from here(experiment, data, 1)(todo[:1])
+        yield from here(experiment, listed(experiment, data), 1)(todo[:1])
 
-    run_experiment(experiment, data, out, silent, only_first)
+    run_experiment(experiment, listed(experiment, data), out, silent, only_first)
     first = read(out).to_pylist()
     assert [row["method"] for row in first] == ["csd", "csd"]
     left = batches(experiment, {row["key"] for row in first})
     assert [batch.method for batch in left] == ["azimuthal"]
-    run_experiment(experiment, data, out, silent)
+    run_experiment(experiment, listed(experiment, data), out, silent)
     rows = read(out).to_pylist()
     assert sorted(row["key"] for row in rows) == sorted(asked)
     assert [row for row in rows if row["method"] == "csd"] == first
     monkeypatch.setattr(runner, "answered", None)
-    run_experiment(experiment, data, out, silent)
+    run_experiment(experiment, listed(experiment, data), out, silent)
 
 
 def test_a_batch_that_fails_costs_no_other(tmp_path, data):
@@ -193,10 +193,10 @@ def test_a_batch_that_fails_costs_no_other(tmp_path, data):
 
     def failing(todo):
         yield todo[0], ValueError("no such thing\nmore")
-        yield from here(experiment, data, 1)(todo[1:])
+        yield from here(experiment, listed(experiment, data), 1)(todo[1:])
 
     with pytest.raises(NoiseScopeError, match=r"1 of 2 batches failed; 64 x 64 .*: no such thing$"):
-        run_experiment(experiment, data, tmp_path, silent, failing)
+        run_experiment(experiment, listed(experiment, data), tmp_path, silent, failing)
     assert [row["method"] for row in read(tmp_path).to_pylist()] == ["azimuthal"] * 2
 
 
@@ -222,7 +222,7 @@ def test_everything_at_a_small_size(tmp_path):
     """All methods on simulated images: what they find, the summary and its pictures."""
     experiment = load_experiment(str(CONF / "small.yaml")).model_copy(update={"draws": 1})
     said = []
-    run_experiment(experiment, tmp_path, tmp_path, said.append)
+    run_experiment(experiment, listed(experiment, tmp_path), tmp_path, said.append)
     assert "50 answers by 5 methods, 0 are there" in said[0]
     table = read(tmp_path)
     assert table.num_rows == 50
@@ -253,7 +253,7 @@ def test_everything_at_a_small_size(tmp_path):
 
 def test_every_attack_with_and_without_defence(tmp_path):
     experiment = load_experiment(str(CONF / "small_attacks.yaml"))
-    run_experiment(experiment, tmp_path, tmp_path, silent)
+    run_experiment(experiment, listed(experiment, tmp_path), tmp_path, silent)
     rows = read(tmp_path).to_pylist()
     assert len(rows) == len(list(experiment.asked())) == 1 + 12 * 2 + 2
     f1 = {(row["attack"], row["defence"]): row["f1"] for row in rows}
@@ -281,7 +281,7 @@ def test_another_residual_is_another_condition(tmp_path, data):
                 settings=["method=paper", "calibration.t_merge=5", "texture.images=2",
                           "texture.neighbours=5", "clustering.classify_above=2"], draws=1)
     )  # fmt: skip
-    run_experiment(experiment, data, tmp_path, silent)
+    run_experiment(experiment, listed(experiment, data), tmp_path, silent)
     rows = read(tmp_path).to_pylist()
     assert [row["defence"] for row in sorted(rows, key=lambda r: r["condition_number"])] == [
         "none", "blur", "nlm",
@@ -332,9 +332,9 @@ def test_batches_side_by_side_on_spark_give_the_same_answers(spark, tmp_path, da
     from noisescope_core.spark.experiments import on_executors
 
     experiment = load_experiment(written(tmp_path, files=["as found", "saved again"]))
-    run_experiment(experiment, data, tmp_path / "here", silent)
-    answers = on_executors(spark, experiment, data)
-    run_experiment(experiment, data, tmp_path / "there", silent, answers)
+    run_experiment(experiment, listed(experiment, data), tmp_path / "here", silent)
+    answers = on_executors(spark, experiment, listed(experiment, data))
+    run_experiment(experiment, listed(experiment, data), tmp_path / "there", silent, answers)
 
     def told(out):
         columns = [
@@ -370,7 +370,7 @@ def test_the_command_runs_a_file_and_prints_its_summary(tmp_path, data):
 
 def test_a_row_says_with_which_versions_it_was_made(tmp_path, data):
     experiment = Experiment.model_validate({**PLAIN, "methods": ["csd"], "draws": 1})
-    run_experiment(experiment, data, tmp_path, silent)
+    run_experiment(experiment, listed(experiment, data), tmp_path, silent)
     (row,) = read(tmp_path).to_pylist()
     assert {"noisescope", "numpy"} <= json.loads(row["versions"]).keys()
     append(tmp_path, [row])

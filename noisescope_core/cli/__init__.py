@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -28,6 +27,7 @@ from noisescope_core.cli.command import (
     Command,
     OneLineErrors,
     check_exist,
+    log_elsewhere,
     made,
     told_in_one_line,
     with_options,
@@ -95,11 +95,9 @@ def plan(
     from noisescope_core.spark.plan import plan as plan_run
     from noisescope_core.spark.session import start_session
 
-    with tempfile.TemporaryDirectory() as scratch:
-        locations = (images, reference or "")
-        spark = start_session(config, Path(scratch) / "spark.log", locations=locations)
-        planned = plan_run(spark, config, images, reference)
-        spark.stop()
+    spark = start_session(config, log_elsewhere(), locations=(images, reference or ""))
+    planned = plan_run(spark, config, images, reference)
+    spark.stop()
     if as_json:
         click.echo(json.dumps(planned, indent=2))
         return

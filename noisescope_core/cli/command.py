@@ -76,13 +76,18 @@ def check_exist(folders: Mapping[str, str | None]) -> None:
 def made(folder: str, option: str) -> tuple[str, Path]:
     """Make a local folder: its whole path, and Spark's log in it; a URI is left as it is."""
     if "://" in folder:
-        return folder, Path(tempfile.gettempdir(), f"noisescope-{os.getpid()}.log")
+        return folder, log_elsewhere()
     folder = os.path.abspath(folder)
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{option}: {folder} cannot be written to ({error.strerror})") from error
     return folder, Path(folder) / "spark.log"
+
+
+def log_elsewhere() -> Path:
+    """Name Spark's log of a command that writes to no local folder; its errors point there."""
+    return Path(tempfile.gettempdir(), f"noisescope-{os.getpid()}.log")
 
 
 def _fail(message: str, code: int) -> None:

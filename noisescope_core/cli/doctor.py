@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.util import find_spec
-from pathlib import Path
 
 import click
 from rich.console import Console
 
-from noisescope_core.cli.command import CONFIG, made, with_options
+from noisescope_core.cli.command import CONFIG, log_elsewhere, made, with_options
 from noisescope_core.config import Config, load_config
 from noisescope_core.doctor import Finding, examine
 from noisescope_core.errors import NoiseScopeError
@@ -79,9 +77,9 @@ def _examined(config: Config, read: dict[str, str], written: dict[str, str]) -> 
     if usable and find_spec("pyspark"):
         from noisescope_core.spark.doctor import examine_spark
 
-        with tempfile.TemporaryDirectory() as scratch:
-            log = Path(scratch) / "spark.log"
-            yield from examine_spark(config, log, read, written, delta="--tables" in written)
+        yield from examine_spark(
+            config, log_elsewhere(), read, written, delta="--tables" in written
+        )
 
 
 def _fetch(config: Config, folder: str) -> None:

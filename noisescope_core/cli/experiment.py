@@ -48,7 +48,7 @@ def run(
     from noisescope_core.experiments.table import read
 
     asked = load_experiment(file)
-    listed(asked, Path(data))
+    files = listed(asked, Path(data))
     config = load_config(config_file, settings)
     out, log = made(out, "--out")
     console = Console(stderr=True)
@@ -62,8 +62,8 @@ def run(
         from noisescope_core.spark.session import start_session
 
         spark = start_session(config, log)
-        answers = on_executors(spark, asked, Path(data).absolute())
-    run_experiment(asked, Path(data), Path(out), say, answers)
+        answers = on_executors(spark, asked, files)
+    run_experiment(asked, files, Path(out), say, answers)
     if spark is not None:
         spark.stop()
     table = read(Path(out))

@@ -18,6 +18,7 @@ from noisescope_core import __version__
 from noisescope_core.attacks import ATTACKS, check
 from noisescope_core.config import Config, load_config
 from noisescope_core.errors import UsageError, first_line
+from noisescope_core.simulate import Upsampling
 
 Files = Literal["as found", "saved again"]
 Defence = Literal["none", "reference", "blur", "nlm"]
@@ -36,7 +37,7 @@ class ImageSet(_Part):
     folder: str | None = Field(None, description="below the data folder")
     simulate: Literal["photographs", "generated"] | None = None
     seed: int = Field(0, ge=0, description="of simulated images; other seed, other generator")
-    upsampling: Literal["transposed", "nearest", "bilinear"] = "transposed"
+    upsampling: Upsampling = "transposed"
     fixed_noise: bool = Field(True, description="whether simulated generators add a constant")
 
     @model_validator(mode="before")

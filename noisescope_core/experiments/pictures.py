@@ -24,6 +24,8 @@ from noisescope_core.simulate import Kind, World, jpeg_file, simulated_image
 
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
+Files = Mapping[str, Sequence[Path]]
+"""Set to its files, none where it is simulated."""
 
 QUALITIES = (80, 85, 90, 95)
 HEADER_BYTES = 65_536
@@ -43,7 +45,7 @@ _ATTACK, _QUALITY, _CAMERA = range(3)
 """Streams of random numbers."""
 
 
-def listed(experiment: Experiment, data: Path) -> dict[str, list[Path]]:
+def listed(experiment: Experiment, data: Path) -> Files:
     """List the folders that an experiment's trials use.
 
     Parameters
@@ -161,7 +163,7 @@ class Source:
     """
 
     sets: Mapping[str, ImageSet]
-    files: Mapping[str, Sequence[Path]]
+    files: Files
     condition: Condition
     seed: int
     patterns: Mapping[str, NDArray[np.float32]]
@@ -207,9 +209,7 @@ class Source:
         return np.random.default_rng([self.seed, stream, crc32(name.encode()), number])
 
 
-def open_source(
-    experiment: Experiment, files: Mapping[str, Sequence[Path]], condition: Condition
-) -> Source:
+def open_source(experiment: Experiment, files: Files, condition: Condition) -> Source:
     """Ready the images of an experiment under one condition.
 
     The generator's fingerprint that an attacker takes off is estimated from the set's own images,

@@ -24,10 +24,10 @@ from noisescope_core.experiments.definition import Condition, Experiment, Trial
 from noisescope_core.experiments.methods import FINGERPRINTS, METHODS, Answer
 from noisescope_core.experiments.pictures import (
     Drawn,
+    Files,
     Pictures,
     Source,
     draw,
-    listed,
     open_source,
     pictures,
 )
@@ -71,25 +71,22 @@ Answers = Callable[[Sequence[Batch]], Iterator[tuple[Batch, list[Row] | Exceptio
 
 
 def run_experiment(
-    experiment: Experiment, data: Path, out: Path, say: Say, answers: Answers | None = None
+    experiment: Experiment, files: Files, out: Path, say: Say, answers: Answers | None = None
 ) -> None:
     """Run what is not in the table yet.
 
     Parameters
     ----------
-    data : folder that holds those of the sets
+    files : as `listed`
     out : folder of the table
     say : told what will be done, and each batch that is
     answers : where batches are worked off; None: here, with all processors
 
     Raises
     ------
-    UsageError
-        If a set is absent or has too few images; nothing has run then.
     NoiseScopeError
         If a batch failed, after all others are done.
     """
-    files = listed(experiment, data)
     done = set(read(out)["key"].to_pylist())
     todo = batches(experiment, done)
     total = sum(1 for _ in experiment.asked())
@@ -102,7 +99,7 @@ def run_experiment(
     failed: dict[str, str] = {}
     finished = 0
     start = time.perf_counter()
-    for batch, rows in (answers or here(experiment, data))(todo):
+    for batch, rows in (answers or here(experiment, files))(todo):
         if isinstance(rows, Exception):
             failed[str(batch)] = first_line(rows)
             continue
@@ -127,13 +124,13 @@ def batches(experiment: Experiment, done: set[str]) -> list[Batch]:
     return [Batch(*made_once, tuple(some)) for made_once, some in missing.items()]
 
 
-def here(experiment: Experiment, data: Path, threads: int | None = None) -> Answers:
+def here(experiment: Experiment, files: Files, threads: int | None = None) -> Answers:
     """Work batches off in this process."""
 
     def work(todo: Sequence[Batch]) -> Iterator[tuple[Batch, list[Row] | Exception]]:
         for batch in todo:
             try:
-                for rows in answered(experiment, data, batch, threads):
+                for rows in answered(experiment, files, batch, threads):
                     yield batch, rows
             except Exception as error:
                 yield batch, error
@@ -142,7 +139,7 @@ def here(experiment: Experiment, data: Path, threads: int | None = None) -> Answ
 
 
 def answered(
-    experiment: Experiment, data: Path, batch: Batch, threads: int | None = None
+    experiment: Experiment, files: Files, batch: Batch, threads: int | None = None
 ) -> Iterator[list[Row]]:
     """Work one batch off: the rows of each of its trials.
 
@@ -151,7 +148,6 @@ def answered(
     threads : at work on images; None: one a processor
     """
     condition = batch.condition
-    files = listed(experiment, data)
     source = open_source(experiment, files, condition)
     sizes = {name: len(some) for name, some in files.items()}
     draws = {

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from noisescope_core.errors import UsageError
+from noisescope_core.errors import UsageError, first_line
 
 SCHEMA = pa.schema(
     [
@@ -82,6 +82,4 @@ def read(out: Path) -> pa.Table:
     try:
         return ds.dataset(files, SCHEMA, format="parquet").to_table()
     except (OSError, pa.ArrowInvalid) as error:
-        raise UsageError(
-            f"{out / FOLDER}: cannot be read ({str(error).splitlines()[0]})"
-        ) from error
+        raise UsageError(f"{out / FOLDER}: cannot be read ({first_line(error)})") from error

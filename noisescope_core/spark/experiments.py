@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pyspark import TaskContext
 from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from noisescope_core.experiments.definition import Experiment
+from noisescope_core.experiments.pictures import Files
 from noisescope_core.experiments.run import Answers, Batch, answered
 from noisescope_core.experiments.table import SCHEMA
 from noisescope_core.spark.session import one_task
@@ -23,12 +22,13 @@ AT_ONCE = 64
 Row = dict[str, Any]
 
 
-def on_executors(spark: SparkSession, experiment: Experiment, data: Path) -> Answers:
-    """Work batches off on executors, which must see the data folder under the same path."""
+def on_executors(spark: SparkSession, experiment: Experiment, files: Files) -> Answers:
+    """Work batches off on executors, which must see the files under the same paths."""
+    files = {name: [file.absolute() for file in some] for name, some in files.items()}
 
     def rows_of(batch: Batch) -> list[Row]:
         one = spark.createDataFrame([(str(batch),)], "batch string").coalesce(1)
-        made = one.mapInArrow(_worker(experiment, data, batch), from_arrow_schema(SCHEMA))
+        made = one.mapInArrow(_worker(experiment, files, batch), from_arrow_schema(SCHEMA))
         rows: list[Row] = made.toArrow().cast(SCHEMA).to_pylist()
         return rows
 
@@ -43,15 +43,13 @@ def on_executors(spark: SparkSession, experiment: Experiment, data: Path) -> Ans
 
 
 def _worker(
-    experiment: Experiment, data: Path, batch: Batch
+    experiment: Experiment, files: Files, batch: Batch
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def work(told: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         if not sum(part.num_rows for part in told):
             return
-        with one_task():
-            context = TaskContext.get()
-            threads = context.cpus() if context is not None else 1
-            for rows in answered(experiment, data, batch, threads):
+        with one_task() as threads:
+            for rows in answered(experiment, files, batch, threads):
                 yield from pa.Table.from_pylist(rows, SCHEMA).to_batches()
 
     return work

@@ -207,13 +207,13 @@ def shipped(spark: SparkSession, value: Value) -> Callable[[], Value]:
 
 
 @contextmanager
-def one_task() -> Iterator[None]:
-    """Bound BLAS and OpenCV threads to the processors of the task that runs this."""
+def one_task() -> Iterator[int]:
+    """Bound BLAS and OpenCV threads to the processors of the task that runs this: how many."""
     context = TaskContext.get()
     threads = context.cpus() if context is not None else 1
     cv2.setNumThreads(threads)
     with _libraries().limit(limits=threads):
-        yield
+        yield threads
     _leave_out_of_collections()
 
 
