@@ -242,7 +242,7 @@ def test_everything_at_a_small_size(tmp_path):
         assert told("photographs alone", "whitened", "fp", files) == 0
     assert told("balanced", "paper") >= 0.8
     whole = markdown(table)
-    assert whole.count("\n") == 1 + 10
+    assert whole.count("\n") == (1 + 10) + 4 + (1 + 2)
     assert "0 of 1 runs flag" in whole
     files = write_summary(table, tmp_path)
     assert [file.name for file in files] == ["summary.md", "f1.png", "fingerprints.png"]
@@ -294,10 +294,11 @@ def row_of(**changes):
     counts = {"tp": 9, "fp": 0, "fn": 1, "tn": 10, "fingerprints": 1, "other": 0}
     return {
         **numbers, **counts, "key": "0", "experiment": "E", "about": "Why.", "trial": "t",
-        "files": "saved again", "defence": "none", "method": "whitened", "generated": 10,
-        "photographs": 10, "reference": 20, "undecided": False, "precision": 1.0, "recall": 0.9,
-        "f1": 0.95, "given_right": 1.0, "seconds": 1.0, "ready_seconds": 1.0, "pictures": [],
-        "versions": '{"noisescope": "1"}', "finished": datetime(2026, 1, 2, tzinfo=UTC), **changes,
+        "files": "saved again", "defence": "none", "method": "whitened", "generators": 1,
+        "generated": 10, "photographs": 10, "reference": 20, "undecided": False,
+        "precision": 1.0, "recall": 0.9, "f1": 0.95, "given_right": 1.0,
+        "seconds": 1.0, "ready_seconds": 1.0, "pictures": [], "versions": '{"noisescope": "1"}',
+        "finished": datetime(2026, 1, 2, tzinfo=UTC), **changes,
     }  # fmt: skip
 
 
@@ -326,6 +327,20 @@ def test_a_page_says_what_holds_what_does_not_and_what_wins_it_back(tmp_path):
         "Of photographs alone it flags some in 1 of 1 runs."
     )
     assert any(line.startswith("| few | none |  | undecided |") for line in said)
+
+
+def test_a_summary_of_several_generators_counts_fingerprints_by_those_who_tell_them_apart():
+    image = [bytes(cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1])]
+    both = {"trial": "both", "trial_number": 1, "generators": 2, "fingerprints": 2}
+    rows = [
+        row_of(pictures=image),
+        row_of(**both, pictures=image, given_right=0.9),
+        row_of(**both, draw=1, given_right=0.8),
+        row_of(**both, method="csd", method_number=1),
+    ]
+    lines = markdown(pa.Table.from_pylist(rows, SCHEMA)).splitlines()
+    assert lines[-3:] == ["| trial | whitened |", "| --- | --- |", "| both | 2.0, 0.85 |"]
+    assert sum(line.startswith("| both") for line in lines) == 2
 
 
 def test_batches_side_by_side_on_spark_give_the_same_answers(spark, tmp_path, data):

@@ -206,6 +206,7 @@ def _places(experiment: Experiment, batch: Batch, trial: str) -> Row:
 def _counted(trial: Trial) -> Row:
     return {
         "published": trial.published,
+        "generators": len(trial.generated),
         "generated": sum(trial.generated.values()),
         "photographs": sum(trial.photographs.values()),
         "reference": sum(trial.reference.values()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,6 +30,8 @@ WHAT = ["trial", "files", "attack", "strength", "defence", "method"]
 
 CELLS = "F1 (standard deviation), photographs flagged: means of the draws."
 
+FOUND = "Fingerprints found, and the share of images found that are given to their maker:"
+
 DEFENCES = {
     "reference": "reference processed alike",
     "blur": "blur's residual",
@@ -44,8 +47,8 @@ def summarised(table: pa.Table) -> pd.DataFrame:
     DataFrame
         `WHAT` and `side`, `draws`, means over them (`f1`, `precision`, `recall`, `fp`,
         `fingerprints`, `given_right`, `other`, `seconds`, `psnr`, `ssim`), `sd` of F1 (of the
-        population), `undecided` draws, `flag` (runs that flag a photograph), `generated`,
-        `published`.
+        population), `undecided` draws, `flag` (runs that flag a photograph), `generators`,
+        `generated`, `published`.
     """
     rows = table.drop_columns(["pictures"]).to_pandas()
     groups = rows.groupby([*PLACES, *WHAT, "side"], dropna=False, sort=True)
@@ -55,6 +58,7 @@ def summarised(table: pa.Table) -> pd.DataFrame:
         sd=("f1", lambda values: values.std(ddof=0)),
         undecided=("undecided", "sum"),
         flag=("fp", lambda values: int((values > 0).sum())),
+        generators=("generators", "first"),
         generated=("generated", "first"),
         published=("published", "first"),
         **{name: (name, "mean") for name in (*means, "psnr", "ssim")},
@@ -66,9 +70,24 @@ def markdown(table: pa.Table) -> str:
     """Write the means as one table: a line per trial and attack, a column per method and defence.
 
     A cell is F1, its standard deviation in brackets, and the photographs flagged; without
-    generated images, how many runs flag any.
+    generated images, how many runs flag any. Several generators in one set have a second table:
+    how many fingerprints come out, and whether images found are given to their makers.
     """
     summed = summarised(table)
+    several = summed[(summed["generators"] > 1) & summed["method"].isin(_telling_apart(table))]
+    parts = [_lines(summed, _cell)]
+    if len(several):
+        parts += ["", FOUND, "", _lines(several.assign(published=None), _found)]
+    return "\n".join(parts)
+
+
+def _telling_apart(table: pa.Table) -> set[str]:
+    """Name the methods that tell fingerprints apart, which alone leave pictures of them."""
+    chosen = table.filter(pc.greater(pc.list_value_length(table["pictures"]), 0))
+    return set(chosen["method"].to_pylist())
+
+
+def _lines(summed: pd.DataFrame, cell: Callable[[pd.Series], str]) -> str:
     ways = _ways(summed)
     shown = {"trial": "trial"}
     if summed["files"].nunique() > 1:
@@ -87,7 +106,7 @@ def markdown(table: pa.Table) -> str:
             "attack": attack_of(first),
             "cost": f"{first['psnr']:.1f} dB, {first['ssim']:.3f}" * bool(pd.notna(first["psnr"])),
         }
-        by_way = {(row["method"], row["defence"]): _cell(row) for _, row in group.iterrows()}
+        by_way = {(row["method"], row["defence"]): cell(row) for _, row in group.iterrows()}
         line = [*(cells[name] for name in shown), *(by_way.get(way, "") for way in ways)]
         lines.append(line if len(line) == len(columns) else [*line, first["published"] or ""])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -117,6 +136,10 @@ def _cell(row: pd.Series) -> str:
     if not row["generated"]:
         return f"{row['flag']} of {row['draws']} runs flag"
     return f"{row['f1']:.3f} ({row['sd']:.3f}), {row['fp']:.1f}"
+
+
+def _found(row: pd.Series) -> str:
+    return f"{row['fingerprints']:.1f}, {row['given_right']:.2f}"
 
 
 def plots(table: pa.Table) -> Iterator[tuple[str, Figure]]:

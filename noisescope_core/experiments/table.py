@@ -30,6 +30,7 @@ SCHEMA = pa.schema(
         ("defence", pa.string()),
         ("method", pa.string()),
         ("draw", pa.int32()),
+        ("generators", pa.int32()),
         ("generated", pa.int32()),
         ("photographs", pa.int32()),
         ("reference", pa.int32()),
