@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 
 from noisescope_core.config import load_config
 from noisescope_core.detection import detection_threshold
+from noisescope_core.matching import match_test, pce_test
 from noisescope_core.spark.extract import extractor
-from noisescope_core.spark.match import match_test
-from noisescope_core.spark.score import Tests, pce_test, scorer
+from noisescope_core.spark.score import Tests, scorer
 from noisescope_core.spark.tables import columns
 
 CHUNK = 64

@@ -22,7 +22,7 @@ from scipy import fft
 from scipy.special import expit, log_ndtr, ndtri
 
 from noisescope_core.correlation import HOLE
-from noisescope_core.whitening import OFF_GRID, compared, half_spectrum, spatial
+from noisescope_core.whitening import OFF_GRID, Layout, compared, half_spectrum, spatial
 
 FALSE_ALARMS = 1e-4
 """Share of unrelated images that pass at some shift of some fingerprint, were all normal."""
@@ -128,32 +128,17 @@ def search(
         Of the fingerprint and shift that are furthest above, or least below, their threshold.
     """
     bins = compared(size[1], size[0], side)
-    values = np.array(feature, np.float32).reshape(-1, bins.values)
-    for (plane, part), kept in zip(bins.slices(), OFF_GRID, strict=True):
-        if not kept:
-            values[plane, part] = 0
-    halves = np.stack([half_spectrum(plane, bins) for plane in values])
-    top, left = _origin(size, side)
+    halves = _off_grid(feature, bins)
     spectra: dict[tuple[int, int], NDArray[np.complex64]] = {}
     found = []
     for pattern in patterns:
-        height, width = np.maximum(bins.shape, pattern.pixels.shape[1:]).tolist()
-        shape = (height, width)
+        shape = _both(bins, pattern)
         if shape not in spectra:
-            filled = halves
-            if shape != bins.shape:
-                filled = fft.rfft2(fft.irfft2(halves, s=bins.shape), s=shape)
-            spectra[shape] = _clipped(np.conj(filled))
-        if shape not in pattern.spectra:
-            if len(pattern.spectra) >= KEPT:
-                pattern.spectra.clear()
-            pattern.spectra[shape] = fft.rfft2(pattern.pixels, s=shape)
-        product = np.einsum("pij,pij->ij", spectra[shape], pattern.spectra[shape])
-        surface = _standardised(fft.irfft2(product, s=shape))
+            spectra[shape] = _filled(halves, bins, shape)
+        surface = _correlated(spectra[shape], pattern, shape)
         if pattern.size == size:
             surface[_hole((0, 0), shape)] = 0
-        # Shifts are counted between what is compared; images' own corners lie elsewhere.
-        offset = (pattern.origin[0] - top, pattern.origin[1] - left)
+        offset = _offset(size, pattern, side)
         for step in (BLOCK, 1):
             pce, peak, shifts = _peak(surface, offset, step)
             trials = shifts * len(patterns)
@@ -166,6 +151,67 @@ def search(
             confidence = float(expit(np.log(CARRYING) - chance))
             found.append(Found(pce, threshold, confidence, pattern.fingerprint_id, (x, y)))
     return max(found, key=lambda match: match.pce / match.threshold)
+
+
+def correlation_surface(
+    feature: NDArray[Any], size: tuple[int, int], pattern: Pattern, side: int
+) -> NDArray[np.float32]:
+    """Correlate an image with one fingerprint at all shifts, as `search` does.
+
+    Parameters
+    ----------
+    feature, size, side : as for `search`
+
+    Returns
+    -------
+    (H, W) float32
+        The shift (x, y) at [H // 2 + y, W // 2 + x], around the borders as on a torus; in units of
+        the spread of shifts that lie alike on the grid of blocks, so squares are PCE.
+    """
+    bins = compared(size[1], size[0], side)
+    shape = _both(bins, pattern)
+    surface = _correlated(_filled(_off_grid(feature, bins), bins, shape), pattern, shape)
+    down, right = _offset(size, pattern, side)
+    return np.roll(surface, (shape[0] // 2 + down, shape[1] // 2 + right), (0, 1))
+
+
+def _off_grid(feature: NDArray[Any], bins: Layout) -> NDArray[np.complex64]:
+    values = np.array(feature, np.float32).reshape(-1, bins.values)
+    for (plane, part), kept in zip(bins.slices(), OFF_GRID, strict=True):
+        if not kept:
+            values[plane, part] = 0
+    return np.stack([half_spectrum(plane, bins) for plane in values])
+
+
+def _both(bins: Layout, pattern: Pattern) -> tuple[int, int]:
+    """Give the shape that holds what is compared of an image, and the fingerprint."""
+    height, width = np.maximum(bins.shape, pattern.pixels.shape[1:]).tolist()
+    return height, width
+
+
+def _filled(
+    halves: NDArray[np.complex64], bins: Layout, shape: tuple[int, int]
+) -> NDArray[np.complex64]:
+    if shape != bins.shape:
+        halves = fft.rfft2(fft.irfft2(halves, s=bins.shape), s=shape)
+    return _clipped(np.conj(halves))
+
+
+def _correlated(
+    spectra: NDArray[np.complex64], pattern: Pattern, shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    if shape not in pattern.spectra:
+        if len(pattern.spectra) >= KEPT:
+            pattern.spectra.clear()
+        pattern.spectra[shape] = fft.rfft2(pattern.pixels, s=shape)
+    product = np.einsum("pij,pij->ij", spectra, pattern.spectra[shape])
+    return _standardised(fft.irfft2(product, s=shape))
+
+
+def _offset(size: tuple[int, int], pattern: Pattern, side: int) -> tuple[int, int]:
+    """Shifts are counted between what is compared; images' own corners lie elsewhere: (y, x)."""
+    top, left = _origin(size, side)
+    return pattern.origin[0] - top, pattern.origin[1] - left
 
 
 def _clipped(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:

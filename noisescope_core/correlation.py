@@ -180,6 +180,29 @@ def pce(a: ArrayLike, b: ArrayLike) -> float:
     )
 
 
+def correlation_surface(a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
+    """Correlate two residuals at all shifts (paper, section 3.2).
+
+    Parameters
+    ----------
+    a, b : (H, W) float
+
+    Returns
+    -------
+    (H, W) float32
+        No shift at [H // 2, W // 2], around the borders as on a torus; in units of the root of
+        the mean square outside the hole, so the square in the middle is `pce(a, b)`.
+    """
+    left, right = (np.asarray(one, np.float64) for one in (a, b))
+    shape = (left.shape[0], left.shape[1])
+    spectra_ = [fft.rfft2(one - one.mean()) for one in (left, right)]
+    surface = fft.fftshift(fft.irfft2(np.conj(spectra_[0]) * spectra_[1], s=shape))
+    outside = np.ones(shape, bool)
+    middle = [slice(side // 2 - HOLE // 2, side // 2 + HOLE // 2 + 1) for side in shape]
+    outside[tuple(middle)] = False
+    return np.asarray(surface / np.sqrt(np.square(surface[outside]).mean() + 1e-30), np.float32)
+
+
 def pce_matrix(residuals: ArrayLike) -> NDArray[np.float64]:
     """Compute the exact PCE of all pairs, in float64.
 

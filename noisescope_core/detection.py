@@ -85,19 +85,11 @@ def match(
     typical : whether the score is as its members' are, no more than one of their spreads below
     """
     image = np.asarray(feature, np.float32).reshape(len(fingerprints[0].mean), -1)
-    slices = bins.slices()
-    own = np.array([np.vdot(image[p, part], image[p, part]) for p, part in slices])
+    own = _products(image, image, bins)
     graded = []
     for fingerprint in fingerprints:
-        count = len(fingerprint.members)
-        products = count * np.array(
-            [np.vdot(image[p, part], fingerprint.mean[p, part]) for p, part in slices]
-        )
-        if image_id in fingerprint.members:
-            count -= 1
-            products = products - own
-        bands = products / bins.values / np.sqrt(max(count, 1))
         bar = fingerprint.bar
+        bands = _bands(image, own, image_id, fingerprint, bins)
         z = bar.standardised(fingerprint.weights @ (bands - fingerprint.centre))
         graded.append(
             (
@@ -110,3 +102,46 @@ def match(
             )
         )
     return max(graded)[1:]
+
+
+def contributions(
+    feature: NDArray[Any], image_id: str, fingerprint: Fingerprint, bins: Layout
+) -> NDArray[np.float64]:
+    """Say what each band adds to the standardised score of an image.
+
+    Parameters
+    ----------
+    feature, image_id, bins : as for `match`
+
+    Returns
+    -------
+    (33,) float64
+        In the order of `whitening.BANDS`. Their sum less `bar.centre / bar.spread` is the
+        standardised score, whose signed square `match` returns.
+    """
+    image = np.asarray(feature, np.float32).reshape(len(fingerprint.mean), -1)
+    bands = _bands(image, _products(image, image, bins), image_id, fingerprint, bins)
+    weighed = fingerprint.weights * (bands - fingerprint.centre) / fingerprint.bar.spread
+    return np.asarray(weighed, np.float64)
+
+
+def _bands(
+    image: NDArray[np.float32],
+    own: NDArray[np.float64],
+    image_id: str,
+    fingerprint: Fingerprint,
+    bins: Layout,
+) -> NDArray[np.float64]:
+    """Correlate an image with the sum of the members, without itself, band by band."""
+    count = len(fingerprint.members)
+    products = count * _products(image, fingerprint.mean, bins)
+    if image_id in fingerprint.members:
+        count -= 1
+        products = products - own
+    return np.asarray(products / bins.values / np.sqrt(max(count, 1)), np.float64)
+
+
+def _products(
+    one: NDArray[np.float32], other: NDArray[np.float32], bins: Layout
+) -> NDArray[np.float64]:
+    return np.array([np.vdot(one[p, part], other[p, part]) for p, part in bins.slices()])

@@ -19,7 +19,9 @@ from noisescope_core.config import load_config
 from noisescope_core.correlation import spectra
 from noisescope_core.detection import detection_threshold, score_images
 from noisescope_core.errors import NoiseScopeError
+from noisescope_core.explanation import explain
 from noisescope_core.residual import noise_residual
+from noisescope_core.results import open_results
 from tests.conftest import SMALL, picture, save
 
 pytest.importorskip("pyspark")
@@ -107,6 +109,20 @@ def test_equals_the_heart_on_the_same_residuals(run, dump):
     reference = residuals(dump.reference, sorted(os.listdir(dump.reference)))
     threshold = detection_threshold(score_images(reference, fingerprints)[0])
     assert verdicts[names[0]]["threshold"] == pytest.approx(threshold, rel=1e-6)
+
+
+def test_an_explanation_is_the_papers_verdict(run, dump):
+    out, _ = run
+    results = open_results(str(out))
+    rows = verdicts_of(out)
+    for name in (sorted(dump.fakes)[0], sorted(rows.keys() - dump.fakes)[0]):
+        match = explain(str(dump.images / name), results).match
+        assert match.is_fake == rows[name]["is_fake"]
+        assert match.score == pytest.approx(rows[name]["score"])
+        assert match.threshold == pytest.approx(rows[name]["threshold"])
+        middle = [side // 2 for side in match.surface.shape]
+        own = float(match.surface[tuple(middle)])
+        assert own * abs(own) == pytest.approx(match.score, rel=1e-3)
 
 
 def test_partitions_blocks_and_names_change_no_verdict(run, dump, spark, tmp_path):

@@ -5,15 +5,22 @@ import shutil
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from click.testing import CliRunner
 
-from noisescope_core import whitening
+from noisescope_core import explanation, whitening
+from noisescope_core.cli import main
 from noisescope_core.config import load_config
 from noisescope_core.discovery import discover
 from noisescope_core.duplicates import first_of_group, sketch
-from noisescope_core.errors import NoiseScopeError
+from noisescope_core.errors import NoiseScopeError, UsageError
+from noisescope_core.explanation import explain
+from noisescope_core.extraction import noise_of
+from noisescope_core.report.explanation import explanation_figure, render_explanation, verdict_of
 from noisescope_core.residual import channel_residuals
+from noisescope_core.results import open_results
 from noisescope_core.search import prepare
 from noisescope_core.spark import bands
 from noisescope_core.spark.discover import discover_patterns
@@ -109,6 +116,98 @@ def test_a_member_is_scored_without_itself(run):
     z = {row["image_id"]: np.sign(row["score"]) * abs(row["score"]) ** 0.5 for row in scores}
     members = np.array([z[image_id] for image_id in fingerprint["members"]])
     assert np.median(members) == pytest.approx(fingerprint["member_mean"], rel=0.02)
+
+
+def test_an_explanation_is_the_verdict_and_what_it_rests_on(run, dump):
+    out, _ = run
+    results = open_results(str(out))
+    rows = verdicts_of(out)
+    fake = next(iter(sorted(dump.fakes)))
+    real = next(iter(sorted(rows.keys() - dump.fakes)))
+    told = {name: explain(str(dump.images / name), results) for name in (fake, real)}
+    for name, one in told.items():
+        assert (one.of_run, one.status) == (True, "scored")
+        assert one.match.is_fake == rows[name]["is_fake"]
+        for column in ("score", "threshold", "confidence"):
+            assert getattr(one.match, column) == rows[name][column]
+        fingerprint = one.match.fingerprint
+        z = (
+            one.match.bands.sum()
+            - fingerprint["reference_centre"] / fingerprint["reference_spread"]
+        )
+        assert z * abs(z) == pytest.approx(one.match.score)
+        assert len(one.match.reference) == 120
+        assert (len(one.match.flagged), len(one.match.others)) == (24, 36)
+    assert told[fake].match.peak == (0, 0)
+    assert told[fake].match.is_member and not told[real].match.is_member
+    # The more it is processed the less is left of the pattern.
+    scores = {one.what: one.score for one in told[fake].match.changes}
+    jpeg = [scores[f"saved as JPEG of quality {quality}"] for quality in (90, 70, 50)]
+    assert told[fake].match.score > jpeg[0] > jpeg[1] > jpeg[2]
+    assert scores["blurred by 1 pixel"] > scores["a tenth of each side cut off, enlarged again"]
+    assert not any(one.is_fake for one in told[real].match.changes)
+
+
+def test_a_member_taken_out_of_its_fingerprint_scores_as_before(run, dump):
+    """What would change the verdict is measured without the image itself."""
+    out, _ = run
+    results = open_results(str(out))
+    (row,) = results.table("fingerprints").to_pylist()
+    name = next(iter(sorted(dump.fakes)))
+    told = explain(str(dump.images / name), results)
+    pixels = cv2.imread(str(dump.images / name))[:, :, ::-1]
+    _, cell = noise_of(np.ascontiguousarray(pixels), results.config)
+    rest = explanation._without(row, told.image_id, cell, results.config)
+    assert len(rest["members"]) == len(row["members"]) - 1
+    test = explanation._test([rest], results.config)
+    found = test("", (64, 64), pa.py_buffer(cell.tobytes()))
+    assert found.score == pytest.approx(told.match.score, rel=1e-3)
+
+
+def test_an_image_that_the_run_never_saw_is_tested_now(run, dump, tmp_path):
+    out, _ = run
+    results = open_results(str(out))
+    fake = cv2.imread(str(dump.images / next(iter(sorted(dump.fakes)))))
+    hostile = tmp_path / "<script>alert(1).png"
+    cv2.imwrite(str(tmp_path / "turned.png"), fake[::-1])
+    (tmp_path / "turned.png").rename(hostile)
+    told = explain(str(hostile), results)
+    assert not told.of_run and told.status == "scored"
+    assert not told.match.is_fake and not told.match.is_member
+    page = render_explanation(told)
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert "tested just now" in page
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
+    broken = explain(str(tmp_path / "broken.png"), results)
+    assert (broken.status, broken.match) == ("quarantined", None)
+    assert verdict_of(broken)[0] == "Not a readable image."
+    assert "<img" not in render_explanation(broken)
+    for figure in (explanation_figure(told), explanation_figure(broken)):
+        assert len(figure.axes) == 6
+    save(tmp_path / "other.png", picture(np.random.default_rng(7), (96, 80)))
+    other = explain(str(tmp_path / "other.png"), results)
+    assert other.status == "scored" and not other.match.is_fake
+    with pytest.raises(UsageError, match=r"gone\.png: no such file"):
+        explain(str(tmp_path / "gone.png"), results)
+    with pytest.raises(UsageError, match="no finished run"):
+        open_results(str(tmp_path))
+
+
+def test_the_terminal_explains_without_spark(run, dump, tmp_path):
+    out, _ = run
+    file = dump.images / next(iter(sorted(dump.fakes)))
+    page, figure = tmp_path / "why.html", tmp_path / "why.png"
+    asked = ["explain", str(file), "--run", str(out), "--html", str(page), "--figure", str(figure)]
+    done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 0, done.output
+    assert "Generated, by all that this run can tell." in done.output
+    assert "None of 120 reference photographs scores as high." in done.output
+    assert "saved as JPEG of quality 90" in done.output
+    assert page.read_text(encoding="utf-8").count("<img") == 4
+    assert cv2.imread(str(figure)) is not None
+    wrong = CliRunner().invoke(main, ["explain", str(file), "--run", str(tmp_path)])
+    assert wrong.exit_code == 2
+    assert wrong.output.count("\n") == 1
 
 
 def test_partitions_blocks_and_names_change_no_verdict(run, dump, spark, tmp_path):

@@ -34,6 +34,7 @@ from noisescope_core.cli.command import (
 )
 from noisescope_core.cli.doctor import doctor
 from noisescope_core.cli.experiment import experiment
+from noisescope_core.cli.explain import explain
 from noisescope_core.config import Config, load_config
 from noisescope_core.errors import NoiseScopeError, UsageError, first_line
 
@@ -44,7 +45,10 @@ def main() -> None:
     """Find generated images in a pile, blind: no example of a fake is needed."""
 
 
-for _command in (tables.scan, tables.registry, tables.maintain, tables.erase, experiment, doctor):
+_COMMANDS = (
+    explain, tables.scan, tables.registry, tables.maintain, tables.erase, experiment, doctor,
+)  # fmt: skip
+for _command in _COMMANDS:
     main.add_command(_command)
 
 

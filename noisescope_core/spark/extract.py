@@ -9,34 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import unquote
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.compression import Compression
 from noisescope_core.config import Config
-from noisescope_core.decode import decode, read_header, refused_size, thumbnail
-from noisescope_core.duplicates import sketch
+from noisescope_core.decode import read_header, refused_size
 from noisescope_core.errors import NoiseScopeError, first_line
-from noisescope_core.reference import Header, Preparation, preparations, prepared
-from noisescope_core.residual import channel_residuals, mixed, noise_residual
+from noisescope_core.extraction import residual_rows, too_small
+from noisescope_core.reference import Header, Preparation, preparations
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import tested_images
 from noisescope_core.spark.tables import SCHEMAS, Run
-from noisescope_core.watermark import watermark_of
-from noisescope_core.whitening import central, packed, whitened_planes
 
 TABLES = {"image": "residuals", "reference": "reference_residuals"}
 """Roles of a file, and the table that its residual goes to."""
-
-MARGIN = 64
-"""Pixels around the part compared that are denoised with it, so that its border is no border."""
-
-FLAT = 1e-3
-"""Standard deviation in grey levels below which a residual is rounding, not noise."""
 
 _RESIDUALS = pa.schema(
     [
@@ -291,7 +280,7 @@ def header_reader(
                     "image_id": hashlib.sha256(data).hexdigest(),
                     "width": header.width or None,
                     "height": header.height or None,
-                    "reason": header.reason or _too_small(header.height, header.width, config),
+                    "reason": header.reason or too_small(header.height, header.width, config),
                 }
                 if header.compression is not None:
                     row["format"] = header.compression.format
@@ -313,7 +302,7 @@ def extractor(
         with one_task():
             for batch in batches:
                 for path, content in zip(*batch.columns, strict=True):
-                    for row in _residual_rows(content.as_py(), config, role, changed):
+                    for row in residual_rows(content.as_py(), config, role, changed):
                         rows.append({"path": plain_path(path.as_py()), **row})
                         held += len(row.get("residual", b""))
                         if held >= config.spark.batch_bytes:
@@ -323,94 +312,3 @@ def extractor(
             yield pa.RecordBatch.from_pylist(rows, _RESIDUALS)
 
     return extract_batches
-
-
-def _residual_rows(
-    data: bytes,
-    config: Config,
-    role: str,
-    changed: Mapping[str, list[Preparation]],
-) -> Iterator[dict[str, Any]]:
-    row: dict[str, Any] = {
-        "image_id": hashlib.sha256(data).hexdigest(),
-        "bytes": len(data),
-        "status": "quarantined",
-    }
-    try:
-        image = decode(data, config.decode.max_pixels, config.decode.max_bytes)
-    except Exception as error:  # One file must not cost the run, whatever is wrong with it.
-        yield row | {"reason": _unprocessed(error)}
-        return
-    row |= {"width": image.width or None, "height": image.height or None}
-    if image.pixels is None or image.compression is None:
-        yield row | {"reason": image.reason}
-        return
-    row |= {
-        "format": image.compression.format,
-        "quality": image.compression.quality,
-        "quantization": image.compression.tables,
-    }
-    if config.method == "whitened":
-        row["watermark"] = watermark_of(image.pixels)
-        if row["watermark"] and role == "reference":
-            reason = f"generated: carries the watermark of {row['watermark']}"
-            yield row | {"status": "unscored", "reason": reason}
-            return
-    wanted = changed.get(row["image_id"], [])
-    size = image.width, image.height
-    if not any(preparation.size == size for preparation in wanted):
-        yield row | _pixels_row(image.pixels, config, role == "image")
-    for preparation in wanted:
-        width, height = preparation.size
-        again = preparation.compression
-        done = [] if preparation.size == size else [f"resized to {width} x {height}"]
-        done += [] if again is None else [f"saved again as {again}"]
-        try:
-            pixels = prepared(image.pixels, row["image_id"], preparation)
-        except Exception as error:
-            yield row | {"status": "quarantined", "reason": _unprocessed(error)}
-            continue
-        made = {"width": width, "height": height, "prepared": ", ".join(done)}
-        yield row | made | _pixels_row(pixels, config, False)
-
-
-def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    try:
-        if with_thumbnail:
-            row["thumbnail"] = thumbnail(pixels)
-        if reason := _too_small(pixels.shape[0], pixels.shape[1], config):
-            return row | {"status": "unscored", "reason": reason}
-        row["sketch"] = sketch(pixels).tobytes()
-        residual, cell = _residual(pixels, config)
-    except Exception as error:  # As above.
-        return row | {"status": "quarantined", "reason": _unprocessed(error)}
-    if residual.std() < FLAT:
-        return row | {"status": "unscored", "reason": "flat image, no noise residual to test"}
-    return row | {"status": "scored", "residual": cell.tobytes()}
-
-
-def _too_small(height: int, width: int, config: Config) -> str | None:
-    if min(height, width) >= config.decode.min_side:
-        return None
-    return f"smaller than {config.decode.min_side} pixels a side (decode.min_side)"
-
-
-def _unprocessed(error: Exception) -> str:
-    return f"could not be processed ({type(error).__name__})"
-
-
-def _residual(
-    pixels: NDArray[np.uint8], config: Config
-) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """Extract the grey residual, and what the method stores of it."""
-    told = config.residual
-    if config.method == "paper":
-        residual = noise_residual(pixels, told.sigma, told.levels, denoiser=told.denoiser)
-        return residual, residual
-    # Images of a size are cut alike, so the cut cannot tell one from another.
-    planes = central(np.atleast_3d(pixels).transpose(2, 0, 1), config.whitening.side + 2 * MARGIN)
-    cut = np.ascontiguousarray(planes.transpose(1, 2, 0))
-    channels = channel_residuals(cut, told.sigma, told.levels, denoiser=told.denoiser)
-    channels = central(channels, config.whitening.side)
-    return mixed(channels), packed(whitened_planes(channels))

@@ -9,8 +9,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
+from noisescope_core.matching import Size
 from noisescope_core.spark.extract import content_of, source
-from noisescope_core.spark.match import Size
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.registry import Known
 from noisescope_core.spark.score import ANSWER, Tests, one_pass, scorer, write_verdicts

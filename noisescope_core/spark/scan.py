@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from noisescope_core import __version__
 from noisescope_core.alerts import alerts
 from noisescope_core.config import Config
+from noisescope_core.matching import Size
 from noisescope_core.spark.arrivals import stage_arrivals
 from noisescope_core.spark.calibrate import calibrate
 from noisescope_core.spark.cluster import cluster
@@ -32,7 +33,6 @@ from noisescope_core.spark.extract import (
 )
 from noisescope_core.spark.judge import claimed_again, first_decided, judge, of_sizes, retest
 from noisescope_core.spark.lease import leased
-from noisescope_core.spark.match import Size
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.registry import Known, known, take_in
 from noisescope_core.spark.sample import sample

@@ -7,16 +7,14 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.correlation import Spectra, spectra
-from noisescope_core.detection import detection_threshold, score_images
+from noisescope_core.detection import detection_threshold
+from noisescope_core.matching import Scored, Size, Test, match_test, pce_test
 from noisescope_core.spark.extract import extractor, read_again
-from noisescope_core.spark.match import Scored, Size, Test, match_test
 from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task, shipped
 from noisescope_core.spark.sets import by_shards
@@ -185,25 +183,6 @@ def scorer(
                 yield pa.RecordBatch.from_arrays(arrays, names)
 
     return score_batches
-
-
-def pce_test(by_size: dict[Size, list[Any]]) -> Test:
-    """Make the paper's test: the largest PCE; the threshold needs all reference images first."""
-    fingerprints: dict[Size, tuple[Spectra, list[str]]] = {}
-    for size, rows in by_size.items():
-        pixels = [np.frombuffer(row.pixels, np.float32).reshape(size[::-1]) for row in rows]
-        fingerprints[size] = (
-            spectra(np.stack(pixels), np.float64),
-            [row.fingerprint_id for row in rows],
-        )
-
-    def test(image_id: str, size: Size, cell: pa.Buffer) -> Scored:
-        known, ids = fingerprints[size]
-        residual = np.frombuffer(cell, np.float32).reshape(known.shape)
-        value, row = score_images(residual[None], known)
-        return Scored(float(value[0]), ids[row[0]])
-
-    return test
 
 
 def write_verdicts(run: Run, config: Config, scores: DataFrame) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +21,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.spark.session import ROWS_PER_BATCH
-
-Answer = TypeVar("Answer")
+from noisescope_core.storage import asked_again, content, file_system
 
 _IMAGES = """
     path string, image_id string, bytes long, width int, height int, status string,
@@ -81,9 +78,6 @@ SCHEMAS = {
         score double, threshold double, is_fake boolean, fingerprint_id string,
         confidence double, shift_x int, shift_y int""",
 }
-
-ATTEMPTS = 5
-"""Times that a store is asked for what only the driver reads."""
 
 NOISE = {"residual", "products"}
 """Columns of noise."""
@@ -159,7 +153,7 @@ class Run:
             schema=schema,
         )
         self.remove(name)
-        system, path = _file_system(self.path(name))
+        system, path = file_system(self.path(name))
         system.create_dir(path, recursive=True)
         pq.write_table(table, f"{path}/part-00000.parquet", filesystem=system)
         self.write_text(f"{name}/_SUCCESS", "")
@@ -182,17 +176,17 @@ class Run:
     def rows(self, name: str, *columns: str) -> list[dict[str, Any]]:
         """Read a small table, or some columns of it, past Spark's JVM; raises as `read` does."""
         wanted = list(columns) or None
-        table = _asked_again(lambda: self._dataset(name).to_table(columns=wanted))
+        table = asked_again(lambda: self._dataset(name).to_table(columns=wanted))
         rows: list[dict[str, Any]] = table.to_pylist()
         return rows
 
     def count(self, name: str, where: ds.Expression | None = None) -> int:
         """Count rows past Spark's JVM; raises as `read` does."""
-        return int(_asked_again(lambda: self._dataset(name).count_rows(filter=where)))
+        return int(asked_again(lambda: self._dataset(name).count_rows(filter=where)))
 
     def _dataset(self, name: str) -> ds.Dataset:
         self._check_finished(name)
-        system, path = _file_system(self.path(name))
+        system, path = file_system(self.path(name))
         return ds.dataset(path, filesystem=system, format="parquet")
 
     def _check_finished(self, name: str) -> None:
@@ -245,13 +239,13 @@ class Run:
 
     def finished(self, table: str) -> datetime | None:
         """When a table was finished; None if it was not."""
-        system, path = _file_system(self.path(f"{table}/_SUCCESS"))
+        system, path = file_system(self.path(f"{table}/_SUCCESS"))
         written: datetime | None = system.get_file_info(path).mtime
         return written
 
     def remove(self, name: str) -> None:
         """Remove a table or file of the run, if it is there."""
-        system, path = _file_system(self.path(name))
+        system, path = file_system(self.path(name))
         kind = system.get_file_info(path).type
         if kind == fs.FileType.Directory:
             _check_is_table(system, path)
@@ -261,46 +255,46 @@ class Run:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the run, such as summary.json."""
-        system, path = _file_system(self.path(name))
+        system, path = file_system(self.path(name))
         system.create_dir(path.rsplit("/", 1)[0], recursive=True)
         with system.open_output_stream(path) as stream:
             stream.write(text.encode("utf-8"))
 
     def text(self, name: str) -> str | None:
         """Read a file of the run; None if it is not there."""
-        system, path = _file_system(self.path(name))
+        system, path = file_system(self.path(name))
         if system.get_file_info(path).type != fs.FileType.File:
             return None
-        return _content(system, path).decode("utf-8", "replace")
+        return content(system, path).decode("utf-8", "replace")
 
     def remove_whole(self) -> None:
         """Remove the run directory with all that is in it."""
-        system, path = _file_system(self.location)
+        system, path = file_system(self.location)
         if system.get_file_info(path).type == fs.FileType.Directory:
             system.delete_dir(path)
 
 
 def folders_in(location: str) -> list[str]:
     """Names of the folders in a folder, in order; none if it is not there."""
-    system, path = _file_system(location)
+    system, path = file_system(location)
     entries = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
     return sorted(one.base_name for one in entries if one.type == fs.FileType.Directory)
 
 
 def bytes_of(location: str) -> int | None:
     """Bytes of a file; None if it is not there."""
-    system, path = _file_system(location)
+    system, path = file_system(location)
     info = system.get_file_info(path)
     return int(info.size) if info.type == fs.FileType.File else None
 
 
 def rewrite_lines(location: str, line: Callable[[str], str]) -> None:
     """Rewrite the text files of a folder whose lines change; their checksums go."""
-    system, folder = _file_system(location)
+    system, folder = file_system(location)
     for entry in system.get_file_info(fs.FileSelector(folder, allow_not_found=True)):
         if entry.type != fs.FileType.File or entry.base_name.startswith("."):
             continue
-        before = _content(system, entry.path).decode("utf-8").split("\n")
+        before = content(system, entry.path).decode("utf-8").split("\n")
         after = [line(text) for text in before]
         if after == before:
             continue
@@ -311,29 +305,6 @@ def rewrite_lines(location: str, line: Callable[[str], str]) -> None:
             stream.write("\n".join(after).encode("utf-8"))
 
 
-def _content(system: fs.FileSystem, path: str) -> bytes:
-    def read() -> bytes:
-        with system.open_input_stream(path) as stream:
-            return bytes(stream.read())
-
-    return _asked_again(read)
-
-
-def _asked_again(read: Callable[[], Answer]) -> Answer:
-    """Read once more where a store was busy.
-
-    Arrow's own retries fail where the refusal is longer than what was asked for.
-    """
-    for attempt in range(1, ATTEMPTS):
-        try:
-            return read()
-        except OSError as error:
-            if "AWS Error" not in str(error):
-                raise
-            time.sleep(0.2 * attempt)
-    return read()
-
-
 def _check_is_table(system: fs.FileSystem, path: str) -> None:
     for entry in system.get_file_info(fs.FileSelector(path)):
         if not entry.base_name.startswith(("part-", "_", ".")):
@@ -341,14 +312,3 @@ def _check_is_table(system: fs.FileSystem, path: str) -> None:
                 f"{path}: holds {entry.base_name}, which is no table of an earlier run; "
                 "take another --out"
             )
-
-
-def _file_system(location: str) -> tuple[fs.FileSystem, str]:
-    if "://" not in location:
-        return fs.LocalFileSystem(), location.removeprefix("file:")
-    scheme, _, rest = location.partition("://")
-    host, slash, path = rest.partition("/")
-    # Spark takes paths as they are, a URI is quoted.
-    scheme = "s3" if scheme == "s3a" else scheme
-    system, path = fs.FileSystem.from_uri(f"{scheme}://{host}{slash}{quote(path)}")
-    return system, path

@@ -1,4 +1,4 @@
-"""Stage 5 of the whitened method: every image against every fingerprint, in one pass."""
+"""One image against every fingerprint of a run, from rows of its tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from noisescope_core.alignment import Pattern, pattern_of, search
 from noisescope_core.confidence import Bar
 from noisescope_core.config import Config
-from noisescope_core.detection import Fingerprint, match
+from noisescope_core.correlation import Spectra, spectra
+from noisescope_core.detection import Fingerprint, match, score_images
 from noisescope_core.overlay import TILE, uncovered
 from noisescope_core.whitening import PLANES, compared, unpacked
 
@@ -56,7 +57,7 @@ def match_test(by_size: dict[Size, list[Any]], config: Config, everywhere: bool)
         # What lies beneath an overlay was found without the tiles that it covers.
         beneath: dict[tuple[bool, ...], list[Fingerprint]] = {}
         for row in rows:
-            beneath.setdefault(tuple(row.covered or ()), []).append(_fingerprint(row, side))
+            beneath.setdefault(tuple(row.covered or ()), []).append(fingerprint_of(row, side))
         tiles = [length // TILE for length in compared(*size[::-1], side).shape]
         fingerprints[size] = [
             (np.reshape(covered, tiles) if covered else None, known)
@@ -97,7 +98,27 @@ def match_test(by_size: dict[Size, list[Any]], config: Config, everywhere: bool)
     return test
 
 
-def _fingerprint(row: Any, side: int) -> Fingerprint:
+def pce_test(by_size: dict[Size, list[Any]]) -> Test:
+    """Make the paper's test: the largest PCE; the threshold needs all reference images first."""
+    fingerprints: dict[Size, tuple[Spectra, list[str]]] = {}
+    for size, rows in by_size.items():
+        pixels = [np.frombuffer(row.pixels, np.float32).reshape(size[::-1]) for row in rows]
+        fingerprints[size] = (
+            spectra(np.stack(pixels), np.float64),
+            [row.fingerprint_id for row in rows],
+        )
+
+    def test(image_id: str, size: Size, cell: pa.Buffer) -> Scored:
+        known, ids = fingerprints[size]
+        residual = np.frombuffer(cell, np.float32).reshape(known.shape)
+        value, row = score_images(residual[None], known)
+        return Scored(float(value[0]), ids[row[0]])
+
+    return test
+
+
+def fingerprint_of(row: Any, side: int) -> Fingerprint:
+    """Ready a row of `fingerprints` of the default method, of images compared up to `side`."""
     bins = compared(row.height, row.width, side)
     return Fingerprint(
         row.fingerprint_id,

@@ -1,0 +1,52 @@
+"""Where runs lie: local paths and the URIs of object stores, read past Spark."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import quote
+
+from pyarrow import fs
+
+Answer = TypeVar("Answer")
+
+ATTEMPTS = 5
+"""Times that a store is asked for what only the driver reads."""
+
+
+def file_system(location: str) -> tuple[fs.FileSystem, str]:
+    """Find what reads a local path or a URI, and the path within it."""
+    if "://" not in location:
+        return fs.LocalFileSystem(), location.removeprefix("file:")
+    scheme, _, rest = location.partition("://")
+    host, slash, path = rest.partition("/")
+    # Spark takes paths as they are, a URI is quoted.
+    scheme = "s3" if scheme == "s3a" else scheme
+    system, path = fs.FileSystem.from_uri(f"{scheme}://{host}{slash}{quote(path)}")
+    return system, path
+
+
+def content(system: fs.FileSystem, path: str) -> bytes:
+    """Read a file whole."""
+
+    def read() -> bytes:
+        with system.open_input_stream(path) as stream:
+            return bytes(stream.read())
+
+    return asked_again(read)
+
+
+def asked_again(read: Callable[[], Answer]) -> Answer:
+    """Read once more where a store was busy.
+
+    Arrow's own retries fail where the refusal is longer than what was asked for.
+    """
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return read()
+        except OSError as error:
+            if "AWS Error" not in str(error):
+                raise
+            time.sleep(0.2 * attempt)
+    return read()
