@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 from pyarrow import fs
@@ -26,7 +25,7 @@ from noisescope_core.errors import UsageError, first_line
 from noisescope_core.extraction import noise_of, too_small
 from noisescope_core.matching import Size, Test, fingerprint_of, match_test, pce_test
 from noisescope_core.overlay import TILE, uncovered
-from noisescope_core.results import Results
+from noisescope_core.results import Results, Scores
 from noisescope_core.storage import content, file_system
 from noisescope_core.whitening import compared, unpacked
 
@@ -76,11 +75,7 @@ class Match:
     bands : (33,) float64 or None
         What each band of `whitening.BANDS` adds to the standardised score; None by the paper's
         method, and where the image was matched elsewhere.
-    reference : (r,) float64
-        Scores of reference photographs of the fingerprint's size, each against the fingerprint that
-        fits it best.
-    flagged : float64, scores of the images of that size that were flagged for this fingerprint
-    others : float64, scores of those that were not flagged, as of the reference
+    scores : of others, of the fingerprint's size
     changes : what would change the verdict
     """
 
@@ -92,9 +87,7 @@ class Match:
     is_member: bool
     surface: NDArray[np.float32]
     bands: NDArray[np.float64] | None
-    reference: NDArray[np.float64]
-    flagged: NDArray[np.float64]
-    others: NDArray[np.float64]
+    scores: Scores
     changes: Sequence[Change]
 
     @property
@@ -186,10 +179,10 @@ def _match(
     if found is None:
         return None
     (row,) = (row for row in known if row["fingerprint_id"] == found.fingerprint_id)
-    reference, flagged, others = _scores(run, row)
+    scores = run.scores(row)
     threshold = found.threshold
     if threshold is None:
-        threshold = detection_threshold(reference, config.detection.percentile)
+        threshold = detection_threshold(scores.reference, config.detection.percentile)
     in_place = found.shift_x is None
     rest = [_without(one, image_id, cell, config) for one in known]
     return Match(
@@ -201,9 +194,7 @@ def _match(
         is_member=image_id in (row["members"] or ()),
         surface=_surface(cell, size, row, config),
         bands=_bands(cell, image_id, size, row, config) if in_place else None,
-        reference=reference,
-        flagged=flagged,
-        others=others,
+        scores=scores,
         changes=list(_changes(pixels, _test(rest, config), threshold, config)),
     )
 
@@ -237,26 +228,6 @@ def _test(rows: Sequence[Mapping[str, Any]], config: Config) -> Test:
         test = pce_test(by_size)
         return lambda image_id, size, cell: test(image_id, size, cell) if size in by_size else None
     return match_test(by_size, config, config.detection.alignments == "all")
-
-
-def _scores(run: Results, row: Mapping[str, Any]) -> list[NDArray[np.float64]]:
-    """Gather scores in place of the fingerprint's size: of the reference, flagged, and others."""
-    where = (
-        (ds.field("width") == row["width"])
-        & (ds.field("height") == row["height"])
-        & ds.field("shift_x").is_null()
-    )
-    table = run.table("scores", ("role", "image_id", "fingerprint_id", "score"), where)
-    fake = run.table("verdicts", ("image_id",), ds.field("is_fake"))["image_id"]
-    is_reference = pc.equal(table["role"], "reference")
-    is_fake = pc.is_in(table["image_id"], fake.combine_chunks())
-    own = pc.equal(table["fingerprint_id"], row["fingerprint_id"])
-    parts = (
-        is_reference,
-        pc.and_(pc.and_not(is_fake, is_reference), own),
-        pc.invert(pc.or_(is_fake, is_reference)),
-    )
-    return [np.sort(table.filter(part)["score"].to_numpy()) for part in parts]
 
 
 def _surface(

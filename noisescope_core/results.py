@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
+from numpy.typing import NDArray
 from pyarrow import fs
 from pydantic import ValidationError
 
 from noisescope_core.config import Config
 from noisescope_core.errors import UsageError, first_line
 from noisescope_core.storage import asked_again, content, file_system
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores in place of the images of one size, sorted.
+
+    Attributes
+    ----------
+    reference : (r,) float64
+        Of reference photographs, each against the fingerprint that fits it best.
+    flagged : (f,) float64, of images flagged for one fingerprint
+    others : (o,) float64, of images that were not flagged, as of the reference
+    """
+
+    reference: NDArray[np.float64]
+    flagged: NDArray[np.float64]
+    others: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -69,6 +89,31 @@ class Results:
         wanted = None if columns is None else list(columns)
         stored = ds.dataset(path, filesystem=system, format="parquet")
         return asked_again(lambda: stored.to_table(wanted, filter=where))
+
+    def scores(self, fingerprint: Mapping[str, Any]) -> Scores:
+        """Read the scores around a fingerprint, a row of `fingerprints`.
+
+        Raises
+        ------
+        UsageError
+            As `table` does.
+        """
+        where = (
+            (ds.field("width") == fingerprint["width"])
+            & (ds.field("height") == fingerprint["height"])
+            & ds.field("shift_x").is_null()
+        )
+        table = self.table("scores", ("role", "image_id", "fingerprint_id", "score"), where)
+        fake = self.table("verdicts", ("image_id",), ds.field("is_fake"))["image_id"]
+        is_reference = pc.equal(table["role"], "reference")
+        is_fake = pc.is_in(table["image_id"], fake.combine_chunks())
+        own = pc.equal(table["fingerprint_id"], fingerprint["fingerprint_id"])
+        parts = (
+            is_reference,
+            pc.and_(pc.and_not(is_fake, is_reference), own),
+            pc.invert(pc.or_(is_fake, is_reference)),
+        )
+        return Scores(*(np.sort(table.filter(part)["score"].to_numpy()) for part in parts))
 
 
 def open_results(location: str) -> Results:

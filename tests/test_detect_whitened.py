@@ -18,7 +18,8 @@ from noisescope_core.duplicates import first_of_group, sketch
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.explanation import explain
 from noisescope_core.extraction import noise_of
-from noisescope_core.report.explanation import explanation_figure, render_explanation, verdict_of
+from noisescope_core.report.explanation import render_explanation, verdict_of
+from noisescope_core.report.plots import plot_explanation
 from noisescope_core.residual import channel_residuals
 from noisescope_core.results import open_results
 from noisescope_core.search import prepare
@@ -136,8 +137,8 @@ def test_an_explanation_is_the_verdict_and_what_it_rests_on(run, dump):
             - fingerprint["reference_centre"] / fingerprint["reference_spread"]
         )
         assert z * abs(z) == pytest.approx(one.match.score)
-        assert len(one.match.reference) == 120
-        assert (len(one.match.flagged), len(one.match.others)) == (24, 36)
+        assert len(one.match.scores.reference) == 120
+        assert (len(one.match.scores.flagged), len(one.match.scores.others)) == (24, 36)
     assert told[fake].match.peak == (0, 0)
     assert told[fake].match.is_member and not told[real].match.is_member
     # The more it is processed the less is left of the pattern.
@@ -182,7 +183,7 @@ def test_an_image_that_the_run_never_saw_is_tested_now(run, dump, tmp_path):
     assert (broken.status, broken.match) == ("quarantined", None)
     assert verdict_of(broken)[0] == "Not a readable image."
     assert "<img" not in render_explanation(broken)
-    for figure in (explanation_figure(told), explanation_figure(broken)):
+    for figure in (plot_explanation(told), plot_explanation(broken)):
         assert len(figure.axes) == 6
     save(tmp_path / "other.png", picture(np.random.default_rng(7), (96, 80)))
     other = explain(str(tmp_path / "other.png"), results)

@@ -21,12 +21,12 @@ def explain(file: str, run_folder: str, html: str | None, figure: str | None) ->
     from noisescope_core.explanation import explain as explained
     from noisescope_core.report.explanation import (
         changes,
-        explanation_figure,
         facts,
         render_explanation,
         strips,
         verdict_of,
     )
+    from noisescope_core.report.plots import plot_explanation
     from noisescope_core.report.render import visible
     from noisescope_core.results import open_results
 
@@ -59,7 +59,7 @@ def explain(file: str, run_folder: str, html: str | None, figure: str | None) ->
             if option == "--html":
                 Path(target).write_text(render_explanation(told), encoding="utf-8")
             else:
-                explanation_figure(told).savefig(target, dpi=110)
+                plot_explanation(told).savefig(target, dpi=110)
         except (OSError, ValueError) as error:
             raise UsageError(f"{option}: {target} cannot be written ({error})") from error
         say(f"Written: {target}")

@@ -1,4 +1,4 @@
-"""The explanation of one image: as words, as a figure, as a page."""
+"""The explanation of one image: as words and as a page."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import cv2
 import numpy as np
 from markupsafe import Markup
 from matplotlib import style
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from noisescope_core.correlation import HOLE
 from noisescope_core.explanation import Explanation, Match
-from noisescope_core.whitening import BANDS, PLANES, RINGS
+from noisescope_core.whitening import BANDS, PLANES
 
 from .figures import (
     FLAG,
@@ -30,14 +28,8 @@ from .figures import (
     grey_png,
     signed_root,
 )
+from .plots import AROUND, SHOWN_SIDE, around_peak, draw_scores, pattern_of, score_edges
 from .render import plural, template
-
-SHOWN_SIDE = 384
-AROUND = 31
-"""Pixels of the residual's centre, and of the surface on each side of its peak, that are shown."""
-
-PLAIN = {INK: "#1c2126", MUTED: "#59636d", QUIET: "#7d93a8", FLAG: "#b23b16"}
-"""Colours of a figure that stands alone."""
 
 BLOCKS = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 
@@ -57,8 +49,8 @@ def verdict_of(told: Explanation) -> tuple[str, str]:
             f"hold the image against. That does not prove it a photograph.{tested}",
         )
     name = match.fingerprint["fingerprint_id"]
-    higher = int(np.count_nonzero(match.reference >= match.score))
-    of = plural(len(match.reference), "reference photograph")
+    higher = int(np.count_nonzero(match.scores.reference >= match.score))
+    of = plural(len(match.scores.reference), "reference photograph")
     reached = (
         f"None of {of} scores as high." if not higher else f"{higher:,} of {of} score as high."
     )
@@ -103,9 +95,9 @@ def facts(told: Explanation) -> list[tuple[str, str]]:
         ("fingerprint", f"{row['fingerprint_id']}, from {made}"),
         ("score", f"{match.score:,.1f}, threshold {match.threshold:,.1f}"),
         ("confidence", None if match.confidence is None else f"{match.confidence:.3f}"),
-        ("reference", _spread(match.reference, "photographs")),
-        ("flagged", _spread(match.flagged, "images that carry it")),
-        ("others", _spread(match.others, "images that do not")),
+        ("reference", _spread(match.scores.reference, "photographs")),
+        ("flagged", _spread(match.scores.flagged, "images that carry it")),
+        ("others", _spread(match.scores.others, "images that do not")),
         ("peak", f"PCE {peak:,.1f} {where}; the highest elsewhere {beside:,.1f}"),
         ("agreement", None if match.bands is None else _agreement(match.bands)),
         ("member", "the fingerprint was made from it too; it is left out of its own score"
@@ -143,7 +135,7 @@ def _agreement(bands: NDArray[np.float64]) -> str:
     planes = bands.reshape(len(PLANES), -1).sum(1)
     parts = [f"{name} {value:+,.1f}" for name, value in zip(PLANES, planes, strict=True)]
     best = BANDS[int(bands.argmax())]
-    return f"{', '.join(parts)}; most in {best}"
+    return f"{', '.join(parts)}; most in {best} cycles a pixel"
 
 
 def changes(match: Match) -> list[tuple[str, str, str]]:
@@ -161,10 +153,10 @@ def strips(match: Match, width: int) -> list[str]:
     ----------
     width : characters
     """
-    edges = _edges(match, width)
+    edges = score_edges(match.scores, match.threshold, match.score, width)
     lines = []
-    for name, scores in (("reference", match.reference), ("others", match.others),
-                         ("flagged", match.flagged)):  # fmt: skip
+    for name, scores in (("reference", match.scores.reference), ("others", match.scores.others),
+                         ("flagged", match.scores.flagged)):  # fmt: skip
         counts, _ = np.histogram(np.clip(signed_root(scores), edges[0], edges[-1]), edges)
         heights = np.ceil((len(BLOCKS) - 1) * counts / max(int(counts.max()), 1)).astype(int)
         lines.append(f"{name:<10}" + "".join(BLOCKS[k] for k in heights))
@@ -174,114 +166,6 @@ def strips(match: Match, width: int) -> list[str]:
         marks[int(np.clip(np.searchsorted(edges, value, "right") - 1, 0, width - 1))] = mark
     lines.append(" " * 10 + "".join(marks) + "  \u25b2 this image, | threshold")
     return lines
-
-
-def _edges(match: Match, bins: int) -> NDArray[np.float64]:
-    everything = np.concatenate([match.reference, match.flagged, match.others])
-    roots = signed_root(np.append(everything, [match.score, match.threshold]))
-    return np.linspace(float(roots.min()) - 0.5, float(roots.max()) + 0.5, bins + 1)
-
-
-def explanation_figure(told: Explanation) -> Figure:
-    """Draw the explanation: image, residual, fingerprint, surface, scores, bands.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    with style.context("default"):
-        figure = Figure(figsize=(12, 7.2), layout="constrained")
-        figure.suptitle(verdict_of(told)[0], fontsize=13, x=0.01, ha="left", fontweight="bold")
-        panels = figure.subplots(2, 3).ravel()
-        for axes in panels[:4]:
-            axes.set_axis_off()
-        if told.pixels is not None:
-            panels[0].imshow(told.pixels, cmap="gray")
-            panels[0].set_title("image", loc="left")
-        if told.residual is not None:
-            _grey(panels[1], told.residual, "its noise residual")
-        match = told.match
-        if match is None:
-            for axes in panels[4:]:
-                axes.set_axis_off()
-            return figure
-        _grey(panels[2], _pattern(match), f"fingerprint {match.fingerprint['fingerprint_id']}")
-        around, (x, y) = _around(match), match.peak
-        panels[3].imshow(
-            around, cmap="gray", extent=(x - AROUND, x + AROUND, y + AROUND, y - AROUND)
-        )
-        panels[3].set_axis_on()
-        panels[3].set_title("correlation over shifts, around its peak", loc="left")
-        _draw_scores(panels[4], match, PLAIN)
-        if match.bands is None:
-            panels[5].set_axis_off()
-        else:
-            _draw_bands(panels[5], match.bands)
-    return figure
-
-
-def _grey(axes: Axes, pixels: NDArray[np.float32], title: str) -> None:
-    shown = centre(pixels, SHOWN_SIDE)
-    reach = 3 * float(shown.std()) or 1.0
-    axes.imshow(shown, cmap="gray", vmin=-reach, vmax=reach)
-    axes.set_title(title, loc="left")
-
-
-def _pattern(match: Match) -> NDArray[np.float32]:
-    row = match.fingerprint
-    return np.frombuffer(row["pixels"], np.float32).reshape(row["height"], row["width"])
-
-
-def _around(match: Match) -> NDArray[np.float32]:
-    """Cut the surface around its peak, across its borders: (63, 63) or as large as it is."""
-    middle = np.unravel_index(int(match.surface.argmax()), match.surface.shape)
-    reach = [min(AROUND, (side - 1) // 2) for side in match.surface.shape]
-    places = (
-        (int(k) + np.arange(-r, r + 1)) % side
-        for k, r, side in zip(middle, reach, match.surface.shape, strict=True)
-    )
-    return np.asarray(match.surface[np.ix_(*places)])
-
-
-def _draw_scores(axes: Axes, match: Match, colours: dict[str, str]) -> None:
-    edges = _edges(match, 60)
-    groups = [
-        ("reference photographs", match.reference, colours[MUTED]),
-        ("tested, not flagged", match.others, colours[QUIET]),
-        ("tested, flagged", match.flagged, colours[FLAG]),
-    ]
-    for name, scores, colour in groups:
-        if len(scores):
-            axes.hist(signed_root(scores), edges.tolist(), color=colour, alpha=0.65,
-                      label=f"{name}, {len(scores):,}")  # fmt: skip
-    bar, own = (float(signed_root(value)) for value in (match.threshold, match.score))
-    axes.axvline(bar, color=colours[INK], linewidth=1, linestyle=(0, (4, 3)), label="threshold")
-    axes.axvline(own, color=colours[FLAG if match.is_fake else INK], linewidth=2.5,
-                 label="this image")  # fmt: skip
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda root, _: f"{root * abs(root):,.0f}"))
-    # A bar of one image must be seen beside one of thousands.
-    axes.set_yscale("function", functions=(np.sqrt, np.square))
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel("score (square-root spacing)")
-    axes.set_ylabel("images")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-
-
-def _draw_bands(axes: Axes, bands: NDArray[np.float64]) -> None:
-    table = bands.reshape(len(PLANES), -1)
-    reach = float(abs(table).max()) or 1.0
-    axes.imshow(table, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto")
-    names = [*(f"{edge:.2f}" for edge in RINGS), "grid", "lines"]
-    axes.set_xticks(range(len(names)), names, fontsize=8, rotation=60)
-    axes.set_yticks(range(len(PLANES)), PLANES)
-    axes.set_xlabel("frequency from, cycles a pixel")
-    axes.set_title("what each band adds to the score", loc="left")
-    for (plane, band), value in np.ndenumerate(table):
-        if abs(value) >= 0.05 * reach:
-            shade = "white" if abs(value) > 0.6 * reach else "black"
-            axes.text(band, plane, f"{value:.1f}", ha="center", va="center", fontsize=7,
-                      color=shade)  # fmt: skip
 
 
 def render_explanation(told: Explanation) -> str:
@@ -298,12 +182,12 @@ def render_explanation(told: Explanation) -> str:
                       "is shown, contrast stretched."})  # fmt: skip
     figure = ""
     if match := told.match:
-        shown = centre(_pattern(match), SHOWN_SIDE)
+        shown = centre(pattern_of(match.fingerprint), SHOWN_SIDE)
         reach = 3 * float(shown.std())
         views.append({"source": grey_png(shown, -reach, reach),
                       "what": "The fingerprint that it fits best: the mean noise of "
                       f"{plural(match.fingerprint['images'], 'image')}."})  # fmt: skip
-        around = _around(match)
+        around = around_peak(match.surface)
         enlarged = cv2.resize(around, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
         views.append({"source": grey_png(enlarged, 0.0, float(around.max())),
                       "what": f"How well the two agree when one is shifted, {AROUND} pixels each "
@@ -325,7 +209,8 @@ def render_explanation(told: Explanation) -> str:
 def _score_svg(match: Match) -> str:
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(10, 3.6), layout="constrained")
-        _draw_scores(figure.subplots(), match, {name: name for name in PLAIN})
+        colours = {name: name for name in (INK, MUTED, QUIET, FLAG)}
+        draw_scores(figure.subplots(), match.scores, match.threshold, match.score, colours)
         text = io.StringIO()
         figure.savefig(text, format="svg", transparent=True,
                        metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))  # fmt: skip
