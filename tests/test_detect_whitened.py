@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 import pytest
 from click.testing import CliRunner
 
-from noisescope_core import explanation, whitening
+from noisescope_core import api, explanation, whitening
 from noisescope_core.cli import main
 from noisescope_core.config import load_config
 from noisescope_core.discovery import discover
@@ -59,7 +59,8 @@ def photographs(folder, seed, count, size=(64, 64)):
 @pytest.fixture(scope="module")
 def run(spark, dump, tmp_path_factory):
     out = tmp_path_factory.mktemp("whitened")
-    return out, run_detect(spark, load_config(None, SETTINGS), dump.images, dump.reference, out)
+    made = api.detect(dump.images, dump.reference, out, load_config(None, SETTINGS))
+    return out, made.summary
 
 
 def test_finds_the_generated_images_and_says_how_sure(run, dump):
@@ -209,6 +210,28 @@ def test_the_terminal_explains_without_spark(run, dump, tmp_path):
     wrong = CliRunner().invoke(main, ["explain", str(file), "--run", str(tmp_path)])
     assert wrong.exit_code == 2
     assert wrong.output.count("\n") == 1
+
+
+def test_the_python_interface_reads_draws_and_looks_again(run, dump, tmp_path):
+    results = api.open_results(str(run[0]))
+    verdicts = results.table("verdicts").to_pandas()
+    (fingerprint,) = results.table("fingerprints").to_pylist()
+    told = api.explain(dump.images / sorted(dump.fakes)[0], run[0])
+    figures = [
+        api.plot_explanation(told),
+        api.plot_fingerprint(fingerprint),
+        api.plot_scores(results, fingerprint),
+        api.plot_surface(told.match.surface),
+    ]
+    assert [len(figure.axes) for figure in figures] == [6, 3, 1, 2]
+    names = [path.rsplit("/", 1)[-1] for path in verdicts["path"]]
+    rows = [f"{name},{'fake' if name in dump.fakes else 'real'}" for name in names]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]), encoding="utf-8")
+    assert api.evaluate(results, tmp_path / "labels.csv")["f1"] == 1
+    again = api.find_known(dump.images, run[0], tmp_path / "known", load_config(None, SETTINGS))
+    assert dict(zip(again["path"], again["is_fake"], strict=True)) == dict(
+        zip(verdicts["path"], verdicts["is_fake"], strict=True)
+    )
 
 
 def test_partitions_blocks_and_names_change_no_verdict(run, dump, spark, tmp_path):
