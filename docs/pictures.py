@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from noisescope_core.alignment import pattern_of
+from noisescope_core.decode import decode
 from noisescope_core.discovery import SharedPattern, discover
 from noisescope_core.duplicates import sketch
 from noisescope_core.growth import band_scores, combined
@@ -32,6 +33,7 @@ OUT = Path(__file__).parent / "pictures"
 WORLD = World(seed=7, cameras=4, generators=1, width=256, height=256)
 COUNTS: dict[Kind, int] = {"photograph": 100, "generated": 60, "reference": 200}
 BINS = layout(WORLD.height, WORLD.width)
+BOTH: tuple[Kind, Kind] = ("photograph", "generated")
 PHOTOGRAPH, GENERATED, REFERENCE = "#5b7083", "#c8452f", "#a9b6c2"
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -46,8 +48,9 @@ Pixels = NDArray[np.uint8]
 def image(kind: Kind, index: int) -> Pixels:
     """Make an image and save it as JPEG, as `noisescope simulate` does: (H, W, 3) RGB."""
     file = jpeg_file(*simulated_image(WORLD, kind, index))
-    decoded = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
-    return np.asarray(decoded[..., ::-1], np.uint8)
+    pixels = decode(file).pixels
+    assert pixels is not None
+    return pixels
 
 
 def main() -> None:
@@ -89,7 +92,7 @@ def draw_residuals(images: dict[Kind, list[Pixels]], residuals: dict[Kind, list[
     """An image and its noise residual: nothing to be seen in one alone."""
     figure = Figure(figsize=(8, 2.3), layout="constrained")
     panels = figure.subplots(1, 4)
-    for k, kind in enumerate(("photograph", "generated")):
+    for k, kind in enumerate(BOTH):
         show(panels[2 * k], images[kind][5], ("a photograph", "a generated image")[k])
         show(panels[2 * k + 1], mixed(residuals[kind][5]), "its noise residual", 3)
     save(figure, "residuals")
@@ -98,12 +101,12 @@ def draw_residuals(images: dict[Kind, list[Pixels]], residuals: dict[Kind, list[
 def draw_means(residuals: dict[Kind, list[Any]]) -> None:
     """Means of residuals: what images share stays, what each has alone fades."""
     figure = Figure(figsize=(8, 4.3), layout="constrained")
-    for row, kind in zip(figure.subplots(2, 4), ("photograph", "generated"), strict=True):
+    for row, kind in zip(figure.subplots(2, 4), BOTH, strict=True):
         greys = np.stack([mixed(one) for one in residuals[kind]])[:, 96:160, 96:160]
         for axes, count in zip(row, (1, 4, 15, 60), strict=True):
             mean = greys[:count].mean(0)
             show(axes, mean, f"mean of {count}" if count > 1 else "one", 2.5 * float(mean.std()))
-        row[0].set_ylabel({"photograph": "photographs", "generated": "generated images"}[kind])
+        row[0].set_ylabel("photographs" if kind == "photograph" else "generated images")
     save(figure, "means")
 
 
@@ -121,7 +124,7 @@ def draw_pairs(products: NDArray[np.float32]) -> None:
         left.text(-4, middle, name, rotation=90, ha="right", va="center", fontsize=9)
         left.text(middle, -4, name, ha="center", va="bottom", fontsize=9)
     left.set(xticks=[], yticks=[])
-    bins = np.arange(-5, 16, 0.5)
+    bins = np.arange(-5, 16, 0.5).tolist()
     for part, name, colour in (
         (whole[:first, :first], "two photographs", PHOTOGRAPH),
         (whole[first:, first:], "two generated images", GENERATED),
@@ -169,7 +172,7 @@ def draw_scores(correlations: Correlations, pattern: SharedPattern) -> None:
     )
     figure = Figure(figsize=(8, 2.6), layout="constrained")
     axes = figure.subplots()
-    bins = np.linspace(z.min(), z.max(), 70)
+    bins = np.linspace(z.min(), z.max(), 70).tolist()
     for values, name, colour in groups:
         axes.hist(values, bins, alpha=0.75, label=name, color=colour)
     axes.axvline(pattern.bar.threshold, color="black", linestyle="--", linewidth=1)
