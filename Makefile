@@ -4,6 +4,7 @@
 # make lint   checks style and types
 # make bench  measures speed and memory, writes benchmarks/results.md
 # make wheel  builds the wheel that spark-submit takes
+# make docs   builds the documentation as a site, site/index.html
 # Each sets up .venv first: Python 3.11 or newer, locked versions, Java 17 or newer.
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ apt = { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $$package >/dev/null 2>&1 && exit 0; \
 	done; echo "needed: sudo apt-get install $(firstword $(1))" >&2; exit 1; }
 
-.PHONY: help setup demo test test-oldest lint bench wheel clean
+.PHONY: help setup demo test test-oldest lint bench wheel docs clean
 help:
 	@sed -n 's/^# \(make\|Each\)/\1/p' Makefile
 
@@ -70,5 +71,8 @@ bench: setup
 wheel: setup
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 clean:
-	rm -rf .venv .venv-oldest dist build demo *.egg-info
+	rm -rf .venv .venv-oldest dist build demo site *.egg-info
