@@ -250,7 +250,7 @@ _OTHERS = 20_000
 
 
 def export_registry(store: Store, file: str) -> int:
-    """Write the registry to one Parquet file (docs/registry.md): how many fingerprints."""
+    """Write the registry to one Parquet file (docs/scheduled.md): how many fingerprints."""
     rows = store.read("fingerprints").select(*EXPORTED).orderBy("fingerprint_id").collect()
     schema = _file_schema(store)
     cells = [dict(zip(EXPORTED, row, strict=True)) for row in rows]
