@@ -9,10 +9,11 @@ from noisescope_core.clustering import Clusters, Members, Merging, fast_merging
 from noisescope_core.config import Config
 from noisescope_core.correlation import Pairs
 from noisescope_core.fingerprint import fingerprint_id, sample_members
+from noisescope_core.progress import Stage
 from noisescope_core.spark.correlate import correlated_pairs, decidable_sizes, gather_pairs
 from noisescope_core.spark.discover import discover_patterns
 from noisescope_core.spark.means import fingerprints_of, haralick_of, summed_residuals
-from noisescope_core.spark.progress import Progress, Stage
+from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.sets import ImageSet
 from noisescope_core.spark.tables import Run
 from noisescope_core.texture import fit_texture, texture_margins
