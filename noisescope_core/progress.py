@@ -18,6 +18,8 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from noisescope_core.errors import UsageError
+
 QUIET_SECONDS = 10.0
 """Between two plain lines that say how far a stage is."""
 
@@ -59,7 +61,9 @@ class Stage:
             self._bars.stop()
         rate = f", {self._rate(self.total / self.seconds)}" if self.total else ""
         done = "failed" if error else f"{self.what}{rate}"
-        self._line(f"{self.name:<10} {self.seconds:6.1f} s  {done}")
+        # A mistake is told in one line, by itself.
+        if not isinstance(error, UsageError):
+            self._line(f"{self.name:<10} {self.seconds:6.1f} s  {done}")
 
     @property
     def seconds(self) -> float:

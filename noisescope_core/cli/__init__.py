@@ -56,6 +56,7 @@ SECTIONS = {
     "noisescope",
     cls=Commands,
     sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""\
 noisescope doctor
 noisescope simulate --out dump
@@ -123,10 +124,15 @@ noisescope plan --images my/folder --reference my/photographs
 noisescope plan --images my/folder --set discovery.images=3000
 noisescope plan --images my/folder --json"""
 )
-@click.option(
-    "--reference", metavar="PATH", type=FOLDER, help="Photographs known real; else assumed enough."
-)
-@with_options(IMAGES, *RESULT, *CONFIG)
+@with_options(
+    IMAGES,
+    click.option(
+        "--reference", metavar="PATH", type=FOLDER,
+        help="Photographs known real; else assumed enough.",
+    ),
+    *RESULT,
+    *CONFIG,
+)  # fmt: skip
 def plan(
     images: str, reference: str | None, config_file: str | None, settings: tuple[str, ...]
 ) -> None:

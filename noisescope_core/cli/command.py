@@ -62,7 +62,7 @@ CONFIG = [
     ),
     click.option(
         "--set", "settings", metavar="KEY=VALUE", multiple=True, type=Setting(),
-        help="Override one key.",
+        help="Override one key of conf/default.yaml, such as method=paper; any number of times.",
     ),
 ]  # fmt: skip
 OUT = click.option("--out", required=True, metavar="DIR", type=FOLDER, help="Run directory.")
@@ -192,7 +192,9 @@ def told_in_one_line(run: Callable[[], Any]) -> Any:
         # Click puts the values to choose from in lines of their own.
         said = " ".join(error.format_message().split()).rstrip(".")
         ctx = getattr(error, "ctx", None)
-        _fail(f"{said}; see {ctx.command_path} --help" if ctx else said, error.exit_code)
+        if ctx and not said.endswith("?"):
+            said += f"; see {ctx.command_path} --help"
+        _fail(said, error.exit_code)
     except click.Abort:
         _fail("interrupted", 130)
     except NoiseScopeError as error:

@@ -25,7 +25,12 @@ from noisescope_core.cli.command import (
 from noisescope_core.errors import UsageError
 
 
-@click.group(cls=Commands)
+@click.group(
+    cls=Commands,
+    epilog="""\
+noisescope experiment run conf/experiments/small.yaml --out my/experiment
+noisescope experiment page my/experiment --out my/experiment.md""",
+)
 def experiment() -> None:
     """Compare methods on labelled images, under attacks, draw by draw."""
 
