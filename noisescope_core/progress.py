@@ -33,7 +33,7 @@ class Stage:
         self._console = console
         self._started = self._said = self._began = self._looked = time.monotonic()
         self._share = self._running = self._reached = 0.0
-        self._note = ""
+        self._note, self._counted = "", False
         self._bars: Bars | None = None
         if console.is_interactive and not console.quiet:
             self._bars = Bars(
@@ -80,6 +80,17 @@ class Stage:
         if not self._bars:
             self._line(f"{self.name}: {what}")
 
+    def part(self, number: int, count: int) -> None:
+        """Show that so many of some parts are done, which may take unequally long."""
+        if self._bars and count > 1:
+            self._bars.update(self._task, completed=number, total=count)
+
+    def finish(self, what: str) -> None:
+        """Say what is left to do when all is done that `total` counts."""
+        self.advance_to(1)
+        self._counted = True
+        self.note(what)
+
     def advance_to(self, share: float, running: float = 0.0) -> None:
         """Show that a share of the stage's work is done.
 
@@ -88,7 +99,7 @@ class Stage:
         share : 0..1; less than before starts the clock of rate and time left again
         running : share that is being worked on, taken to be half done
         """
-        if self.total is None:
+        if self.total is None or self._counted:
             return
         if share < self._share:
             self._began = self._looked

@@ -28,7 +28,9 @@ def cluster(run: Run, config: Config, progress: Progress) -> None:
     merged: list[tuple[Any, ...]] = []
     fingerprints: list[tuple[Any, ...]] = []
     with progress.stage("cluster") as stage:
-        for images, t_merge in decidable_sizes(run):
+        sizes = decidable_sizes(run)
+        for number, (images, t_merge) in enumerate(sizes):
+            stage.part(number, len(sizes))
             merging, margins = _merge(run, config, stage, images, t_merge)
             size = (images.width, images.height)
             rounds += [

@@ -38,7 +38,9 @@ def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
     clusters: list[tuple[Any, ...]] = []
     fingerprints: list[tuple[Any, ...]] = []
     with progress.stage("cluster") as stage:
-        for searched in searched_sizes(run, config):
+        sizes = searched_sizes(run, config)
+        for number, searched in enumerate(sizes):
+            stage.part(number, len(sizes))
             found = _found(run, config, searched, stage)
             clusters += [
                 (*searched.size, 1, k, member)
