@@ -1,5 +1,6 @@
 """The command line without Spark: help, mistakes, completion, results and progress."""
 
+import contextlib
 import io
 import json
 import re
@@ -211,16 +212,16 @@ def lines_of(clock, steps, error=None):
     """What a stage of 100 images says in a pipe: seconds, shares done, shares running."""
     clock[0] = 100.0
     said = io.StringIO()
-    try:
-        with Stage(Console(file=said), "extract", 100, "images") as stage:
-            for seconds, share, running in steps:
-                clock[0] = 100 + seconds
-                stage.advance_to(share, running)
-            stage.done("100 files")
-            if error:
-                raise error
-    except Exception as raised:
-        assert raised is error
+    with (
+        contextlib.suppress(OSError, UsageError),
+        Stage(Console(file=said), "extract", 100, "images") as stage,
+    ):
+        for seconds, share, running in steps:
+            clock[0] = 100 + seconds
+            stage.advance_to(share, running)
+        stage.done("100 files")
+        if error:
+            raise error
     return [" ".join(line.split()) for line in said.getvalue().splitlines()]
 
 
