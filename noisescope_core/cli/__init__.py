@@ -201,6 +201,8 @@ def open_run(
     """
     out, log = made(out, "--out")
     if whole:
+        # Here, where it is told that pyspark is missing.
+        import_module("noisescope_core.spark.session")
         # What the stages import takes a second, and the JVM takes longer to start.
         Thread(target=import_module, args=["noisescope_core.spark.detect"], daemon=True).start()
     spark = start_spark(config, log, leave_classes=whole, locations=(*locations, out))
