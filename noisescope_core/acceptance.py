@@ -115,7 +115,7 @@ def shared_sets(
     left: list[SharedSet] = []
     reached = np.inf
     while alive.sum() > max(bars.least, LEAST_SEARCHED):
-        one = _found_off_grid(correlations, alive, bars)
+        one = _found_off_grid(correlations, alive, bars, note)
         if one is None or not one.accepted:
             rejected, reached = one, max([one.cohesion, *one.repeats]) if one else 0.0
             one = _found_on_grid(correlations, alive, bars)
@@ -125,7 +125,7 @@ def shared_sets(
         found.append((one, alive.copy()))
         alive &= ~one.members
         note(f"{len(found)} found, {int(alive.sum()):,} images left")
-    sets = _confirmed(correlations, found, reached, bars)
+    sets = _confirmed(correlations, found, reached, bars, note)
     return sorted(sets, key=lambda one: not one.accepted) + left
 
 
@@ -134,6 +134,7 @@ def _confirmed(
     found: list[tuple[SharedSet, NDArray[np.bool_]]],
     reached: float,
     bars: Acceptance,
+    note: Callable[[str], None],
 ) -> list[SharedSet]:
     """Repeat with signs drawn what was taken without, unless it is clear of all that is left."""
     sets = []
@@ -143,13 +144,13 @@ def _confirmed(
             # What was found once a chance set was out must hold with it in.
             searched = searched | explained
             value = measured(correlations, one, one.members, int(searched.sum()), bars.chance)
-            one = _repeated(correlations, replace(one, cohesion=value), searched, bars)
+            one = _repeated(correlations, replace(one, cohesion=value), searched, bars, note)
         elif (
             one.off_grid
             and not one.repeats
             and (one.cohesion < CLEAR * reached or _has_opposite(correlations, one))
         ):
-            one = _repeated(correlations, one, searched, bars)
+            one = _repeated(correlations, one, searched, bars, note)
         if not one.accepted:
             explained |= one.members
         sets.append(one)
@@ -157,7 +158,10 @@ def _confirmed(
 
 
 def _found_off_grid(
-    correlations: Correlations, alive: NDArray[np.bool_], bars: Acceptance
+    correlations: Correlations,
+    alive: NDArray[np.bool_],
+    bars: Acceptance,
+    note: Callable[[str], None] = lambda text: None,
 ) -> SharedSet | None:
     members, value = _most_cohesive(correlations.off_grid, alive, bars)
     if members is None:
@@ -165,16 +169,24 @@ def _found_off_grid(
     one = SharedSet(members, value, [], True, value >= 1)
     if not one.accepted or value >= SURE:
         return one
-    return _repeated(correlations, one, alive, bars)
+    return _repeated(correlations, one, alive, bars, note)
 
 
 def _repeated(
-    correlations: Correlations, one: SharedSet, alive: NDArray[np.bool_], bars: Acceptance
+    correlations: Correlations,
+    one: SharedSet,
+    alive: NDArray[np.bool_],
+    bars: Acceptance,
+    note: Callable[[str], None],
 ) -> SharedSet:
     """Repeat the search that found a set with signs drawn, until one repeat comes near it."""
     chances: list[float] = []
     accepted = True
     while accepted and len(chances) < bars.repeats:
+        note(
+            f"a set of {one.members.sum():,} is held against drawn signs, "
+            f"{len(chances) + 1} of {bars.repeats}"
+        )
         signed = correlations.off_grid.with_signs(np.random.default_rng((bars.seed, len(chances))))
         chances.append(_most_cohesive(signed, alive, bars)[1])
         accepted = one.cohesion >= bars.margin * chances[-1]

@@ -311,11 +311,12 @@ def _place(values: dict[str, Any], keys: list[str], value: Any) -> None:
     values[keys[-1]] = value
 
 
-def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """List the keys of a section of the configuration, or of the whole `Config`."""
     for name, field in model.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
-            yield from _keys(section, f"{prefix}{name}.")
+            yield from keys(section, f"{prefix}{name}.")
         else:
             yield prefix + name
 
@@ -324,7 +325,7 @@ def _explain(detail: dict[str, Any]) -> str:
     key = ".".join(map(str, detail["loc"]))
     if detail["type"] != "extra_forbidden":
         return f"{key}: {detail['msg'][:1].lower()}{detail['msg'][1:]}, got {detail['input']!r}"
-    known = list(Config.model_fields if isinstance(detail["input"], dict) else _keys(Config))
+    known = list(Config.model_fields if isinstance(detail["input"], dict) else keys(Config))
     leaf = key.rsplit(".", 1)[-1]
     same_leaf = [name for name in known if name.rsplit(".", 1)[-1] == leaf]
     close = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import asdict
 from typing import Any
 
 import cv2
@@ -79,6 +80,23 @@ def verdict_of(told: Explanation) -> tuple[str, str]:
 
 def _sentence(reason: str | None) -> str:
     return f"{reason or 'no reason is known'}.".capitalize() if reason else ""
+
+
+def as_json(told: Explanation) -> dict[str, Any]:
+    """Say what the explanation says as values that JSON knows; pictures are left out."""
+    headline, meaning = verdict_of(told)
+    values: dict[str, Any] = {
+        name: getattr(told, name) for name in ("path", "image_id", "of_run", "status", "reason")
+    }
+    values |= {"verdict": headline, "meaning": meaning, "facts": dict(facts(told))}
+    if match := told.match:
+        names = ("score", "threshold", "confidence", "is_fake", "shift", "is_member", "peak")
+        values |= {name: getattr(match, name) for name in names}
+        values["fingerprint_id"] = match.fingerprint["fingerprint_id"]
+        values["changes"] = [asdict(change) for change in match.changes]
+        if match.bands is not None:
+            values["bands"] = dict(zip(BANDS, match.bands.tolist(), strict=True))
+    return values
 
 
 def facts(told: Explanation) -> list[tuple[str, str]]:

@@ -18,8 +18,8 @@ from pyspark.sql.utils import is_remote
 from noisescope_core.config import Config
 from noisescope_core.decode import refused_size
 from noisescope_core.errors import NoiseScopeError, first_line
+from noisescope_core.progress import Stage
 from noisescope_core.spark.extract import plain_path
-from noisescope_core.spark.progress import Stage
 from noisescope_core.spark.score import Tests, one_pass
 from noisescope_core.spark.tables import SCHEMAS, Run, bytes_of
 

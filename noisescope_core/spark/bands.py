@@ -108,7 +108,7 @@ def correlate_bands(run: Run, config: Config, progress: Progress) -> None:
     """Read `residuals` and `calibration`, write `band_correlations`: by band, in blocks of rows."""
     sizes = searched_sizes(run, config)
     pairs = sum(searched.pairs for searched in sizes)
-    with progress.stage("correlate", pairs, "pairs") as stage:
+    with progress.stage("correlate", pairs, "pairs", shuffled=True) as stage:
         stage.note(f"{pairs:,} pairs of {sum(searched.rows for searched in sizes):,} images")
         table = run.spark.createDataFrame([], SCHEMAS["band_correlations"])
         for searched in sizes:

@@ -9,10 +9,11 @@ from noisescope_core.clustering import Clusters, Members, Merging, fast_merging
 from noisescope_core.config import Config
 from noisescope_core.correlation import Pairs
 from noisescope_core.fingerprint import fingerprint_id, sample_members
+from noisescope_core.progress import Stage
 from noisescope_core.spark.correlate import correlated_pairs, decidable_sizes, gather_pairs
 from noisescope_core.spark.discover import discover_patterns
 from noisescope_core.spark.means import fingerprints_of, haralick_of, summed_residuals
-from noisescope_core.spark.progress import Progress, Stage
+from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.sets import ImageSet
 from noisescope_core.spark.tables import Run
 from noisescope_core.texture import fit_texture, texture_margins
@@ -27,7 +28,9 @@ def cluster(run: Run, config: Config, progress: Progress) -> None:
     merged: list[tuple[Any, ...]] = []
     fingerprints: list[tuple[Any, ...]] = []
     with progress.stage("cluster") as stage:
-        for images, t_merge in decidable_sizes(run):
+        sizes = decidable_sizes(run)
+        for number, (images, t_merge) in enumerate(sizes):
+            stage.part(number, len(sizes))
             merging, margins = _merge(run, config, stage, images, t_merge)
             size = (images.width, images.height)
             rounds += [

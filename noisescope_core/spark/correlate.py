@@ -39,7 +39,7 @@ def correlate(run: Run, config: Config, progress: Progress) -> None:
         return
     sizes = decidable_sizes(run)
     pairs = sum(len(images) * (len(images) - 1) // 2 for images, _ in sizes)
-    with progress.stage("correlate", pairs, "pairs") as stage:
+    with progress.stage("correlate", pairs, "pairs", shuffled=True) as stage:
         stage.note(f"{pairs:,} pairs of {sum(len(images) for images, _ in sizes):,} images")
         table = run.spark.createDataFrame([], f"width int, height int, {_PAIRS}")
         for images, t_merge in sizes:

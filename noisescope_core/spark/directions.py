@@ -17,8 +17,9 @@ from pyspark.sql import DataFrame
 
 from noisescope_core import spectral
 from noisescope_core.config import Config
+from noisescope_core.progress import Stage
 from noisescope_core.sharding import drawn
-from noisescope_core.spark.progress import Progress, Stage
+from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task, shipped
 from noisescope_core.spark.sets import ImageSet, image_sets
 from noisescope_core.spark.tables import Run, cells_of

@@ -20,10 +20,11 @@ from noisescope_core.discovery import SharedPattern, discover
 from noisescope_core.evidence import gather, own_energy
 from noisescope_core.fingerprint import fingerprint_id
 from noisescope_core.overlay import MOST_COVERED, TILE, TILED, covered_tiles, tile_agreement
+from noisescope_core.progress import Stage
 from noisescope_core.search import prepare_counted
 from noisescope_core.spark.bands import Searched, gathered, searched_sizes
 from noisescope_core.spark.means import fingerprints_of, summed_residuals
-from noisescope_core.spark.progress import Progress, Stage
+from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import shipped
 from noisescope_core.spark.sets import ImageSet
 from noisescope_core.spark.tables import Run, columns
@@ -37,7 +38,9 @@ def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
     clusters: list[tuple[Any, ...]] = []
     fingerprints: list[tuple[Any, ...]] = []
     with progress.stage("cluster") as stage:
-        for searched in searched_sizes(run, config):
+        sizes = searched_sizes(run, config)
+        for number, searched in enumerate(sizes):
+            stage.part(number, len(sizes))
             found = _found(run, config, searched, stage)
             clusters += [
                 (*searched.size, 1, k, member)

@@ -38,6 +38,7 @@ def find_known(
     with progress.stage("scan", len(readable["image"]), "images") as stage:
         content = content_of(sources["image"], config)
         scores = scanned(run, config, tests, content).unionByName(reference)
+        stage.finish("verdicts")
         with ThreadPoolExecutor() as pool:
             written = pool.submit(run.write, "scores", scores)
             write_verdicts(run, config, scores)

@@ -1,104 +1,20 @@
-"""Progress of a run: a live line per stage on a terminal, plain lines elsewhere."""
+"""Progress of a run: which stages, how far Spark is with the present one, what they did."""
 
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 from pyspark.sql import SparkSession
+from pyspark.sql.utils import is_remote
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    ProgressColumn,
-    Task,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bars
-from rich.text import Text
 
 from noisescope_core.metrics import event
-
-QUIET_SECONDS = 10.0
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        if not task.speed:
-            return Text("")
-        return Text(f"{task.speed:,.0f} {task.fields['unit']}/s", style="progress.data.speed")
-
-
-class Stage:
-    """One stage while it runs."""
-
-    def __init__(self, console: Console, name: str, total: int | None, unit: str) -> None:
-        self.name, self.total, self.unit = name, total, unit
-        self.what = ""
-        self._console = console
-        self._started = self._said = time.monotonic()
-        self._bars: Bars | None = None
-        if console.is_terminal:
-            self._bars = Bars(
-                TextColumn("[bold]{task.description:<10}"),
-                BarColumn(24),
-                TaskProgressColumn(),
-                _Rate(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=console,
-                transient=True,
-            )
-            self._bars.start()
-            self._task = self._bars.add_task(name, total=total, unit=unit, note="")
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since the stage began."""
-        return time.monotonic() - self._started
-
-    def done(self, what: str) -> None:
-        """Set what the stage's last line says was done."""
-        self.what = what
-
-    def note(self, what: str) -> None:
-        """Say what the stage is about to do."""
-        if self._bars:
-            self._bars.update(self._task, note=what)
-        else:
-            self._line(f"{self.name}: {what}")
-
-    def advance_to(self, share: float) -> None:
-        """Show that a share, 0..1, of the stage's work is done."""
-        if self.total is None:
-            return
-        done = int(share * self.total)
-        if self._bars:
-            self._bars.update(self._task, completed=done)
-        elif done and time.monotonic() - self._said > QUIET_SECONDS:
-            left = self.seconds * (1 - share) / share
-            self._line(
-                f"{self.name}: {done:,} of {self.total:,} {self.unit}, "
-                f"{done / self.seconds:,.0f} {self.unit}/s, about {left:,.0f} s left"
-            )
-
-    def close(self) -> None:
-        """Leave one line that says what was done, at what rate."""
-        if self._bars:
-            self._bars.stop()
-        rate = f", {self.total / self.seconds:,.0f} {self.unit}/s" if self.total else ""
-        self._line(f"{self.name:<10} {self.seconds:6.1f} s  {self.what}{rate}")
-
-    def _line(self, text: str) -> None:
-        self._said = time.monotonic()
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+from noisescope_core.progress import Stage
 
 
 class Progress:
@@ -114,7 +30,9 @@ class Progress:
         self._console = console or Console(stderr=True)
 
     @contextmanager
-    def stage(self, name: str, total: int | None = None, unit: str = "") -> Iterator[Stage]:
+    def stage(
+        self, name: str, total: int | None = None, unit: str = "", shuffled: bool = False
+    ) -> Iterator[Stage]:
         """Run one stage under a live line.
 
         Parameters
@@ -124,17 +42,13 @@ class Progress:
             How many things there are to do; None shows the time alone.
         unit : str
             What they are.
+        shuffled : bool
+            Whether they are done behind a shuffle: what goes before it then counts for nothing.
         """
-        stage = Stage(self._console, name, total, unit)
-        done = threading.Event()
-        watcher = threading.Thread(target=self._watch, args=(stage, done), daemon=True)
-        watcher.start()
-        try:
-            yield stage
-        finally:
-            done.set()
-            watcher.join()
-            stage.close()
+        with Stage(self._console, name, total, unit) as stage:
+            watch = self._told_by_connect if is_remote() else self._watched
+            with watch(stage, shuffled):
+                yield stage
         told: dict[str, str | float] = {
             "stage": name, "seconds": round(stage.seconds, 2), "what": stage.what
         }  # fmt: skip
@@ -147,13 +61,80 @@ class Progress:
         self._console.print(f"{name:<20} {what}", markup=False, highlight=False, soft_wrap=True)
         self.stages.append({"stage": name, "seconds": 0.0, "what": what})
 
-    def _watch(self, stage: Stage, done: threading.Event) -> None:
+    @contextmanager
+    def _watched(self, stage: Stage, shuffled: bool) -> Iterator[None]:
+        """Ask a classic session twice a second how many tasks are done."""
         try:
             tracker = self._spark.sparkContext.statusTracker()
-        except Exception:  # Spark Connect has no tracker: the line then shows the time alone.
+        except Exception:  # A platform that lends no context: the line then shows the time alone.
+            yield
             return
-        while not done.wait(0.5):
-            for number in tracker.getActiveStageIds():
-                info = tracker.getStageInfo(number)
-                if info and info.numTasks > 1:
-                    stage.advance_to(info.numCompletedTasks / info.numTasks)
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.5):
+                found = []
+                for number in tracker.getActiveJobsIds():
+                    job = tracker.getJobInfo(number)
+                    # Behind a shuffle a job has the stage before it, too, though it is skipped.
+                    if job and len(job.stageIds) > int(shuffled):
+                        infos = [tracker.getStageInfo(k) for k in job.stageIds]
+                        found += [
+                            (info.numCompletedTasks, info.numActiveTasks, info.numTasks)
+                            for info in infos
+                            if info
+                        ]
+                _advance(stage, found)
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+    @contextmanager
+    def _told_by_connect(self, stage: Stage, shuffled: bool) -> Iterator[None]:
+        """Be told by a Connect server, every other second, how many tasks of a query are done."""
+        queries: dict[str | None, list[tuple[int, int, int]]] = {}
+
+        def handler(
+            stages: Iterable[Any] | None,
+            inflight_tasks: int,
+            operation_id: str | None,
+            done: bool,
+        ) -> None:
+            of_query = list(stages or ())
+            queries[operation_id] = [
+                (one.num_completed_tasks, inflight_tasks, one.num_tasks)
+                for one in of_query
+                if not done and not one.done and len(of_query) > int(shuffled)
+            ]
+            _advance(stage, [one for found in list(queries.values()) for one in found])
+
+        try:
+            self._spark.registerProgressHandler(handler)  # type: ignore[arg-type]
+        except Exception:  # A platform's own client: the line then shows the time alone.
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._spark.removeProgressHandler(handler)  # type: ignore[arg-type]
+
+
+def _advance(stage: Stage, found: list[tuple[int, int, int]]) -> None:
+    """Take the stage of Spark that is least done, of those at work in several tasks.
+
+    Parameters
+    ----------
+    found : of each, tasks that are done, that run, and all
+    """
+    shares = [
+        (done / total, active / total)
+        for done, active, total in found
+        if total > 1 and (done or active) and done < total
+    ]
+    if shares:
+        stage.advance_to(*min(shares))

@@ -65,6 +65,7 @@ def score(run: Run, config: Config, progress: Progress) -> None:
             images = _scored(run, tests, "residuals", "image")
         reference = _scored(run, tests, "reference_residuals", "reference")
         run.write("scores", images.unionByName(reference))
+        stage.finish("verdicts")
         write_verdicts(run, config, run.read("scores"))
         stage.done(f"generators' fingerprints: {tests.fingerprints}")
 

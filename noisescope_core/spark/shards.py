@@ -18,11 +18,12 @@ from pyspark.sql import functions as F
 
 from noisescope_core.acceptance import bars_of, shared_sets
 from noisescope_core.config import Config
+from noisescope_core.progress import Stage
 from noisescope_core.reference import Size
 from noisescope_core.search import prepare_counted
 from noisescope_core.sharding import Candidate, credible, drawn, same_pattern, shard_count
 from noisescope_core.spark.extract import read_again, residuals
-from noisescope_core.spark.progress import Progress, Stage
+from noisescope_core.spark.progress import Progress
 from noisescope_core.spark.session import one_task
 from noisescope_core.spark.sets import image_sets, tested_images
 from noisescope_core.spark.tables import SCHEMAS, Run, cells_of, columns
@@ -58,7 +59,7 @@ def search_shards(run: Run, config: Config, progress: Progress) -> None:
     cut = {size: count for size, count in shards.items() if count > 1}
     searched = sum(min(count, config.discovery.shards) for count in cut.values())
     images = sum(row.images for row in decided)
-    with progress.stage("shards", images, "images") as stage:
+    with progress.stage("shards", images, "images", shuffled=True) as stage:
         stage.note(
             f"{images:,} images are more than all pairs can serve: {searched:,} shards of about "
             f"{config.discovery.shard_images:,}, each beside {config.discovery.shard_reference:,} "

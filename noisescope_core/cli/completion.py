@@ -1,0 +1,34 @@
+"""`noisescope completion`: the script by which a shell completes what is typed."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+from noisescope_core.cli.command import Commands, OneLineErrors
+
+
+@click.command(
+    cls=OneLineErrors,
+    epilog="""\
+echo 'eval "$(noisescope completion bash)"' >> ~/.bashrc
+echo 'eval "$(noisescope completion zsh)"' >> ~/.zshrc
+noisescope completion fish > ~/.config/fish/completions/noisescope.fish""",
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the script that completes commands, options, folders and keys in a shell.
+
+    Install it by the line for your shell below; a new shell has it then.
+    """
+    script = get_completion_class(shell)
+    root = ctx.find_root().command
+    if script is None or not isinstance(root, Commands):
+        raise RuntimeError(f"click knows no completion of {shell}")
+    source = script(root, {}, "noisescope", "_NOISESCOPE_COMPLETE").source()
+    # What goes on after a key, its value, follows without a space.
+    if shell == "bash":
+        add = "COMPREPLY+=($value)"
+        source = source.replace(add, f"{add}; [[ $value == *= ]] && compopt -o nospace")
+    click.echo(source)
