@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 from zlib import crc32
 
 import cv2
@@ -39,6 +39,10 @@ CAMERAS = 4
 
 KEPT = 50_000
 """Simulated images kept for the next batch, as files."""
+
+KEPT_ATTACKED, KEPT_SIDE = 1_000, 512
+"""Attacked images kept for the next method and defence, non-local means being slow, and their
+largest side in pixels."""
 
 _SIMULATING = Lock()
 _ATTACK, _QUALITY, _CAMERA = range(3)
@@ -183,11 +187,25 @@ class Source:
 
     def attacked(self, name: str, number: int) -> Pixels:
         """Put one image through the attack, where there is one: (side, side, 3) uint8, RGB."""
-        pixels, condition = self.found(name, number), self.condition
+        condition = self.condition
         if condition.attack is None or condition.strength is None:
-            return pixels
-        rng = self._rng(_ATTACK, name, number)
-        return attack(condition.attack, condition.strength, pixels, rng, self.patterns.get(name))
+            return self.found(name, number)
+        if condition.side > KEPT_SIDE:
+            return self.made(name, number)
+        file = str(self.files[name][number]) if self.files[name] else self.sets[name]
+        key = condition.attack, condition.strength, condition.side, self.seed, file, name, number
+        return _attacked(_Asked(key, self))
+
+    def made(self, name: str, number: int) -> Pixels:
+        """Put one image through the attack that there is: (side, side, 3) uint8, RGB."""
+        assert self.condition.attack is not None and self.condition.strength is not None
+        return attack(
+            self.condition.attack,
+            self.condition.strength,
+            self.found(name, number),
+            self._rng(_ATTACK, name, number),
+            self.patterns.get(name),
+        )
 
     def found(self, name: str, number: int) -> Pixels:
         """Read or simulate one image, cut to the side: (side, side, 3) uint8, RGB."""
@@ -227,6 +245,20 @@ def open_source(experiment: Experiment, files: Files, condition: Condition) -> S
             images = (plain.found(name, number) for number in range(count))
             patterns[name] = estimated_fingerprint(images)
     return replace(plain, patterns=patterns)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """An attacked image by what it depends on, and who can make it."""
+
+    key: tuple[Any, ...]
+    source: Source = field(compare=False)
+
+
+@lru_cache(maxsize=KEPT_ATTACKED)
+def _attacked(asked: _Asked) -> Pixels:
+    name, number = asked.key[-2:]
+    return asked.source.made(name, number)
 
 
 @lru_cache(maxsize=KEPT)
