@@ -265,17 +265,19 @@ def test_bad_input_costs_nothing_but_itself(spark, small_config, dump, tmp_path)
     assert "<script" not in page
 
 
+@pytest.mark.parametrize("usable", [0, 10])
 def test_too_small_a_reference_set_leaves_images_unscored_with_the_reason(
-    spark, small_config, dump, tmp_path
+    spark, small_config, dump, tmp_path, usable
 ):
     reference = tmp_path / "reference"
     reference.mkdir()
-    for name in sorted(os.listdir(dump.reference))[:10]:
+    (reference / "broken.png").write_text("no image")
+    for name in sorted(os.listdir(dump.reference))[:usable]:
         shutil.copy(dump.reference / name, reference / name)
     summary = run_detect(spark, small_config, dump.images, reference, tmp_path / "out")
     assert summary["counts"]["unscored"] == 60
     reasons = {row["reason"] for row in verdicts_of(tmp_path / "out").values()}
-    assert reasons == {"too few reference images of 64 x 64 to calibrate: 10, needed 24"}
+    assert reasons == {f"too few reference images of 64 x 64 to calibrate: {usable}, needed 24"}
 
 
 def test_nothing_in_common_flags_nothing(spark, small_config, dump, tmp_path):
