@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import platform
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib import metadata
 from typing import Any
 
 import numpy as np
 import pyarrow.dataset as ds
-from pyspark.sql import Row
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
@@ -18,11 +22,27 @@ from noisescope_core.config import Config
 from noisescope_core.growth import FALSE_POSITIVES
 from noisescope_core.reference import Size, unlike
 from noisescope_core.report import render_report
+from noisescope_core.report.figures import signed_root
 from noisescope_core.spark.sets import by_shards, route, tested_images
 from noisescope_core.spark.tables import Run, collected, columns
 
 FEW = 200
 """Reference images of one size below which a run is warned."""
+
+BUCKET = 0.01
+"""Signed roots of scores that a histogram counts together: finer than any bar of a figure."""
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "opencv-python-headless",
+    "PyWavelets",
+    "numba",
+    "pyarrow",
+    "pandas",
+    "pyspark",
+)
+"""Whose version can change a value of the tables."""
 
 
 def summarise(run: Run, config: Config) -> dict[str, Any]:
@@ -44,6 +64,7 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
         warnings.append(f"Images not scored: {unscored:,}; the reasons are in the verdicts.")
     return {
         "version": __version__,
+        "versions": _versions(run),
         "method": config.method,
         "route": route(run, config),
         "counts": counts,
@@ -54,6 +75,16 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
         # Settings of Spark may be secrets: keys of a store.
         "config": config.model_dump(exclude={"spark": {"conf"}}),
     }
+
+
+def _versions(run: Run) -> dict[str, str]:
+    """Versions of all that computes; of packages those of the driver."""
+    found = {"NoiseScope": __version__, "Python": platform.python_version()}
+    for name in PACKAGES:
+        # Whoever installed another build of a package has no such name.
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found | {"Spark": run.spark.version, "on": platform.platform()}
 
 
 def _verdicts(run: Run) -> list[Row]:
@@ -262,51 +293,183 @@ def _carrying(run: Run) -> list[str]:
 
 def report(run: Run, config: Config, summary: Mapping[str, Any]) -> str:
     """Render the report of a finished run."""
-    verdicts = run.read("verdicts")
-    flagged = (
-        verdicts.where("is_fake").orderBy(F.desc("score"), "path").limit(config.report.thumbnails)
-    )
-    pictures = run.read("scans" if by_shards(run) else "residuals").select("path", "thumbnail")
-    aside = (
-        verdicts.where("status <> 'scored'")
-        .select("path", "status", "reason")
-        .orderBy("status", "path")
-        .limit(config.report.set_aside)
-    )
-    fingerprints = run.read("fingerprints").orderBy("width", "height", "fingerprint_id")
-    shown, set_aside, patterns = collected(flagged.join(pictures, "path"), aside, fingerprints)
-    return render_report(
-        dict(summary),
-        _score_distributions(run, summary),
-        [
-            row.asDict()
-            | {"pixels": np.frombuffer(row.pixels, np.float32).reshape(row.height, row.width)}
-            for row in patterns
-        ],
-        [row.asDict() for row in sorted(shown, key=lambda row: (-row.score, row.path))],
-        [row.asDict() for row in set_aside],
-    )
-
-
-def _score_distributions(run: Run, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Gather the scores in place of each size; of each fingerprint if it has its own threshold."""
-    paper = summary["method"] == "paper"
-    groups: dict[tuple[Any, ...], dict[str, list[float]]] = {}
-    in_place = run.read("scores").where("shift_x is null")
-    for row in in_place.drop("path", "image_id").collect():
-        group = (row.width, row.height, None if paper else row.fingerprint_id, row.threshold)
-        groups.setdefault(group, {"image": [], "reference": []})[row.role].append(row.score)
-    thresholds = {(size["width"], size["height"]): size["threshold"] for size in summary["sizes"]}
-    return [
-        {
-            "width": width,
-            "height": height,
-            "fingerprint_id": fingerprint_id,
-            "threshold": thresholds[width, height] if threshold is None else threshold,
-            "images": np.sort(scores["image"]),
-            "reference": np.sort(scores["reference"]),
-        }
-        for (width, height, fingerprint_id, threshold), scores in sorted(
-            groups.items(), key=lambda item: tuple(map(str, item[0]))
-        )
+    known = run.rows("fingerprints", "fingerprint_id", "images", "flagged")
+    known.sort(key=lambda row: (-row["images"], row["fingerprint_id"]))
+    drawn = [
+        row["fingerprint_id"]
+        for flagged in (True, False)
+        for row in [row for row in known if row["flagged"] == flagged][: config.report.fingerprints]
     ]
+    told = run.read("fingerprints").where(F.col("fingerprint_id").isin(drawn))
+    tables = (
+        *_flagged(run, config), _set_aside(run, config), told.select("fingerprint_id", "pixels"),
+        *_scores(run, summary), _growth(run),
+    )  # fmt: skip
+    shown, further, set_aside, pixels, histogram, members, carried, growth = (
+        [row.asDict() for row in rows] for rows in collected(*tables)
+    )
+    pictured = {row["path"] for row in shown}
+    return render_report(
+        {**summary, "out": run.location},
+        _fingerprints(run, summary, pixels, histogram, members, carried, growth),
+        shown,
+        [row for row in further if row["path"] not in pictured],
+        set_aside,
+    )
+
+
+def _flagged(run: Run, config: Config) -> tuple[DataFrame, DataFrame]:
+    """Choose the flagged images that are shown, and those and more that are listed.
+
+    Of each fingerprint as many as of the others, from both ends of its scores.
+    """
+    of_it = Window.partitionBy("fingerprint_id")
+    place = F.row_number().over(of_it.orderBy(F.desc("score"), "path"))
+    ranked = (
+        run.read("verdicts")
+        .where("is_fake")
+        .withColumn("place", place)
+        .withColumn("last", F.count("*").over(of_it) + 1 - F.col("place"))
+        .withColumn("turn", F.least("place", "last"))
+        .orderBy("turn", "place", "fingerprint_id")
+        .select(
+            "path", "image_id", "score", "confidence", "fingerprint_id", "shift_x", "shift_y"
+        )
+    )  # fmt: skip
+    pictures = run.read("scans" if by_shards(run) else "residuals").select("path", "thumbnail")
+    shown = ranked.limit(config.report.thumbnails)
+    return (
+        shown.join(pictures, "path", "left"),
+        ranked.limit(config.report.thumbnails + config.report.listed),
+    )
+
+
+def _set_aside(run: Run, config: Config) -> DataFrame:
+    """Choose the files without a verdict that are listed: some of every reason."""
+    place = F.row_number().over(Window.partitionBy("status", "reason").orderBy("path"))
+    return (
+        run.read("verdicts")
+        .where("status <> 'scored'")
+        .select("path", "status", "reason", place.alias("place"))
+        .orderBy("place", "status", "reason")
+        .limit(config.report.set_aside)
+        .orderBy("status", "reason", "path")
+    )
+
+
+def _scores(run: Run, summary: Mapping[str, Any]) -> tuple[DataFrame, DataFrame, DataFrame]:
+    """Count scores by fingerprint, kind of image and bucket; members; and images that carry it."""
+    # By the paper the bar is of a size, and not in `scores`.
+    threshold = F.col("threshold")
+    for size in summary["sizes"]:
+        here = (F.col("width") == size["width"]) & (F.col("height") == size["height"])
+        threshold = F.coalesce(threshold, F.when(here, F.lit(size["threshold"]).cast("double")))
+    members = run.read("fingerprints").where("flagged").select(
+        F.col("fingerprint_id").alias("member_of"), F.explode("members").alias("image_id")
+    )  # fmt: skip
+    tested = F.col("role") == "image"
+    scores = (
+        run.read("scores")
+        .withColumn("threshold", threshold)
+        .join(F.broadcast(members), "image_id", "left")
+        .withColumn("member_of", F.when(tested, F.col("member_of")))
+        .withColumn("its", F.coalesce(F.col("fingerprint_id") == F.col("member_of"), F.lit(False)))
+        .withColumn("above", F.col("score") > F.col("threshold"))
+    )
+    bucket = F.floor((_root(F.col("score")) - _root(F.col("threshold"))) / BUCKET)
+    # An edge of the buckets lies on the threshold; rounding must not take a score across it.
+    bucket = F.when(F.col("above"), F.greatest(bucket, F.lit(0))).otherwise(
+        F.least(bucket, F.lit(-1))
+    )
+    kind = F.when(~tested, "reference").when(F.col("its"), "members").otherwise("others")
+    in_place = scores.where("shift_x is null and not isnan(score)")
+    histogram = in_place.groupBy(
+        "fingerprint_id", "threshold", kind.alias("kind"), bucket.alias("bucket")
+    ).agg(F.count("*").alias("images"))
+    confident = F.when(F.col("its") & F.col("shift_x").isNull(), F.col("confidence"))
+    of_members = scores.where("member_of is not null").groupBy("member_of").agg(
+        # Null where the method has no confidence.
+        (F.sum(confident) / F.count("*")).alias("confidence"),
+        F.avg((F.col("above") & F.col("its")).cast("double")).alias("above"),
+    )  # fmt: skip
+    carried = run.read("verdicts").where("is_fake").groupBy("fingerprint_id").agg(
+        F.count("*").alias("carried"), F.count("shift_x").alias("elsewhere")
+    )  # fmt: skip
+    return histogram, of_members, carried
+
+
+def _root(score: Column) -> Column:
+    return F.signum(score) * F.sqrt(F.abs(score))
+
+
+def _growth(run: Run) -> DataFrame:
+    """Say in which groups the members of every generator's fingerprint were, round by round."""
+    members = run.read("fingerprints").where("flagged").select(
+        "fingerprint_id", F.explode("members").alias("image_id")
+    )  # fmt: skip
+    groups = run.read("clusters").join(F.broadcast(members), "image_id")
+    sizes = groups.groupBy("fingerprint_id", "round", "cluster").agg(F.count("*").alias("images"))
+    return sizes.groupBy("fingerprint_id", "round").agg(F.collect_list("images").alias("groups"))
+
+
+def _fingerprints(
+    run: Run,
+    summary: Mapping[str, Any],
+    pixels: list[dict[str, Any]],
+    histogram: list[dict[str, Any]],
+    members: list[dict[str, Any]],
+    carried: list[dict[str, Any]],
+    growth: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Put together what the report tells of every pattern."""
+    cells = {row["fingerprint_id"]: row["pixels"] for row in pixels}
+    purity = {row["member_of"]: row for row in members}
+    counts = {row["fingerprint_id"]: row for row in carried}
+    by_print: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in histogram:
+        by_print[row["fingerprint_id"]].append(row)
+    rounds: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    # Patterns of the whitened method are accepted whole.
+    for row in growth if summary["method"] == "paper" else []:
+        rounds[row["fingerprint_id"]].append(row)
+    left_out = "haralick", "weights", "centres", "members", "pixels", "whitened"
+    known = [name for name in columns("fingerprints") if name not in left_out]
+    told = []
+    for row in sorted(run.rows("fingerprints", *known), key=lambda row: row["fingerprint_id"]):
+        name, shape = row["fingerprint_id"], (row["height"], row["width"])
+        cell = cells.get(name)
+        one = {**row, "pixels": None}
+        if cell is not None:
+            one["pixels"] = np.frombuffer(cell, np.float32).reshape(shape)
+        its = purity.get(name)
+        one |= {
+            "threshold": max((step["threshold"] for step in by_print[name]), default=None),
+            "scores": _distributions(by_print[name]),
+            "purity": its and (its["above"] if its["confidence"] is None else its["confidence"]),
+            "carried": counts[name]["carried"] if name in counts else 0,
+            "elsewhere": counts[name]["elsewhere"] if name in counts else 0,
+            "growth": [
+                {**step, "alone": row["images"] - sum(step["groups"])}
+                for step in sorted(rounds[name], key=lambda step: step["round"])
+            ],
+        }
+        told.append(one)
+    return told
+
+
+def _distributions(
+    histogram: list[dict[str, Any]],
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """Scores in the middle of every bucket, and how many images have them, by kind of image."""
+    found = {}
+    for kind in ("reference", "others", "members"):
+        rows = sorted((row["bucket"], row["images"], row["threshold"]) for row in histogram
+                      if row["kind"] == kind)  # fmt: skip
+        bucket, images, threshold = (
+            (np.array(column) for column in zip(*rows, strict=True))
+            if (rows)
+            else (np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
+        )
+        root = signed_root(threshold) + BUCKET * (bucket + 0.5)
+        found[kind] = np.sign(root) * root**2, images
+    return found
