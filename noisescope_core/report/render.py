@@ -9,10 +9,12 @@ import shlex
 import unicodedata
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any
 from urllib.parse import quote
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
@@ -206,13 +208,24 @@ def command(summary: Record) -> str:
     """The command line that makes a run again, with every setting that is not the default."""
     default = dict(settings(Config().model_dump()))
     changed = [
-        f"{key}={value}" for key, value in settings(summary["config"]) if default.get(key) != value
+        f"{key}={_plain(value)}"
+        for key, value in settings(summary["config"])
+        if default.get(key) != value
     ]
     words = ["noisescope", "detect", "--images", summary["images"], "--reference",
              summary["reference"], "--out", summary["out"]]  # fmt: skip
     for setting in changed:
         words += ["--set", setting]
     return shlex.join(words)
+
+
+def _plain(value: str) -> str:
+    """JSON without its quotes, where YAML reads the same text."""
+    text = json.loads(value)
+    with suppress(yaml.YAMLError):
+        if isinstance(text, str) and yaml.safe_load(text) == text:
+            return text
+    return value
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -338,6 +351,8 @@ def visible(value: object) -> object:
     unchanged.
     """
     if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    if value.isascii() and value.isprintable():
         return value
     return "".join(
         f"\u27e8U+{ord(character):04X}\u27e9"

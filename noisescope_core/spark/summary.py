@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
@@ -293,54 +293,39 @@ def _carrying(run: Run) -> list[str]:
 
 def report(run: Run, config: Config, summary: Mapping[str, Any]) -> str:
     """Render the report of a finished run."""
-    known = run.rows("fingerprints", "fingerprint_id", "images", "flagged")
-    known.sort(key=lambda row: (-row["images"], row["fingerprint_id"]))
-    drawn = [
-        row["fingerprint_id"]
-        for flagged in (True, False)
-        for row in [row for row in known if row["flagged"] == flagged][: config.report.fingerprints]
-    ]
-    told = run.read("fingerprints").where(F.col("fingerprint_id").isin(drawn))
-    tables = (
-        *_flagged(run, config), _set_aside(run, config), told.select("fingerprint_id", "pixels"),
-        *_scores(run, summary), _growth(run),
-    )  # fmt: skip
-    shown, further, set_aside, pixels, histogram, members, carried, growth = (
-        [row.asDict() for row in rows] for rows in collected(*tables)
+    flagged, set_aside, scores = (
+        [row.asDict() for row in rows]
+        for rows in collected(
+            flagged_shown(run, config), _set_aside(run, config), counted_scores(run, summary)
+        )
     )
-    pictured = {row["path"] for row in shown}
+    flagged.sort(key=lambda row: (row["turn"], row["place"], row["fingerprint_id"]))
+    shown = config.report.thumbnails
     return render_report(
         {**summary, "out": run.location},
-        _fingerprints(run, summary, pixels, histogram, members, carried, growth),
-        shown,
-        [row for row in further if row["path"] not in pictured],
+        told_of_fingerprints(run, config, scores),
+        flagged[:shown],
+        flagged[shown:],
         set_aside,
     )
 
 
-def _flagged(run: Run, config: Config) -> tuple[DataFrame, DataFrame]:
-    """Choose the flagged images that are shown, and those and more that are listed.
+def flagged_shown(run: Run, config: Config) -> DataFrame:
+    """Choose the flagged images that are shown or listed.
 
-    Of each fingerprint as many as of the others, from both ends of its scores.
+    Of each fingerprint as many as of the others, from both ends of its scores. To be shown in the
+    order of `turn`, `place` and `fingerprint_id`.
     """
     of_it = Window.partitionBy("fingerprint_id")
     place = F.row_number().over(of_it.orderBy(F.desc("score"), "path"))
-    ranked = (
-        run.read("verdicts")
-        .where("is_fake")
-        .withColumn("place", place)
-        .withColumn("last", F.count("*").over(of_it) + 1 - F.col("place"))
-        .withColumn("turn", F.least("place", "last"))
-        .orderBy("turn", "place", "fingerprint_id")
-        .select(
-            "path", "image_id", "score", "confidence", "fingerprint_id", "shift_x", "shift_y"
-        )
-    )  # fmt: skip
+    ranked = run.read("verdicts").where("is_fake").withColumn("place", place)
+    turn = F.least("place", F.count("*").over(of_it) + 1 - F.col("place"))
     pictures = run.read("scans" if by_shards(run) else "residuals").select("path", "thumbnail")
-    shown = ranked.limit(config.report.thumbnails)
     return (
-        shown.join(pictures, "path", "left"),
-        ranked.limit(config.report.thumbnails + config.report.listed),
+        ranked.withColumn("turn", turn)
+        .orderBy("turn", "place", "fingerprint_id")
+        .limit(config.report.thumbnails + config.report.listed)
+        .join(pictures, "path", "left")
     )
 
 
@@ -357,119 +342,121 @@ def _set_aside(run: Run, config: Config) -> DataFrame:
     )
 
 
-def _scores(run: Run, summary: Mapping[str, Any]) -> tuple[DataFrame, DataFrame, DataFrame]:
-    """Count scores by fingerprint, kind of image and bucket; members; and images that carry it."""
-    # By the paper the bar is of a size, and not in `scores`.
-    threshold = F.col("threshold")
-    for size in summary["sizes"]:
-        here = (F.col("width") == size["width"]) & (F.col("height") == size["height"])
-        threshold = F.coalesce(threshold, F.when(here, F.lit(size["threshold"]).cast("double")))
-    members = run.read("fingerprints").where("flagged").select(
-        F.col("fingerprint_id").alias("member_of"), F.explode("members").alias("image_id")
+def counted_scores(run: Run, summary: Mapping[str, Any]) -> DataFrame:
+    """Count scores by fingerprint, kind of image and bucket; the confidences of each are summed.
+
+    The rows are as many as there are different scores, not images: a bucket is `BUCKET` wide in the
+    signed root, counted from the threshold, and 0 and more above it. `member_of` is null for who
+    is no member.
+    """
+    threshold = "threshold"
+    if summary["method"] == "paper":
+        # The bar is of a size, and not in the table.
+        bars = [
+            f"when width = {size['width']} and height = {size['height']} "
+            f"then {size['threshold']!r}d"
+            for size in summary["sizes"]
+            if size["threshold"] is not None
+        ]
+        threshold = f"case {' '.join(bars)} end" if bars else "cast(null as double)"
+    members = run.read("fingerprints").where("flagged").selectExpr(
+        "fingerprint_id as member_of", "explode(members) as image_id"
     )  # fmt: skip
-    tested = F.col("role") == "image"
-    scores = (
-        run.read("scores")
-        .withColumn("threshold", threshold)
-        .join(F.broadcast(members), "image_id", "left")
-        .withColumn("member_of", F.when(tested, F.col("member_of")))
-        .withColumn("its", F.coalesce(F.col("fingerprint_id") == F.col("member_of"), F.lit(False)))
-        .withColumn("above", F.col("score") > F.col("threshold"))
-    )
-    bucket = F.floor((_root(F.col("score")) - _root(F.col("threshold"))) / BUCKET)
-    # An edge of the buckets lies on the threshold; rounding must not take a score across it.
-    bucket = F.when(F.col("above"), F.greatest(bucket, F.lit(0))).otherwise(
-        F.least(bucket, F.lit(-1))
-    )
-    kind = F.when(~tested, "reference").when(F.col("its"), "members").otherwise("others")
-    in_place = scores.where("shift_x is null and not isnan(score)")
-    histogram = in_place.groupBy(
-        "fingerprint_id", "threshold", kind.alias("kind"), bucket.alias("bucket")
-    ).agg(F.count("*").alias("images"))
-    confident = F.when(F.col("its") & F.col("shift_x").isNull(), F.col("confidence"))
-    of_members = scores.where("member_of is not null").groupBy("member_of").agg(
-        # Null where the method has no confidence.
-        (F.sum(confident) / F.count("*")).alias("confidence"),
-        F.avg((F.col("above") & F.col("its")).cast("double")).alias("above"),
+    scores = run.read("scores").where("not isnan(score)").join(
+        F.broadcast(members), "image_id", "left"
     )  # fmt: skip
-    carried = run.read("verdicts").where("is_fake").groupBy("fingerprint_id").agg(
-        F.count("*").alias("carried"), F.count("shift_x").alias("elsewhere")
+    root = "signum({0}) * sqrt(abs({0}))"
+    bucket = f"floor(({root.format('score')} - {root.format('threshold')}) / {BUCKET})"
+    return (
+        scores.selectExpr(
+            "fingerprint_id", "role", "if(role = 'image', member_of, null) as member_of",
+            "shift_x is not null as elsewhere", "score", f"{threshold} as threshold", "confidence",
+        )
+        # An edge of the buckets lies on the threshold; rounding must not take a score across it.
+        .selectExpr(
+            "*",
+            f"if(score > threshold, greatest({bucket}, 0), least({bucket}, -1)) as bucket",
+        )
+        .groupBy("fingerprint_id", "role", "member_of", "elsewhere", "threshold", "bucket")
+        .agg(F.count("*").alias("images"), F.sum("confidence").alias("confidence"))
     )  # fmt: skip
-    return histogram, of_members, carried
 
 
-def _root(score: Column) -> Column:
-    return F.signum(score) * F.sqrt(F.abs(score))
-
-
-def _growth(run: Run) -> DataFrame:
-    """Say in which groups the members of every generator's fingerprint were, round by round."""
-    members = run.read("fingerprints").where("flagged").select(
-        "fingerprint_id", F.explode("members").alias("image_id")
-    )  # fmt: skip
-    groups = run.read("clusters").join(F.broadcast(members), "image_id")
-    sizes = groups.groupBy("fingerprint_id", "round", "cluster").agg(F.count("*").alias("images"))
-    return sizes.groupBy("fingerprint_id", "round").agg(F.collect_list("images").alias("groups"))
-
-
-def _fingerprints(
-    run: Run,
-    summary: Mapping[str, Any],
-    pixels: list[dict[str, Any]],
-    histogram: list[dict[str, Any]],
-    members: list[dict[str, Any]],
-    carried: list[dict[str, Any]],
-    growth: list[dict[str, Any]],
+def told_of_fingerprints(
+    run: Run, config: Config, scores: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Put together what the report tells of every pattern."""
-    cells = {row["fingerprint_id"]: row["pixels"] for row in pixels}
-    purity = {row["member_of"]: row for row in members}
-    counts = {row["fingerprint_id"]: row for row in carried}
-    by_print: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in histogram:
-        by_print[row["fingerprint_id"]].append(row)
-    rounds: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    # Patterns of the whitened method are accepted whole.
-    for row in growth if summary["method"] == "paper" else []:
-        rounds[row["fingerprint_id"]].append(row)
-    left_out = "haralick", "weights", "centres", "members", "pixels", "whitened"
+    """Put together what the report tells of every pattern.
+
+    Parameters
+    ----------
+    scores : rows of `counted_scores`
+
+    Returns
+    -------
+    list of dict
+        As `render_report` takes them: the largest first, generators' before others.
+    """
+    left_out = "haralick", "weights", "centres", "whitened"
     known = [name for name in columns("fingerprints") if name not in left_out]
+    rows = run.rows("fingerprints", *known)
+    rows.sort(key=lambda row: (-row["images"], row["fingerprint_id"]))
+    rounds = run.rows("clusters") if config.method == "paper" else []
     told = []
-    for row in sorted(run.rows("fingerprints", *known), key=lambda row: row["fingerprint_id"]):
-        name, shape = row["fingerprint_id"], (row["height"], row["width"])
-        cell = cells.get(name)
-        one = {**row, "pixels": None}
-        if cell is not None:
-            one["pixels"] = np.frombuffer(cell, np.float32).reshape(shape)
-        its = purity.get(name)
-        one |= {
-            "threshold": max((step["threshold"] for step in by_print[name]), default=None),
-            "scores": _distributions(by_print[name]),
-            "purity": its and (its["above"] if its["confidence"] is None else its["confidence"]),
-            "carried": counts[name]["carried"] if name in counts else 0,
-            "elsewhere": counts[name]["elsewhere"] if name in counts else 0,
-            "growth": [
-                {**step, "alone": row["images"] - sum(step["groups"])}
-                for step in sorted(rounds[name], key=lambda step: step["round"])
-            ],
-        }
-        told.append(one)
+    for flagged in (True, False):
+        for number, row in enumerate([row for row in rows if row["flagged"] == flagged]):
+            members, cell = row.pop("members"), row.pop("pixels")
+            pixels = np.frombuffer(cell, np.float32).reshape(row["height"], row["width"])
+            row["pixels"] = pixels if number < config.report.fingerprints else None
+            if flagged:
+                row |= _scored(scores, row["fingerprint_id"])
+                row["growth"] = _growth(rounds, set(members))
+            told.append(row)
     return told
 
 
-def _distributions(
-    histogram: list[dict[str, Any]],
-) -> dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]]:
-    """Scores in the middle of every bucket, and how many images have them, by kind of image."""
-    found = {}
-    for kind in ("reference", "others", "members"):
-        rows = sorted((row["bucket"], row["images"], row["threshold"]) for row in histogram
-                      if row["kind"] == kind)  # fmt: skip
-        bucket, images, threshold = (
-            (np.array(column) for column in zip(*rows, strict=True))
-            if (rows)
-            else (np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
-        )
-        root = signed_root(threshold) + BUCKET * (bucket + 0.5)
-        found[kind] = np.sign(root) * root**2, images
-    return found
+def _scored(scores: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Gather the scores against a fingerprint, its purity and the images that carry it.
+
+    The purity is the mean confidence of the members, 0 for those that fit another fingerprint
+    better; by the paper's method, which has none, the share of them above the threshold.
+    """
+    its = [row for row in scores if row["fingerprint_id"] == name]
+    in_place = [row for row in its if not row["elsewhere"]]
+    carried = [row for row in its if row["role"] == "image" and row["bucket"] >= 0]
+    members = [row for row in in_place if row["member_of"] == name]
+    sure = [row["confidence"] for row in members if row["confidence"] is not None]
+    above = sum(row["images"] for row in members if row["bucket"] >= 0)
+    counted = sum(row["images"] for row in scores if row["member_of"] == name)
+    reference = [row for row in in_place if row["role"] == "reference"]
+    others = [row for row in in_place if row["role"] == "image" and row["member_of"] != name]
+    return {
+        "threshold": max((row["threshold"] for row in in_place), default=None),
+        "purity": (sum(sure) if sure else above) / counted if counted else None,
+        "carried": sum(row["images"] for row in carried),
+        "elsewhere": sum(row["images"] for row in carried if row["elsewhere"]),
+        "scores": {
+            "reference": _distribution(reference),
+            "others": _distribution(others),
+            "members": _distribution(members),
+        },
+    }
+
+
+def _distribution(rows: list[dict[str, Any]]) -> tuple[NDArray[np.float64], list[int]]:
+    """Scores in the middle of every bucket, and how many images have them."""
+    rows = sorted(rows, key=lambda row: (row["bucket"], str(row["member_of"])))
+    middle = BUCKET * (np.array([row["bucket"] for row in rows]) + 0.5)
+    root = signed_root([row["threshold"] for row in rows]) + middle
+    return np.sign(root) * root**2, [row["images"] for row in rows]
+
+
+def _growth(rounds: list[dict[str, Any]], members: set[str]) -> list[dict[str, Any]]:
+    """Say in which groups the members of a fingerprint were after every round of merging."""
+    groups: dict[int, Counter[int]] = defaultdict(Counter)
+    for row in rounds:
+        if row["image_id"] in members:
+            groups[row["round"]][row["cluster"]] += 1
+    return [
+        {"round": number, "groups": list(sizes.values()), "alone": len(members) - sizes.total()}
+        for number, sizes in sorted(groups.items())
+    ]
