@@ -170,7 +170,7 @@ class Report(_Section):
     thumbnails: int = Field(120, ge=0, le=1000, description="flagged images shown")
     listed: int = Field(500, ge=0, le=5000, description="further flagged images listed by name")
     fingerprints: int = Field(
-        12, ge=1, le=50, description="generators' fingerprints shown, and as many others"
+        12, ge=1, le=20, description="generators' fingerprints shown, and as many others"
     )
     set_aside: int = Field(100, ge=0, le=10_000, description="files set aside that are listed")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,26 +12,19 @@ import pytest
 from noisescope_core.report import render_report
 from tests.test_report import EVIDENCE, HOSTILE, results
 
-playwright = pytest.importorskip("playwright.sync_api", exc_type=ImportError)
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--no-first-run",
-)  # fmt: skip
+pytest.importorskip("playwright")
 
 FIRST, SECOND = "3f2a91c0d4e5", "77c0ffee77c0"
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed")
-    with playwright.sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=found, args=list(QUIET))
-        yield chromium
-        chromium.close()
+    from benchmarks.browser import NAMES, browser, installed
+
+    if installed() is None:
+        pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")
+    with browser() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
