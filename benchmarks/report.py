@@ -26,7 +26,7 @@ NOTE = (
 
 VERDICTS = 100_000
 
-LARGEST = ("report.thumbnails=1000", "report.listed=5000", "report.set_aside=10000",
+LARGEST = ("report.thumbnails=1000", "report.listed=2000", "report.set_aside=10000",
            "report.fingerprints=20")  # fmt: skip
 
 CLICK = """async ([id, value]) => {

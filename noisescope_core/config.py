@@ -168,7 +168,7 @@ class Report(_Section):
     """What the report shows."""
 
     thumbnails: int = Field(120, ge=0, le=1000, description="flagged images shown")
-    listed: int = Field(500, ge=0, le=5000, description="further flagged images listed by name")
+    listed: int = Field(500, ge=0, le=2000, description="further flagged images listed by name")
     fingerprints: int = Field(
         12, ge=1, le=20, description="generators' fingerprints shown, and as many others"
     )

@@ -10,7 +10,7 @@ import pytest
 
 from noisescope_core import whitening
 from noisescope_core.config import load_config
-from noisescope_core.discovery import discover
+from noisescope_core.discovery import STEPS, discover
 from noisescope_core.duplicates import first_of_group, sketch
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.report.figures import signed_root
@@ -98,6 +98,8 @@ def test_report_counts_what_the_tables_hold(run, spark):
     confidence = [row["confidence"] for row in scores if row["image_id"] in members]
     assert told["purity"] == pytest.approx(np.mean(confidence))
     assert told["carried"] == summary["counts"]["fake"]
+    assert [step["step"] for step in told["growth"]] == list(STEPS)
+    assert told["growth"][-1] == {"step": STEPS[-1], "images": 24, "members": 24}
 
 
 def test_equals_the_heart(run, dump):

@@ -373,9 +373,11 @@ def test_purity_and_growth_are_told() -> None:
     assert "At most 98.6 %" in html
     assert html.count('<span class="pieces"') == 2
     run["summary"]["method"] = "whitened"
-    run["fingerprints"][0] |= EVIDENCE | {"growth": [], "purity": None}
+    steps = [{"step": "as searched", "images": 40, "members": 38}]
+    run["fingerprints"][0] |= EVIDENCE | {"growth": steps, "purity": None}
     html = render_report(**run)
-    assert "At most 98" not in html and '<span class="pieces"' not in html
+    assert "At most 98" not in html and html.count('<span class="pieces"') == 1
+    assert "as searched" in html
     assert "the best group of 2 repeats reached 0.7" in html
 
 

@@ -67,8 +67,9 @@ def render_report(
         ``others`` and ``reference``: scores (n,) and how many images have each (n,)),
         ``threshold`` (a score, or None), ``purity`` (share of its members that carry it, 0 to 1,
         or None), ``carried`` and ``elsewhere`` (flagged images, and how many of them were not
-        matched in place), ``growth`` (``round``, ``groups``: sizes of the groups that its members
-        were in, ``alone``: members that were in none).
+        matched in place), ``growth`` (by the paper's method ``round``, ``groups``: sizes of the
+        groups that its members were in, ``alone``: members that were in none; else ``step``,
+        ``images`` of the set and ``members`` among them).
     flagged : sequence of mappings
         Images judged fake that are shown: ``path``, ``image_id``, ``score``, ``confidence`` (or
         None), ``fingerprint_id``, ``shift_x`` and ``shift_y`` (where on the fingerprint it lies,
@@ -130,7 +131,8 @@ def _shown(record: Record) -> dict[str, Any]:
         # Made of numbers alone, so there is nothing in them to escape.
         "figure": Markup(score_figure(panels, record["threshold"])),  # noqa: S704
         "agreement": Markup(cohesion_figure(record["cohesion"], repeats) if known else ""),  # noqa: S704
-        "growth": [_grown(step, record["images"]) for step in record["growth"]],
+        "rounds": [_round(step, record["images"]) for step in record["growth"] if "round" in step],
+        "steps": [step for step in record["growth"] if "step" in step],
     }
 
 
@@ -143,7 +145,7 @@ def _small(record: Record) -> dict[str, Any]:
     return {**record, **pictures, "why": reason(record), "measurements": told}
 
 
-def _grown(step: Record, images: int) -> dict[str, Any]:
+def _round(step: Record, images: int) -> dict[str, Any]:
     groups = sorted(step["groups"], reverse=True)
     return {**step, "count": len(groups), "largest": max(groups, default=0),
             "drawn": groups[:MOST_PIECES], "rest": sum(groups[MOST_PIECES:]),

@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 from noisescope_core import __version__
 from noisescope_core.compression import Compression
 from noisescope_core.config import Config
+from noisescope_core.discovery import STEPS
 from noisescope_core.growth import FALSE_POSITIVES
 from noisescope_core.reference import Size, unlike
 from noisescope_core.report import render_report
@@ -400,7 +401,7 @@ def told_of_fingerprints(
     known = [name for name in columns("fingerprints") if name not in left_out]
     rows = run.rows("fingerprints", *known)
     rows.sort(key=lambda row: (-row["images"], row["fingerprint_id"]))
-    rounds = run.rows("clusters") if config.method == "paper" else []
+    rounds = run.rows("clusters")
     told = []
     for flagged in (True, False):
         for number, row in enumerate([row for row in rows if row["flagged"] == flagged]):
@@ -409,7 +410,8 @@ def told_of_fingerprints(
             row["pixels"] = pixels if number < config.report.fingerprints else None
             if flagged:
                 row |= _scored(scores, row["fingerprint_id"])
-                row["growth"] = _growth(rounds, set(members))
+                grown = _merged if config.method == "paper" else _grown
+                row["growth"] = grown(rounds, set(members))
             told.append(row)
     return told
 
@@ -450,7 +452,7 @@ def _distribution(rows: list[dict[str, Any]]) -> tuple[NDArray[np.float64], list
     return np.sign(root) * root**2, [row["images"] for row in rows]
 
 
-def _growth(rounds: list[dict[str, Any]], members: set[str]) -> list[dict[str, Any]]:
+def _merged(rounds: list[dict[str, Any]], members: set[str]) -> list[dict[str, Any]]:
     """Say in which groups the members of a fingerprint were after every round of merging."""
     groups: dict[int, Counter[int]] = defaultdict(Counter)
     for row in rounds:
@@ -460,3 +462,17 @@ def _growth(rounds: list[dict[str, Any]], members: set[str]) -> list[dict[str, A
         {"round": number, "groups": list(sizes.values()), "alone": len(members) - sizes.total()}
         for number, sizes in sorted(groups.items())
     ]
+
+
+def _grown(rounds: list[dict[str, Any]], members: set[str]) -> list[dict[str, Any]]:
+    """Say how many images the set had after every step, and how many of them are members."""
+    sets: dict[tuple[int, ...], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for row in rounds:
+        sets[row["width"], row["height"], row["cluster"]][row["round"]].add(row["image_id"])
+    for steps in sets.values():
+        if steps[max(steps)] == members:
+            return [
+                {"step": STEPS[number - 1], "images": len(images), "members": len(images & members)}
+                for number, images in sorted(steps.items())
+            ]
+    return []
