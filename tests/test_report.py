@@ -265,6 +265,8 @@ def test_what_lay_beneath_an_overlay_says_so() -> None:
     run["fingerprints"][0]["covered"] = [True] * 9 + [False] * 27
     run["fingerprints"][1] |= EVIDENCE | {"maker": "overlay", "spread": 0.12}
     page = render_report(**run)
+    # Of the evidence, only what speaks for it.
+    assert page.count("<li><b>spread</b> 0.12.") == 1 and "<li><b>colour</b>" not in page
     assert "Found beneath an overlay, without the 25 % of the picture" in page
     assert "judged: overlay" in page
 
@@ -295,7 +297,7 @@ def test_gallery_shows_highest_score_first_and_says_what_is_missing() -> None:
     assert html.index("high.png") < html.index("low.png")
     assert "no preview" in html
     assert "3 of 118 are here" in html
-    assert "2 have a picture, 1 are listed by name" in html
+    assert "2 with a picture, 1 by name." in html
 
 
 def test_figure_states_the_shares_above_the_threshold() -> None:

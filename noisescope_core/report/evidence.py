@@ -28,8 +28,8 @@ class Measurement:
     digits : to print of it
     meaning : what the number is
     otherwise : what it would be if the pattern were not a generator's
-    finding : what the value says
-    against : whether it speaks for another maker than a generator
+    maker : whose it would otherwise be
+    against : whether the value speaks for that maker
     """
 
     name: str
@@ -37,8 +37,13 @@ class Measurement:
     digits: int
     meaning: str
     otherwise: str
-    finding: str
+    maker: str
     against: bool
+
+    @property
+    def finding(self) -> str:
+        """What the value says."""
+        return FINDINGS[self.maker][self.against]
 
 
 # Name, digits, what it is, what another maker's would be, bound, whether a generator's is above it,
@@ -77,7 +82,7 @@ MEASURED: tuple[tuple[str, int, str, str, float, bool, str], ...] = (
         "Strength of the pattern in the colours, over that in the brightness; two standard errors "
         "are taken off.",
         f"A camera\u2019s sensor leaves its pattern in the brightness: below {LEAST_COLOUR:g}.",
-        LEAST_COLOUR, True, "sensor",
+        LEAST_COLOUR, True, "device",
     ),
     (
         "peak", 2,
@@ -85,20 +90,20 @@ MEASURED: tuple[tuple[str, int, str, str, float, bool, str], ...] = (
         "errors are taken off. Upsampling has frequencies of its own.",
         "Photosites differ one by one, so a sensor\u2019s pattern has no peak: below "
         f"{LEAST_PEAK:g}.",
-        LEAST_PEAK, True, "sensor",
+        LEAST_PEAK, True, "device",
     ),
     (
         "strength", 3,
         "Correlation of two of the images in the brightness.",
         f"Photosites differ by about a hundredth, which is weak: below {LEAST_STRENGTH:g}.",
-        LEAST_STRENGTH, True, "sensor",
+        LEAST_STRENGTH, True, "device",
     ),
 )  # fmt: skip
 
 FINDINGS = {
     "overlay": ("no overlay", "as an overlay"),
     "processing": ("no processing", "as processing"),
-    "sensor": ("no sensor", "could be a sensor"),
+    "device": ("no sensor", "could be a sensor"),
 }
 
 
@@ -120,9 +125,7 @@ def measurements(record: Mapping[str, Any]) -> list[Measurement]:
     for name, digits, meaning, otherwise, bound, above, maker in MEASURED:
         value = float(record[name])
         against = value < bound if above else value > bound
-        told.append(
-            Measurement(name, value, digits, meaning, otherwise, FINDINGS[maker][against], against)
-        )
+        told.append(Measurement(name, value, digits, meaning, otherwise, maker, against))
     return told
 
 

@@ -141,7 +141,7 @@ def _small(record: Record) -> dict[str, Any]:
     # An overlay lies somewhere, and unlike noise it outlives scaling down.
     cut = shrunk if record["maker"] == "overlay" else centre
     pictures = fingerprint_pictures(cut(record["pixels"], SMALL_SIDE))
-    told = [one for one in measurements(record) if one.against]
+    told = [one for one in measurements(record) if one.against and one.maker == record["maker"]]
     return {**record, **pictures, "why": reason(record), "measurements": told}
 
 
