@@ -43,8 +43,11 @@ demo: setup
 	--out demo/run
 	$(BIN)/noisescope evaluate --verdicts demo/run/verdicts --labels demo/dump/labels.csv
 
+# The report is tried in a browser; its tests skip where none can be had.
 # Three at a time on any machine: threads of BLAS would spin for each other's processors.
 test: setup
+	@for browser in chromium chromium-browser google-chrome; do \
+	command -v $$browser >/dev/null && exit 0; done; ($(call apt,chromium)) || true
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # All else as locked, in an environment of its own.

@@ -23,14 +23,16 @@ from benchmarks import (
     pipeline,
     recipe,
     reliability,
+    report,
     scale,
     trials,
 )
+from benchmarks.browser import installed
 from benchmarks.machine import description
 from noisescope_core.experiments.methods import whitened
 
 HERE = Path(__file__).parent
-ALL = ("extraction", "correlation", "pipeline", "memory")
+ALL = ("extraction", "correlation", "pipeline", "memory", "report")
 DEVELOPMENT = ("reliability", "recipe", "ablation")
 """Only by name: these need the development images."""
 
@@ -91,6 +93,11 @@ def main(what: tuple[str, ...], images: int, data: Path, largest: int, out: Path
         )
     if "memory" in chosen:
         show("Memory as the pile grows", memory.measure(data, images))
+    if "report" in chosen:
+        if installed() is None:
+            console.print("the report is left out: no browser is installed")
+        else:
+            show("The report of 100,000 images", report.measure(), report.NOTE)
     if "scan" in what or "discovery" in what:
         piles.write_pile(data / "pile", largest)
     if "scan" in what:

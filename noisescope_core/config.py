@@ -167,7 +167,11 @@ class Spark(_Section):
 class Report(_Section):
     """What the report shows."""
 
-    thumbnails: int = Field(60, ge=0, le=1000, description="flagged images shown")
+    thumbnails: int = Field(120, ge=0, le=1000, description="flagged images shown")
+    listed: int = Field(500, ge=0, le=2000, description="further flagged images listed by name")
+    fingerprints: int = Field(
+        12, ge=1, le=20, description="generators' fingerprints shown, and as many others"
+    )
     set_aside: int = Field(100, ge=0, le=10_000, description="files set aside that are listed")
 
 

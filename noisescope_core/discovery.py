@@ -24,6 +24,15 @@ FINAL_ROUNDS = 8
 ASSIGNMENTS = 3
 
 
+STEPS = (
+    "as the search found them",
+    "each image tested for itself, off the JPEG grid",
+    "over all frequencies, and cut where two patterns were in it",
+    "each image with the pattern that it fits best",
+)
+"""On the way from a set of the search to the members of a pattern."""
+
+
 @dataclass(frozen=True)
 class SharedPattern:
     """A set of images that share a pattern, and how an image is tested against it.
@@ -39,6 +48,7 @@ class SharedPattern:
     in_reference : share of the held-out reference images above the threshold
     agreement, error : (33,) float, mean correlation of two members by band, and its standard
         error if they were unrelated
+    growth : row numbers of its images after every step of `STEPS`
     """
 
     members: NDArray[np.intp]
@@ -51,6 +61,7 @@ class SharedPattern:
     in_reference: float = 0.0
     agreement: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(BANDS)))
     error: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(BANDS)))
+    growth: list[NDArray[np.intp]] = field(default_factory=list)
 
 
 def discover(
@@ -96,14 +107,14 @@ def _refined(
         for piece in _pieces(correlations, settled, bars.least):
             sets.append(piece)
             kept.append(everything if carried else OFF_GRID)
-            facts.append((one.cohesion, one.repeats))
+            facts.append((one.cohesion, one.repeats, [one.members, off, piece]))
     if not sets:
         return []
     patterns: list[SharedPattern] = []
     rounds = 0
     while True:
         patterns, values = [], []
-        for members, bands, (value, chances) in zip(sets, kept, facts, strict=True):
+        for members, bands, (value, chances, steps) in zip(sets, kept, facts, strict=True):
             bar, z, weights, centre = _tested(correlations, members, bands)
             values.append(bar.fit(z[: correlations.tested]))
             above = float((z[correlations.tested :] > bar.threshold).mean())
@@ -111,6 +122,7 @@ def _refined(
                 SharedPattern(
                     np.flatnonzero(members), weights, centre, bar, value, chances,
                     bool((~bands).any()), above,
+                    growth=[np.flatnonzero(step) for step in (*steps, members)],
                 )
             )  # fmt: skip
         best = best_fit(values)

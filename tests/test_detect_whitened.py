@@ -13,12 +13,13 @@ from click.testing import CliRunner
 from noisescope_core import api, explanation, whitening
 from noisescope_core.cli import main
 from noisescope_core.config import load_config
-from noisescope_core.discovery import discover
+from noisescope_core.discovery import STEPS, discover
 from noisescope_core.duplicates import first_of_group, sketch
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.explanation import explain
 from noisescope_core.extraction import noise_of
 from noisescope_core.report.explanation import render_explanation, verdict_of
+from noisescope_core.report.figures import signed_root
 from noisescope_core.report.plots import plot_explanation
 from noisescope_core.residual import channel_residuals
 from noisescope_core.results import open_results
@@ -26,7 +27,7 @@ from noisescope_core.search import prepare
 from noisescope_core.spark import bands
 from noisescope_core.spark.discover import discover_patterns
 from noisescope_core.spark.progress import Progress
-from noisescope_core.spark.summary import summarise
+from noisescope_core.spark.summary import counted_scores, summarise, told_of_fingerprints
 from noisescope_core.spark.tables import Run
 from noisescope_core.watermark import WORDS, watermark_of
 from noisescope_core.whitening import (
@@ -80,6 +81,34 @@ def test_finds_the_generated_images_and_says_how_sure(run, dump):
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "24 of 60 images carry the fingerprint of 1 generator" in page
     assert "as chance lets any such group agree" in page
+
+
+def test_report_counts_what_the_tables_hold(run, spark):
+    out, summary = run
+    tables = Run(spark, str(out))
+    counted = [row.asDict() for row in counted_scores(tables, summary).collect()]
+    (told,) = told_of_fingerprints(tables, load_config(None, SETTINGS), counted)
+    scores = ds.dataset(out / "scores").to_table().to_pylist()
+    (members,) = (row["members"] for row in ds.dataset(out / "fingerprints").to_table().to_pylist())
+    for kind, chosen in {
+        "reference": [row for row in scores if row["role"] == "reference"],
+        "members": [row for row in scores if row["image_id"] in members],
+        "others": [
+            row for row in scores if row["role"] == "image" and row["image_id"] not in members
+        ],
+    }.items():
+        in_place = [row for row in chosen if row["shift_x"] is None]
+        values, images = told["scores"][kind]
+        assert sum(images) == len(in_place)
+        roots = np.sort(signed_root([row["score"] for row in in_place]))
+        assert np.allclose(signed_root(np.repeat(values, images)), roots, atol=0.0051)
+        above = sum(n for value, n in zip(values, images, strict=True) if value > told["threshold"])
+        assert above == sum(row["score"] > row["threshold"] for row in in_place)
+    confidence = [row["confidence"] for row in scores if row["image_id"] in members]
+    assert told["purity"] == pytest.approx(np.mean(confidence))
+    assert told["carried"] == summary["counts"]["fake"]
+    assert [step["step"] for step in told["growth"]] == list(STEPS)
+    assert told["growth"][-1] == {"step": STEPS[-1], "images": 24, "members": 24}
 
 
 def test_equals_the_heart(run, dump):

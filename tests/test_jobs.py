@@ -73,7 +73,8 @@ def verdicts(out):
 
 def test_the_wheel_brings_what_the_jobs_need(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert "noisescope_core/report/report.html.j2" in names
+    for name in ("report.html.j2", "gallery.js"):
+        assert f"noisescope_core/report/{name}" in names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "jobs"))]
 
 

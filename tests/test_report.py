@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from base64 import b64decode
+import shlex
+from base64 import b64decode, b64encode
 from html.parser import HTMLParser
+from importlib.resources import files
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from noisescope_core.config import Config, load_config
+from noisescope_core.evidence import Evidence
 from noisescope_core.report import render_report
+from noisescope_core.report.evidence import measurements, reason
 from noisescope_core.report.figures import fingerprint_pictures, score_figure
-from noisescope_core.report.render import answer, duration, visible
+from noisescope_core.report.render import address, answer, command, duration, percent, visible
 
 HOSTILE = "a\"b'c</title><script>alert(1)</script>\n\u202egpj.\udc80\x00 \u0634\u062a\u0627\u0621"
 
@@ -24,6 +30,8 @@ def results(**changes: Any) -> dict[str, Any]:
     block = {"width": 96, "height": 96}
     summary = {
         "version": "0.1.0",
+        "versions": {"NoiseScope": "0.1.0", "Python": "3.11.7", "on": "Linux"},
+        "out": "/data/run",
         "method": "paper",
         "started": "2026-01-01T00:00:00Z",
         "seconds": 41.2,
@@ -52,22 +60,25 @@ def results(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
     chance = rng.normal(size=600)
     thumbnail = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
-    image = block | {"image_id": "0" * 64, "threshold": 9.9, "fingerprint_id": "3f2a91c0d4e5",
-                     "shift_x": None, "shift_y": None}  # fmt: skip
+    image = {"image_id": "0" * 64, "fingerprint_id": "3f2a91c0d4e5", "confidence": None,
+             "shift_x": None, "shift_y": None}  # fmt: skip
     unknown = dict.fromkeys(
         ["cohesion", "repeats", "maker", "in_reference", "header", "watermark", "covered"]
     )  # fmt: skip
     return {
         "summary": summary | changes,
-        "scores": [
-            block | {"fingerprint_id": None, "threshold": 9.9,
-                     "reference": chance[:400] * abs(chance[:400]),
-                     "images": np.r_[chance[400:], rng.uniform(20, 300, 118), np.nan]}
-        ],
         "fingerprints": [
             block | unknown | {
                      "fingerprint_id": "3f2a91c0d4e5", "images": 72, "flagged": True,
-                     "margin": -9.3,
+                     "margin": -9.3, "threshold": 9.9, "purity": 0.9861, "carried": 118,
+                     "elsewhere": 0,
+                     "scores": {
+                         "reference": (chance[:400] * abs(chance[:400]), None),
+                         "others": (np.r_[chance[400:], rng.uniform(20, 300, 46), np.nan], None),
+                         "members": ([30, 300], [71, 1]),
+                     },
+                     "growth": [{"round": 1, "groups": [30, 12], "alone": 30},
+                                {"round": 2, "groups": [72], "alone": 0}],
                      "pixels": rng.normal(size=(96, 96)).astype(np.float32)},
             block | unknown | {
                      "fingerprint_id": "91aa00c1b2d3", "images": 60, "flagged": False,
@@ -78,8 +89,17 @@ def results(**changes: Any) -> dict[str, Any]:
             image | {"path": "/data/dump/low.png", "score": 12.0, "thumbnail": None},
             image | {"path": "/data/dump/high.png", "score": 310.0, "thumbnail": thumbnail},
         ],
+        "further": [image | {"path": "/data/dump/other #1.png", "score": 11.0}],
         "set_aside": [{"path": "/data/x.jpg", "status": "quarantined", "reason": "zero bytes"}],
     }  # fmt: skip
+
+
+EVIDENCE = {
+    "cohesion": 9.0, "repeats": [0.5, 0.7], "maker": "generator", "strength": 0.03, "colour": 0.1,
+    "peak": 1.0, "grid": 0.2, "spread": 0.9, "lattice": 0.1, "uneven": 0.02, "watermarked": 0.0,
+    "margin": None,
+}  # fmt: skip
+"""What the default method knows of a pattern, here of a strong one without colour or peak."""
 
 
 def counts(files: int, scored: int, fake: int) -> dict[str, int]:
@@ -105,6 +125,21 @@ class Page(HTMLParser):
         self.ids += [value or "" for key, value in attrs if key == "id"]
 
 
+SCRIPT = files("noisescope_core.report").joinpath("gallery.js").read_text(encoding="utf-8")
+
+
+def scripts(html: str) -> list[str]:
+    """All that a browser would run of the page, once the policy names it by its hash."""
+    found = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
+    assert html.lower().count("<script") == len(found)
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', html)
+    assert policy and policy[1].startswith("default-src 'none'; ")
+    hashes = [b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found]
+    assert re.findall(r"script-src ([^;]*);", policy[1]) == [f"'sha256-{one}'" for one in hashes]
+    assert not re.search(r"<[^>]*\son\w+\s*=", html.replace(SCRIPT, ""))
+    return found
+
+
 def heading(html: str) -> str:
     found = re.search(r"<h1>(.*?)</h1>", html)
     assert found
@@ -124,9 +159,7 @@ def test_images_found_elsewhere_are_told_in_the_answer_and_marked() -> None:
 
 def test_evidence_of_watermark_header_and_reference_is_told() -> None:
     run = results()
-    run["fingerprints"][0] |= {
-        "cohesion": 9.0, "repeats": [], "colour": 0.1, "peak": 1.0, "grid": 0.2, "spread": 0.9,
-        "lattice": 0.1, "uneven": 0.02,
+    run["fingerprints"][0] |= EVIDENCE | {
         "in_reference": 0.025, "header": "JPEG <4:2:0>", "same_header": 0.75,
         "watermark": "Stable Diffusion", "watermarked": 0.9,
     }  # fmt: skip
@@ -141,8 +174,10 @@ def test_page_stands_alone() -> None:
     assert "http://" not in html and "https://" not in html
     page = Page(html)
     assert page.addresses
-    assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
-    assert not {"script", "link", "iframe", "object", "base"} & set(page.tags)
+    beginnings = ("data:image/", "#", "file:///data/")
+    assert all(one.startswith(beginnings) for one in page.addresses)
+    assert not {"link", "iframe", "object", "base", "form"} & set(page.tags)
+    assert scripts(html) == [SCRIPT]
     assert len(page.ids) == len(set(page.ids))
 
 
@@ -156,12 +191,12 @@ def test_every_name_from_outside_is_escaped_and_visible() -> None:
                   config={HOSTILE: {HOSTILE: 1}, "detection": {"percentile": 99.5}})  # fmt: skip
     run["summary"]["reasons"][0]["reason"] = HOSTILE
     run["summary"]["stages"][0]["what"] = HOSTILE
-    for record in run["flagged"] + run["set_aside"]:
+    for record in run["flagged"] + run["further"] + run["set_aside"]:
         record["path"] = HOSTILE
-    for record in run["fingerprints"] + run["flagged"]:
+    for record in run["fingerprints"] + run["flagged"] + run["further"]:
         record["fingerprint_id"] = HOSTILE
     html = render_report(**run)
-    assert "<script" not in html
+    assert scripts(html) == [SCRIPT]
     assert not {"\u202e", "\x00"} & set(html)
     assert "\u27e8U+000A\u27e9\u27e8U+202E\u27e9gpj.\u27e8U+DC80\u27e9\u27e8U+0000\u27e9" in html
     assert "\u0634\u062a\u0627\u0621" in html
@@ -175,8 +210,8 @@ def test_every_name_from_outside_is_escaped_and_visible() -> None:
 def test_hostile_reason_in_answer_is_escaped() -> None:
     run = results(counts=counts(3, 0, 0), sizes=[],
                   reasons=[{"status": "unscored", "reason": HOSTILE, "files": 3}])  # fmt: skip
-    html = render_report(**(run | {"scores": [], "fingerprints": [], "flagged": []}))
-    assert "<script" not in html
+    html = render_report(**(run | {"fingerprints": [], "flagged": [], "further": []}))
+    assert scripts(html) == [SCRIPT]
     assert html.count("</title>") == 1
 
 
@@ -228,8 +263,10 @@ def test_what_lay_beneath_an_overlay_says_so() -> None:
     run = results()
     assert "beneath an overlay" not in render_report(**run)
     run["fingerprints"][0]["covered"] = [True] * 9 + [False] * 27
-    run["fingerprints"][1]["maker"] = "overlay"
+    run["fingerprints"][1] |= EVIDENCE | {"maker": "overlay", "spread": 0.12}
     page = render_report(**run)
+    # Of the evidence, only what speaks for it.
+    assert page.count("<li><b>spread</b> 0.12.") == 1 and "<li><b>colour</b>" not in page
     assert "Found beneath an overlay, without the 25 % of the picture" in page
     assert "judged: overlay" in page
 
@@ -252,29 +289,32 @@ def test_nothing_but_a_summary() -> None:
     run = results(counts=counts(0, 0, 0), sizes=[], stages=[], reasons=[], warnings=[])
     html = render_report(run["summary"], [], [], [], [])
     assert heading(html).startswith("No image could be scored")
-    assert "<img" not in html and "<svg" not in html
+    assert "<img" not in html and "<svg" not in html and 'id="find"' not in html
 
 
 def test_gallery_shows_highest_score_first_and_says_what_is_missing() -> None:
     html = render_report(**results())
     assert html.index("high.png") < html.index("low.png")
     assert "no preview" in html
-    assert "2 of 118 are shown" in html
+    assert "3 of 118 are here" in html
+    assert "2 with a picture, 1 by name." in html
 
 
 def test_figure_states_the_shares_above_the_threshold() -> None:
-    svg = score_figure([0.5, 9.9, 10.0, 400.0], np.zeros(400), 9.9)
-    assert "2 of 4 above the threshold (50.0%)" in svg
-    assert "0 of 400 above the threshold (0.0%)" in svg
+    panels = [("a", np.zeros(400), None), ("b", [0.5, 9.9, 10.0, 400.0], [1, 1, 6, 2])]
+    svg = score_figure(panels, 9.9)
+    assert "8 of 10 above (80.0%)" in svg
+    assert "0 of 400 above (0.0%)" in svg
     assert "threshold 9.9" in svg
     assert "#0000" not in svg
 
 
 @pytest.mark.parametrize("images", [[np.nan], [1e9, -1e9], [-3.0], np.zeros(5)])
 def test_figure_of_odd_scores(images: Any) -> None:
-    assert score_figure(images, [0.1], -2.0).startswith("<svg")
-    assert score_figure(images, [0.1], None).startswith("<svg")
-    assert score_figure([], [], 9.9) == ""
+    for threshold in (-2.0, None):
+        panels = [("a", images, None), ("b", [0.1], [3])]
+        assert score_figure(panels, threshold).startswith("<svg")
+    assert score_figure([("a", [], None)], 9.9) == score_figure([], 9.9) == ""
 
 
 def test_fingerprint_is_cropped_never_scaled() -> None:
@@ -285,6 +325,94 @@ def test_fingerprint_is_cropped_never_scaled() -> None:
     assert grey is not None and grey.shape == (384, 384)
     np.testing.assert_array_equal(grey, np.tile(grey[:1, :2], (384, 192)))
     assert grey[0, 0] + grey[0, 1] == 255 and grey[0, 0] != grey[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("path", "link"),
+    [
+        ("/data/a b #1?.png", "file:///data/a%20b%20%231%3F.png"),
+        ("/data/100%/\u00e9.png", "file:///data/100%25/%C3%A9.png"),
+        ("/data/\udc80.png", "file:///data/%80.png"),
+        ("/data/\ud800.png", None),
+        ("s3a://bucket/a%20b c.png", "s3a://bucket/a%20b%20c.png"),
+        ('https://example.org/?a=1&b="x"', "https://example.org/?a=1&b=%22x%22"),
+        ("javascript:alert(1)", None),
+        ("javascript://%0aalert(1)", None),
+        ("data:text/html,<script>", None),
+        ("//host/share.png", None),
+        ("relative.png", None),
+    ],
+)  # fmt: skip
+def test_address(path: str, link: str | None) -> None:
+    assert address(path) == link
+
+
+def test_command_makes_the_run_again() -> None:
+    summary = results(config=Config().model_dump())["summary"] | {"images": "my images; rm"}
+    assert command(summary) == (
+        "noisescope detect --images 'my images; rm' --reference https://example.org/photos "
+        "--out /data/run"
+    )
+    config = load_config(None, ["method=paper", "discovery.chance=0.02", "report.listed=7"])
+    summary["config"] = config.model_dump(exclude={"spark": {"conf"}})
+    words = shlex.split(command(summary))
+    assert words[8::2] == ["--set"] * 3 and "method=paper" in words
+    assert load_config(None, words[9::2]) == config
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(1.0, "100.0 %"), (0.99999, "> 99.9 %"), (0.9861, "98.6 %"), (1e-9, "< 0.1 %"), (0, "0.0 %"),
+     (None, "\u2013")],
+)  # fmt: skip
+def test_percent_is_all_only_if_it_is(share: float | None, text: str) -> None:
+    assert percent(share) == text
+
+
+def test_purity_and_growth_are_told() -> None:
+    run = results()
+    html = render_report(**run)
+    assert "At most 98.6 %" in html
+    assert html.count('<span class="pieces"') == 2
+    run["summary"]["method"] = "whitened"
+    steps = [{"step": "as searched", "images": 40, "members": 38}]
+    run["fingerprints"][0] |= EVIDENCE | {"growth": steps, "purity": None}
+    html = render_report(**run)
+    assert "At most 98" not in html and html.count('<span class="pieces"') == 1
+    assert "as searched" in html
+    assert "the best group of 2 repeats reached 0.7" in html
+
+
+def test_evidence_says_what_another_maker_would_have() -> None:
+    record = results()["fingerprints"][0] | EVIDENCE
+    told = {one.name: one for one in measurements(record)}
+    assert [one.name for one in told.values() if one.against] == ["colour", "peak"]
+    assert told["spread"].finding == "no overlay" and "below 0.38" in told["spread"].otherwise
+    assert reason(record).endswith("and it is strong, as no sensor\u2019s pattern is.")
+    marked = record | {"watermarked": 0.6}
+    assert "known watermark" in reason(marked)
+    unlike = record | {"maker": "processing", "grid": 0.8, "lattice": 0.4}
+    assert "JPEG grid" in reason(unlike) and "resized" in reason(unlike)
+    assert "logo" in reason(record | {"maker": "overlay", "spread": 0.1})
+    assert "sensor" in reason(record | {"maker": "device", "strength": 0.001})
+    assert reason(results()["fingerprints"][0]) == ""
+
+
+@pytest.mark.parametrize("maker", ["generator", "device", "overlay", "processing"])
+def test_evidence_agrees_with_the_rule(maker: str) -> None:
+    values = dict.fromkeys(("spread", "colour", "peak", "strength"), 9.0) | dict.fromkeys(
+        ("grid", "lattice", "uneven"), 0.0
+    )
+    values |= {
+        "generator": {}, "device": {"colour": 0.1, "peak": 1.0, "strength": 0.01},
+        "overlay": {"spread": 0.2}, "processing": {"uneven": 0.2},
+    }[maker]  # fmt: skip
+    assert Evidence(**values).maker == maker
+    against = {one.finding for one in measurements({"cohesion": 2.0, **values}) if one.against}
+    assert against == {
+        "generator": set(), "device": {"could be a sensor"}, "overlay": {"as an overlay"},
+        "processing": {"as processing"},
+    }[maker]  # fmt: skip
 
 
 @pytest.mark.parametrize(

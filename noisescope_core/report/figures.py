@@ -1,10 +1,11 @@
-"""Pictures of the report: score distributions as SVG, fingerprints as PNG."""
+"""Pictures of the report: scores and agreement as SVG, fingerprints as PNG."""
 
 from __future__ import annotations
 
 import io
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -39,6 +40,12 @@ STYLE: dict[Any, Any] = {
     "ytick.labelcolor": MUTED,
 }
 
+Panel = tuple[str, ArrayLike, ArrayLike | None]
+"""Name, scores (n,), and how many images have each (n,), None for one."""
+
+WIDTH = 6.2
+"""Inches at 72 pixels: the whole fits a phone with its text still readable."""
+
 LARGEST_SIDE = 384
 ZOOM_SIDE = 64
 
@@ -62,22 +69,15 @@ def signed_root(scores: ArrayLike) -> NDArray[np.float64]:
     return np.sign(values) * np.sqrt(np.abs(values))
 
 
-def score_figure(
-    images: ArrayLike,
-    reference: ArrayLike,
-    threshold: float | None,
-    names: tuple[str, str] = ("Reference photographs", "Images tested"),
-) -> str:
-    """Distribution of the scores of one size, reference above, tested images below.
+def score_figure(panels: Sequence[Panel], threshold: float | None) -> str:
+    """Distributions of scores above each other, on one scale.
 
     Parameters
     ----------
-    images, reference : array_like of float, shape (n,), (m,)
-        PCE; values that are not finite are left out.
+    panels : sequence of Panel
+        From top to bottom; scores that are not finite are left out.
     threshold : float or None
-        PCE above which an image is a fake; None where no fingerprint was found.
-    names : tuple of str
-        Of the distribution above, and of that below.
+        Score above which an image carries the fingerprint; None where none was found.
 
     Returns
     -------
@@ -85,16 +85,17 @@ def score_figure(
         An ``<svg>`` element without identifiers that could clash within a page, or "" when
         there is not one finite score to draw.
     """
-    groups = [np.asarray(scores, dtype=np.float64) for scores in (reference, images)]
-    groups = [scores[np.isfinite(scores)] for scores in groups]
-    roots = [signed_root(scores) for scores in groups]
-    drawn = np.concatenate(roots)
+    names = [name for name, *_ in panels]
+    groups = [_finite(scores, counts) for _, scores, counts in panels]
+    roots = [signed_root(scores) for scores, _ in groups]
+    drawn = np.concatenate(roots) if roots else np.zeros(0)
+    weights = np.concatenate([counts for _, counts in groups]) if roots else np.zeros(0, np.int64)
     if drawn.size == 0:
         return ""
     bar = 0.0 if threshold is None else float(signed_root(threshold))
     # A few near-duplicates score tens of thousands and would squeeze all others into one bar;
     # the few fakes of a large pile must not be cut off as if they were such.
-    high = min(float(drawn.max()), max(float(np.quantile(drawn, 0.995)), 6 * bar))
+    high = min(float(drawn.max()), max(_quantile(drawn, weights, 0.995), 6 * bar))
     high = max(high, bar + 2)
     low = min(max(float(drawn.min()), -high), bar - 1, -1)
     # An edge stands on the threshold: no bar holds both verdicts.
@@ -103,14 +104,18 @@ def score_figure(
 
     # From the defaults, or a notebook's own style would show in the page.
     with style.context(["default", STYLE]):
-        figure = Figure(figsize=(10, 3.9))
-        panels = figure.subplots(2, 1, sharex=True)
-        figure.subplots_adjust(left=0.075, right=0.985, top=0.86, bottom=0.135, hspace=0.5)
-        for axes, name, scores, values in zip(panels, names, groups, roots, strict=True):
-            counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
-            top = max(int(counts.max()), 1)
+        tall = 0.67 + 1.45 * len(panels)
+        figure = Figure(figsize=(WIDTH, tall))
+        subplots = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+        figure.subplots_adjust(left=0.1, right=0.98, top=1 - 0.55 / tall, bottom=0.53 / tall,
+                               hspace=0.55)  # fmt: skip
+        for axes, name, (scores, counts), values in zip(
+            subplots, names, groups, roots, strict=True
+        ):
+            held, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=counts)
+            top = max(int(held.max()), 1)
             # A bar of one image in a million would vanish.
-            heights = np.where(counts > 0, np.maximum(counts, 0.015 * top), 0.0)
+            heights = np.where(held > 0, np.maximum(held, 0.015 * top), 0.0)
             above = edges[:-1] >= bar - step / 2 if threshold is not None else heights < 0
             colours = np.where(above, FLAG, QUIET)
             kept = heights > 0
@@ -121,23 +126,82 @@ def score_figure(
             axes.tick_params(length=0)
             axes.set_title(name, loc="left", fontsize=10.5, fontweight="bold")
             if threshold is not None and scores.size:
-                hits = int(np.count_nonzero(scores > threshold))
+                hits, all_of_them = int(counts[scores > threshold].sum()), int(counts.sum())
                 axes.set_title(
-                    f"{hits:,} of {scores.size:,} above the threshold ({hits / scores.size:.1%})",
+                    f"{hits:,} of {all_of_them:,} above ({hits / all_of_them:.1%})",
                     loc="right", fontsize=10, color=FLAG if hits else MUTED)  # fmt: skip
+            if threshold is not None:
                 axes.axvline(bar, color=INK, linewidth=1, linestyle=(0, (4, 3)))
         ticks = _score_ticks(edges[0], edges[-1])
         labels = [f"{tick:,}".replace("-", "\N{MINUS SIGN}") for tick in ticks]
-        panels[1].set_xticks(signed_root(ticks).tolist(), labels)
-        panels[1].set_xlabel("score (square-root spacing)")
-        panels[0].set_xlim(edges[0], edges[-1])
+        subplots[-1].set_xticks(signed_root(ticks).tolist(), labels)
+        subplots[-1].set_xlabel("score (square-root spacing)")
+        subplots[0].set_xlim(edges[0], edges[-1])
         if threshold is not None:
-            panels[0].annotate(
+            subplots[0].annotate(
                 f"threshold {threshold:,.1f}", (bar, 1), (0, 22), ha="center",
                 xycoords=("data", "axes fraction"), textcoords="offset points")  # fmt: skip
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True,
-                       metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))  # fmt: skip
+        return _drawn(figure)
+
+
+def _finite(
+    scores: ArrayLike, counts: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    values = np.asarray(scores, dtype=np.float64)
+    times = np.ones(values.shape, np.int64) if counts is None else np.asarray(counts, np.int64)
+    known = np.isfinite(values)
+    return values[known], times[known]
+
+
+def _quantile(values: NDArray[np.float64], counts: NDArray[np.int64], share: float) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(counts[order])
+    return float(values[order][np.searchsorted(reached, share * reached[-1])])
+
+
+def cohesion_figure(cohesion: float, repeats: Sequence[float]) -> str:
+    """How much a set agrees, against chance and against sets found with drawn signs.
+
+    Parameters
+    ----------
+    cohesion : float
+        Agreement of the set, times what chance allows.
+    repeats : sequence of float
+        The same of the best sets of the repeats; may be empty.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element, as `score_figure` makes it.
+    """
+    values = np.array([cohesion, *repeats], np.float64)
+    if not np.isfinite(values).all():
+        return ""
+    with style.context(["default", STYLE]):
+        figure = Figure(figsize=(WIDTH, 1.25))
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0.02, right=0.98, top=0.66, bottom=0.4)
+        axes.spines[["top", "left", "right"]].set_visible(False)
+        axes.tick_params(length=3)
+        # Below nothing is nothing; a root keeps both a weak set and a strong one readable.
+        places = np.sqrt(np.maximum(values, 0))
+        high = max(float(places.max()), 1) * 1.08
+        axes.set(xlim=(-0.02 * high, high), ylim=(-1, 1), yticks=[])
+        axes.axvline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.plot(places[1:], np.zeros(len(repeats)), "o", color=QUIET, markersize=8)
+        axes.plot(places[:1], [0], "o", color=FLAG, markersize=11)
+        axes.annotate("chance", (1, 1), (0, 5), ha="center", color=INK,
+                      xycoords=("data", "axes fraction"), textcoords="offset points")  # fmt: skip
+        ticks = _score_ticks(0, high)
+        axes.set_xticks(signed_root(ticks).tolist(), [f"{tick:,}" for tick in ticks])
+        axes.set_xlabel("agreement, times what chance allows (square-root spacing)")
+        return _drawn(figure)
+
+
+def _drawn(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True,
+                   metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))  # fmt: skip
     return _inline(text.getvalue())
 
 
@@ -146,8 +210,8 @@ def _score_ticks(low: float, high: float) -> list[int]:
     chosen = [0]
     for sign, end in ((1, high), (-1, -low)):
         last = 0.0
-        for score in (3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000):
-            if last + 0.05 * (high - low) < score**0.5 < end:
+        for score in (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000):
+            if last + 0.08 * (high - low) < score**0.5 < end:
                 chosen.append(sign * score)
                 last = score**0.5
     return sorted(chosen)

@@ -40,14 +40,16 @@ def render_fingerprint(shown: Shown) -> str:
     row = shown["fingerprint"]
     pixels = np.frombuffer(row["pixels"], np.float32).reshape(row["height"], row["width"])
     bar = None if row["threshold"] is None else row["threshold"] ** 2
-    names = ("Files that carry none", "Files that carry it")
-    figure = score_figure(shown["scores"], shown["others"], bar, names)
+    panels = [
+        ("Files that carry none", shown["others"], None),
+        ("Files that carry it", shown["scores"], None),
+    ]
     return template("fingerprint.html.j2").render(
         fingerprint=row,
         facts=facts(shown)[2:],
         views=fingerprint_pictures(pixels),
         # Made of numbers alone, so there is nothing in it to escape.
-        figure=Markup(figure),  # noqa: S704
+        figure=Markup(score_figure(panels, bar)),  # noqa: S704
         decisions=shown["decisions"],
         files=shown["files"],
         best=shown["best"],

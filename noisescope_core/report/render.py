@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import shlex
 import unicodedata
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib.resources import files
 from typing import Any
+from urllib.parse import quote
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from noisescope_core.config import Config
 from noisescope_core.growth import FALSE_POSITIVES
 
+from .evidence import measurements, reason
 from .figures import (
     LARGEST_SIDE,
     ZOOM_SIDE,
     centre,
+    cohesion_figure,
     data_uri,
     fingerprint_pictures,
     score_figure,
@@ -26,16 +36,20 @@ from .figures import (
 # Side in pixels of the pictures of clusters that are not a generator's.
 SMALL_SIDE = 160
 
-SCORE_FIELDS = ("images", "reference", "threshold")
+MOST_PIECES = 40
+"""Groups of one round of merging that are drawn apart."""
+
+LINKED = {"abfs", "abfss", "dbfs", "file", "gs", "hdfs", "http", "https", "s3", "s3a", "wasbs"}
+"""Schemes of addresses that are links; any other could be a program."""
 
 Record = Mapping[str, Any]
 
 
 def render_report(
     summary: Record,
-    scores: Sequence[Record],
     fingerprints: Sequence[Record],
     flagged: Sequence[Record],
+    further: Sequence[Record],
     set_aside: Sequence[Record],
 ) -> str:
     """Report of a run as one HTML page that needs no other file and no network.
@@ -43,23 +57,25 @@ def render_report(
     Parameters
     ----------
     summary : mapping
-        What ``summary.json`` holds: ``version``, ``method``, ``started``, ``seconds``,
-        ``images``, ``reference``, ``counts``, ``reasons``, ``sizes``, ``stages``, ``warnings``,
-        ``config``.
-    scores : sequence of mappings
-        One per size: ``width``, ``height`` (pixels), ``threshold`` (PCE or None), ``images`` and
-        ``reference`` (float, shape (n,) and (m,), PCE).
+        What ``summary.json`` holds: ``version``, ``versions``, ``method``, ``started``,
+        ``seconds``, ``images``, ``reference``, ``counts``, ``reasons``, ``sizes``, ``stages``,
+        ``warnings``, ``config``; and ``out``, the run's directory.
     fingerprints : sequence of mappings
-        One per cluster examined: ``fingerprint_id``, ``width``, ``height`` (pixels), ``images``
-        (members), ``flagged`` (a generator's or not), ``margin`` (LOF score minus offset,
-        negative for an outlier; or None), ``cohesion`` and ``repeats`` (times chance, of the
-        cluster and of the best ones with drawn signs; or None), ``in_reference``, ``header``,
-        ``same_header``, ``watermark``, ``watermarked`` (further evidence, or None), ``pixels``
-        (float32, shape (H, W), the pattern).
+        One per cluster examined: the columns of the table ``fingerprints`` but those that only
+        scoring needs. ``pixels`` (float32, shape (H, W)) is None for those that are only listed.
+        A generator's (``flagged``) that is shown has beside these ``scores`` (``members``,
+        ``others`` and ``reference``: scores (n,) and how many images have each (n,)),
+        ``threshold`` (a score, or None), ``purity`` (share of its members that carry it, 0 to 1,
+        or None), ``carried`` and ``elsewhere`` (flagged images, and how many of them were not
+        matched in place), ``growth`` (by the paper's method ``round``, ``groups``: sizes of the
+        groups that its members were in, ``alone``: members that were in none; else ``step``,
+        ``images`` of the set and ``members`` among them).
     flagged : sequence of mappings
-        Some or all of the images judged fake: ``path``, ``image_id``, ``score``, ``threshold``,
-        ``fingerprint_id``, ``width``, ``height``, ``shift_x`` and ``shift_y`` (where on the
-        fingerprint it lies, None in place), ``thumbnail`` (JPEG bytes or None).
+        Images judged fake that are shown: ``path``, ``image_id``, ``score``, ``confidence`` (or
+        None), ``fingerprint_id``, ``shift_x`` and ``shift_y`` (where on the fingerprint it lies,
+        None in place), ``thumbnail`` (JPEG bytes or None).
+    further : sequence of mappings
+        Images judged fake that are only listed: the same without ``thumbnail``.
     set_aside : sequence of mappings
         Some or all of the files without a verdict: ``path``, ``status``, ``reason``.
 
@@ -70,46 +86,162 @@ def render_report(
     """
     headline, meaning = answer(summary)
     examined = sorted(fingerprints, key=lambda record: -record["images"])
+    generators = [record for record in examined if record["flagged"]]
+    others = [record for record in examined if not record["flagged"]]
+    script = files("noisescope_core.report").joinpath("gallery.js").read_text(encoding="utf-8")
     return template("report.html.j2").render(
         summary=summary,
         counts=summary["counts"],
         headline=headline,
         meaning=meaning,
-        figures=[
-            # Made of numbers alone, so there is nothing in it to escape.
-            {
-                **record,
-                "svg": Markup(score_figure(*(record[f] for f in SCORE_FIELDS))),  # noqa: S704
-            }
-            for record in scores
-        ],
-        generators=[
-            {**record, **fingerprint_pictures(record["pixels"])}
-            for record in examined
-            if record["flagged"]
-        ],
-        others=[
-            {
-                **record,
-                **fingerprint_pictures(
-                    # An overlay lies somewhere, and unlike noise it outlives scaling down.
-                    shrunk(record["pixels"], SMALL_SIDE)
-                    if record["maker"] == "overlay"
-                    else centre(record["pixels"], SMALL_SIDE)
-                ),
-            }
-            for record in examined
-            if not record["flagged"]
-        ],
-        gallery=gallery(flagged),
-        shown=len(flagged),
+        generators=[_shown(record) for record in generators if record["pixels"] is not None],
+        others=[_small(record) for record in others if record["pixels"] is not None],
+        unshown=[record for record in examined if record["pixels"] is None],
+        gallery=[_pictured(record) for record in in_order(flagged, generators)],
+        further=in_order(further, generators),
+        carriers=carriers([*flagged, *further], generators),
         set_aside=set_aside,
         settings=list(settings(summary["config"])),
+        command=command(summary),
+        explain=shlex.join(["noisescope", "explain", "FILE", "--run", summary["out"]]),
         false_alarms=false_alarms(summary),
         largest_side=LARGEST_SIDE,
         small_side=SMALL_SIDE,
         zoom_side=ZOOM_SIDE,
+        # The package's own text; the policy lets no other run.
+        script=Markup(script),  # noqa: S704
+        script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
+
+
+def _shown(record: Record) -> dict[str, Any]:
+    """What the page tells of a generator's fingerprint."""
+    panels = [
+        ("Reference photographs, nearest to it", *record["scores"]["reference"]),
+        ("Other images tested, nearest to it", *record["scores"]["others"]),
+        ("Its members", *record["scores"]["members"]),
+    ]
+    repeats = record["repeats"] or []
+    known = record["cohesion"] is not None
+    return {
+        **record,
+        **fingerprint_pictures(record["pixels"]),
+        "measurements": measurements(record),
+        "why": reason(record),
+        # Made of numbers alone, so there is nothing in them to escape.
+        "figure": Markup(score_figure(panels, record["threshold"])),  # noqa: S704
+        "agreement": Markup(cohesion_figure(record["cohesion"], repeats) if known else ""),  # noqa: S704
+        "rounds": [_round(step, record["images"]) for step in record["growth"] if "round" in step],
+        "steps": [step for step in record["growth"] if "step" in step],
+    }
+
+
+def _small(record: Record) -> dict[str, Any]:
+    """What the page tells of a cluster that is not a generator's."""
+    # An overlay lies somewhere, and unlike noise it outlives scaling down.
+    cut = shrunk if record["maker"] == "overlay" else centre
+    pictures = fingerprint_pictures(cut(record["pixels"], SMALL_SIDE))
+    told = [one for one in measurements(record) if one.against and one.maker == record["maker"]]
+    return {**record, **pictures, "why": reason(record), "measurements": told}
+
+
+def _round(step: Record, images: int) -> dict[str, Any]:
+    groups = sorted(step["groups"], reverse=True)
+    return {**step, "count": len(groups), "largest": max(groups, default=0),
+            "drawn": groups[:MOST_PIECES], "rest": sum(groups[MOST_PIECES:]),
+            "images": images}  # fmt: skip
+
+
+def _pictured(record: Record) -> dict[str, Any]:
+    thumbnail = record["thumbnail"]
+    return {**record, "source": data_uri(thumbnail, "image/jpeg") if thumbnail else None}
+
+
+def in_order(images: Sequence[Record], generators: Sequence[Record]) -> list[Record]:
+    """Flagged images, those of the largest fingerprint first, its highest score first."""
+    place = {record["fingerprint_id"]: number for number, record in enumerate(generators)}
+    return sorted(
+        images,
+        key=lambda image: (
+            place.get(image["fingerprint_id"], len(place)),
+            str(image["fingerprint_id"]),
+            -image["score"],
+            image["path"],
+        ),
+    )
+
+
+def carriers(images: Sequence[Record], generators: Sequence[Record]) -> list[tuple[str, int]]:
+    """Fingerprints of the images, and how many of these each has."""
+    counts: dict[str, int] = {}
+    for image in in_order(images, generators):
+        name = image["fingerprint_id"]
+        counts[name] = counts.get(name, 0) + 1
+    return list(counts.items())
+
+
+def address(path: str) -> str | None:
+    """Address of a file for a link: percent-encoded, of a scheme that starts no program.
+
+    Parameters
+    ----------
+    path : str
+        Absolute path or URI, as the tables have it. A URI is left as it is but for characters
+        that no URI may hold.
+
+    Returns
+    -------
+    str or None
+        None where there is nothing to link to.
+    """
+    scheme, colon, rest = path.partition("://")
+    try:
+        if path.startswith("/") and not path.startswith("//"):
+            return f"file://{quote(path, errors='surrogateescape')}"
+        if colon and scheme.lower() in LINKED:
+            kept = "/:?#[]@!$&'()*+,;=%"
+            return f"{scheme}://{quote(rest, safe=kept, errors='surrogateescape')}"
+    except UnicodeEncodeError:
+        return None
+    return None
+
+
+def command(summary: Record) -> str:
+    """The command line that makes a run again, with every setting that is not the default."""
+    default = dict(settings(Config().model_dump()))
+    changed = [
+        f"{key}={_plain(value)}"
+        for key, value in settings(summary["config"])
+        if default.get(key) != value
+    ]
+    words = ["noisescope", "detect", "--images", summary["images"], "--reference",
+             summary["reference"], "--out", summary["out"]]  # fmt: skip
+    for setting in changed:
+        words += ["--set", setting]
+    return shlex.join(words)
+
+
+def _plain(value: str) -> str:
+    """JSON without its quotes, where YAML reads the same text."""
+    text = json.loads(value)
+    with suppress(yaml.YAMLError):
+        if isinstance(text, str) and yaml.safe_load(text) == text:
+            return text
+    return value
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Share as a percentage that is 100 or 0 only if it is all or nothing."""
+    if share is None or not math.isfinite(share):
+        return "\u2013"
+    least = 0.1**digits
+    value = 100 * share
+    if 0 < share < 1:
+        if value > 100 - least:
+            return f"> {100 - least:.{digits}f} %"
+        if value < least:
+            return f"< {least:.{digits}f} %"
+    return f"{value:.{digits}f} %"
 
 
 def template(name: str) -> Template:
@@ -122,7 +254,9 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, duration=duration, plural=plural)
+    environment.filters.update(
+        number=number, duration=duration, plural=plural, percent=percent, address=address
+    )
     return environment.get_template(name)
 
 
@@ -220,6 +354,8 @@ def visible(value: object) -> object:
     """
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
+    if value.isascii() and value.isprintable():
+        return value
     return "".join(
         f"\u27e8U+{ord(character):04X}\u27e9"
         if unicodedata.category(character) in {"Cc", "Cf", "Cn", "Cs", "Zl", "Zp"}
@@ -247,16 +383,6 @@ def duration(seconds: float) -> str:
 def plural(count: int, noun: str) -> str:
     """``1 image``, ``2 images``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def gallery(flagged: Sequence[Record]) -> list[tuple[str, list[Record]]]:
-    """Flagged images by fingerprint, the largest group first, the highest score first."""
-    groups: dict[str, list[Record]] = {}
-    for record in sorted(flagged, key=lambda record: (-record["score"], record["path"])):
-        thumbnail = record["thumbnail"]
-        source = data_uri(thumbnail, "image/jpeg") if thumbnail else None
-        groups.setdefault(str(record["fingerprint_id"]), []).append({**record, "source": source})
-    return sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
 
 
 def settings(config: Record, above: str = "") -> Iterator[tuple[str, str]]:

@@ -30,7 +30,10 @@ from noisescope_core.spark.sets import ImageSet
 from noisescope_core.spark.tables import Run, columns
 from noisescope_core.whitening import PLANES, spatial, unpacked
 
-MAKER, MEMBERS = (columns("fingerprints").index(name) for name in ("maker", "members"))
+MAKER = columns("fingerprints").index("maker")
+
+Found = tuple[tuple[Any, ...], list[list[str]]]
+"""Row of `fingerprints`, and the images after every step of `discovery.STEPS`."""
 
 
 def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
@@ -43,11 +46,12 @@ def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
             stage.part(number, len(sizes))
             found = _found(run, config, searched, stage)
             clusters += [
-                (*searched.size, 1, k, member)
-                for k, row in enumerate(found)
-                for member in row[MEMBERS]
+                (*searched.size, number, k, member)
+                for k, (_, growth) in enumerate(found)
+                for number, step in enumerate(growth, start=1)
+                for member in step
             ]
-            fingerprints += found
+            fingerprints += [row for row, _ in found]
         run.write_rows("clusters", clusters)
         run.write_rows("fingerprints", fingerprints)
         makers = Counter(row[MAKER] for row in fingerprints)
@@ -57,9 +61,9 @@ def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
         )
 
 
-def _found(run: Run, config: Config, searched: Searched, stage: Stage) -> list[tuple[Any, ...]]:
-    """Find the patterns of a size, and beneath overlays what these hide: rows of `fingerprints`."""
-    overlays: list[tuple[Any, ...]] = []
+def _found(run: Run, config: Config, searched: Searched, stage: Stage) -> list[Found]:
+    """Find the patterns of a size, and beneath overlays what these hide."""
+    overlays: list[Found] = []
     while True:
         patterns = _discover(run, config, searched, stage)
         if not patterns:
@@ -71,13 +75,18 @@ def _found(run: Run, config: Config, searched: Searched, stage: Stage) -> list[t
         ]
         looked = _members(run, searched, patterns, means)
         rows = _fingerprints(run, searched, patterns, means, halves, looked)
+        ids = searched.tested.ids
+        found = [
+            (row, [[ids[member] for member in step] for step in pattern.growth])
+            for row, pattern in zip(rows, patterns, strict=True)
+        ]
         covered = searched.covered
         for row, (agreement, _) in zip(rows, looked, strict=True):
             if row[MAKER] == "overlay":
                 covered = covered | covered_tiles(agreement)
         if covered.sum() == searched.covered.sum() or covered.mean() > MOST_COVERED:
-            return overlays + rows
-        overlays += [row for row in rows if row[MAKER] == "overlay"]
+            return overlays + found
+        overlays += [one for one in found if one[0][MAKER] == "overlay"]
         searched = searched.beneath(covered)
 
 

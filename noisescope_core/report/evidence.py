@@ -1,0 +1,177 @@
+"""Whose pattern a fingerprint is, in words: what was measured and what another maker's would be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from noisescope_core.evidence import (
+    LEAST_COLOUR,
+    LEAST_PEAK,
+    LEAST_SPREAD,
+    LEAST_STRENGTH,
+    MOST_GRID,
+    MOST_LATTICE,
+    MOST_UNEVEN,
+)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number of the evidence, for a reader who knows none of them.
+
+    Attributes
+    ----------
+    name : of the column of `fingerprints`
+    value : float
+    digits : to print of it
+    meaning : what the number is
+    otherwise : what it would be if the pattern were not a generator's
+    maker : whose it would otherwise be
+    against : whether the value speaks for that maker
+    """
+
+    name: str
+    value: float
+    digits: int
+    meaning: str
+    otherwise: str
+    maker: str
+    against: bool
+
+    @property
+    def finding(self) -> str:
+        """What the value says."""
+        return FINDINGS[self.maker][self.against]
+
+
+# Name, digits, what it is, what another maker's would be, bound, whether a generator's is above it,
+# and of whom it then is not.
+MEASURED: tuple[tuple[str, int, str, str, float, bool, str], ...] = (
+    (
+        "spread", 2,
+        "Is it all over the picture? How well the images agree in the typical tile of 16 x 16 "
+        "pixels, over the average tile: about 1 if everywhere alike.",
+        f"A logo, a caption or a frame is in some places only: below {LEAST_SPREAD:g}.",
+        LEAST_SPREAD, True, "overlay",
+    ),
+    (
+        "grid", 2,
+        "Share of the pattern that repeats every 16 pixels or runs along lines, as the blocks of "
+        "JPEG do.",
+        f"Compression has nearly all of its pattern there: above {MOST_GRID:g}.",
+        MOST_GRID, False, "processing",
+    ),
+    (
+        "lattice", 2,
+        "Share of the rest that repeats at one distance, in many frequencies.",
+        f"The edges of JPEG blocks that were resized later: above {MOST_LATTICE:g}. What a "
+        "generator\u2019s upsampling repeats lies in a few frequencies and does not count.",
+        MOST_LATTICE, False, "processing",
+    ),
+    (
+        "uneven", 2,
+        "Whether the images have their own noise in the same places: 0 if it is spread evenly.",
+        f"Blocks compressed until they are flat have noise at their edges alone: above "
+        f"{MOST_UNEVEN:g}.",
+        MOST_UNEVEN, False, "processing",
+    ),
+    (
+        "colour", 2,
+        "Strength of the pattern in the colours, over that in the brightness; two standard errors "
+        "are taken off.",
+        f"A camera\u2019s sensor leaves its pattern in the brightness: below {LEAST_COLOUR:g}.",
+        LEAST_COLOUR, True, "device",
+    ),
+    (
+        "peak", 2,
+        "Strength of the most prominent ring of frequencies, over its neighbours; two standard "
+        "errors are taken off. Upsampling has frequencies of its own.",
+        "Photosites differ one by one, so a sensor\u2019s pattern has no peak: below "
+        f"{LEAST_PEAK:g}.",
+        LEAST_PEAK, True, "device",
+    ),
+    (
+        "strength", 3,
+        "Correlation of two of the images in the brightness.",
+        f"Photosites differ by about a hundredth, which is weak: below {LEAST_STRENGTH:g}.",
+        LEAST_STRENGTH, True, "device",
+    ),
+)  # fmt: skip
+
+FINDINGS = {
+    "overlay": ("no overlay", "as an overlay"),
+    "processing": ("no processing", "as processing"),
+    "device": ("no sensor", "could be a sensor"),
+}
+
+
+def measurements(record: Mapping[str, Any]) -> list[Measurement]:
+    """List what was measured of a pattern, in the order in which the rule asks for it.
+
+    Parameters
+    ----------
+    record : row of `fingerprints`
+
+    Returns
+    -------
+    list of Measurement
+        Empty where nothing was, as by the paper's method.
+    """
+    if record["cohesion"] is None:
+        return []
+    told = []
+    for name, digits, meaning, otherwise, bound, above, maker in MEASURED:
+        value = float(record[name])
+        against = value < bound if above else value > bound
+        told.append(Measurement(name, value, digits, meaning, otherwise, maker, against))
+    return told
+
+
+def reason(record: Mapping[str, Any]) -> str:
+    """Say in one sentence why a pattern is taken for its maker's.
+
+    Parameters
+    ----------
+    record : row of `fingerprints`
+
+    Returns
+    -------
+    str
+        Plain text, not escaped; "" where nothing was measured.
+    """
+    against = {one.name for one in measurements(record) if one.against}
+    if record["cohesion"] is None:
+        return ""
+    if record["maker"] == "generator" and (record["watermarked"] or 0) > 0.5:
+        return "Most of its images carry the known watermark of one generator, which decides."
+    if record["maker"] == "overlay":
+        return (
+            "The images agree in some places of the picture only, as under a logo, a caption or a "
+            "frame."
+        )
+    if record["maker"] == "processing":
+        ways = {
+            "grid": "nearly all of it lies on the JPEG grid and on lines",
+            "lattice": "much of it repeats as the edges of resized JPEG blocks do",
+            "uneven": "the images have their noise in the same places, as compressed blocks do",
+        }
+        said = " and ".join(text for name, text in ways.items() if name in against)
+        return f"It is what processing leaves: {said}."
+    if record["maker"] == "device":
+        return (
+            "It is in the brightness more than in the colours, smooth in frequency and weak, as "
+            "the pattern of a camera\u2019s sensor is. In doubt a pattern is taken for a "
+            "device\u2019s."
+        )
+    ways = {
+        "colour": "is in the colours",
+        "peak": "has frequencies of its own",
+        "strength": "is strong",
+    }
+    said = " and ".join(text for name, text in ways.items() if name not in against)
+    return (
+        "It is all over the picture, as no overlay is; little of it lies where JPEG or resizing "
+        f"would put it; and it {said}, as no sensor\u2019s pattern is."
+    )
