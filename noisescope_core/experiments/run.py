@@ -162,7 +162,7 @@ def answered(
         config = config.model_copy(update={"residual": residual})
     method = METHODS[experiment.methods[batch.method].method](images, config)
     ready = time.perf_counter() - start
-    shown = experiment.methods[batch.method].method in FINGERPRINTS
+    shown = condition.attack is None and experiment.methods[batch.method].method in FINGERPRINTS
     for trial in dict.fromkeys(name for name, _ in batch.missing):
         cost = _cost(source, next(drawn for (name, _), drawn in draws.items() if name == trial))
         rows = []
