@@ -23,10 +23,13 @@ from noisescope_core.detection import detection_threshold
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.explanation import Explanation, Match
 from noisescope_core.explanation import explain as explain_image
+from noisescope_core.notebook import parameters, show
 from noisescope_core.report.plots import (
+    plot_distributions,
     plot_explanation,
     plot_fingerprint,
     plot_residual,
+    plot_residuals,
     plot_scores,
     plot_surface,
 )
@@ -36,6 +39,7 @@ from noisescope_core.simulate import write_dump as simulate
 from noisescope_core.texture import haralick_features
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from pyspark.sql import SparkSession
 
     from noisescope_core.spark.store import Store
@@ -44,8 +48,9 @@ __all__ = [
     "Config", "Explanation", "Match", "NoiseScopeError", "Results", "Scores", "UsageError",
     "cluster_residuals", "configured", "correlation_surface", "detect", "detection_threshold",
     "evaluate", "experiment", "explain", "find_known", "haralick_features", "noise_residual",
-    "open_results", "pce", "pce_matrix", "plan", "plot_explanation", "plot_fingerprint",
-    "plot_residual", "plot_scores", "plot_surface", "scan", "simulate", "tables",
+    "open_results", "parameters", "pce", "pce_matrix", "plan", "plot_distributions",
+    "plot_experiment", "plot_explanation", "plot_fingerprint", "plot_residual", "plot_residuals",
+    "plot_scores", "plot_surface", "scan", "show", "simulate", "tables",
 ]  # fmt: skip
 
 Settings = Config | Mapping[str, object] | None
@@ -228,6 +233,19 @@ def experiment(file: str | Path, data: str | Path, out: str | Path) -> pd.DataFr
         asked, listed(asked, Path(data)), Path(out), lambda line: print(line, flush=True)
     )
     return summarised(read(Path(out)))
+
+
+def plot_experiment(out: str | Path) -> list[Figure]:
+    """Draw what an experiment's table of trials holds, as its `summary.md` shows it.
+
+    Parameters
+    ----------
+    out : folder of the table of trials
+    """
+    from noisescope_core.experiments.summary import plots
+    from noisescope_core.experiments.table import read
+
+    return [figure for _, figure in plots(read(Path(out)))]
 
 
 def _session(config: Config, *locations: str) -> SparkSession:

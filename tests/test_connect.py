@@ -1,8 +1,8 @@
 """Spark Connect: the same verdicts from a server that lends neither RDD nor SparkContext."""
 
+import ast
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -138,22 +138,32 @@ def test_a_notebook_over_connect_equals_classic(server, classic, dump, tmp_path)
     assert verdicts(tmp_path) == classic("whitened")
 
 
-def test_a_scan_over_connect_leaves_its_tables(server, dump, tmp_path):
-    # Too few for a search, which test_a_notebook... makes over Connect.
-    shutil.copytree(dump.images, tmp_path / "images", ignore=lambda _, names: sorted(names)[14:])
-    client(
-        "-m", "noisescope_core.cli", "scan", "--images", str(tmp_path / "images"),
-        "--reference", str(dump.reference), "--tables", str(tmp_path / "tables"),
-        "--set", "spark.conf.spark.sql.shuffle.partitions=2",
-        "--set", "spark.conf.spark.sql.codegen.wholeStage=false",
-        "--set", "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN", SPARK_REMOTE=server,
+def test_the_notebook_of_scheduled_scans_over_connect(server, tmp_path):
+    # The other notebooks run in tests/test_notebooks.py.
+    settings = (
+        "scan.gather=50", "spark.conf.spark.sql.shuffle.partitions=2",
+        "spark.conf.spark.sql.codegen.wholeStage=false",
+        "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
     )  # fmt: skip
+    asked = {"WORK": tmp_path, "SETTINGS": " ".join(settings), "PHOTOGRAPHS": 30,
+             "GENERATED": 56, "REFERENCE": 60}  # fmt: skip
+    said = client(
+        str(ROOT / "notebooks/05_scheduled_scan.py"), SPARK_REMOTE=server,
+        **{f"NOISESCOPE_{name}": str(value) for name, value in asked.items()},
+    )  # fmt: skip
+    first, second = map(ast.literal_eval, re.findall(r"^{'scan'.*}$", said, re.M))
+    assert (first["found"], second["found"]) == (1, 0)
+    assert first["quarantined"] + second["quarantined"] == 5
+    assert first["fake"] + second["fake"] >= 48
+    assert re.search(r" candidate confirmed .* an analyst +2$", said, re.M)
+    assert re.search(r"^ +real +\d+ +0 +2$", said, re.M), "photographs are flagged"
+    (picture,) = re.findall(r"^figure: (.*)$", said, re.M)
+    assert Path(picture).read_bytes().startswith(b"\x89PNG")
     rows = [
-        row for file in (tmp_path / "tables/verdicts").glob("*.parquet")
+        row for file in tmp_path.glob("scans-*/tables/verdicts/*.parquet")
         for row in ds.dataset(file).to_table().to_pylist()
     ]  # fmt: skip
-    assert len({row["path"] for row in rows}) == len(rows) == 14
-    assert all("too few images of 64 x 64 so far" in row["reason"] for row in rows)
+    assert len({row["path"] for row in rows}) == len(rows) == first["files"] + second["files"]
 
 
 def test_the_master_may_be_a_connect_server(server):

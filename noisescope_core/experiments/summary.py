@@ -188,9 +188,10 @@ def _over_trials(summed: pd.DataFrame) -> Figure:
 
 def _over_strengths(summed: pd.DataFrame, base: pd.DataFrame) -> Figure:
     ways, attacks = _ways(summed), list(dict.fromkeys(summed["attack"]))
-    rows = -(-len(attacks) // COLUMNS)
-    figure = Figure(figsize=(11, 0.8 + 1.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, COLUMNS, squeeze=False, sharey=True).ravel()
+    columns = min(COLUMNS, len(attacks))
+    rows = -(-len(attacks) // columns)
+    figure = Figure(figsize=(2.75 * max(2, columns), 0.8 + 1.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for axes, name in zip(panels, attacks, strict=False):
         chosen = summed[summed["attack"] == name]
         strengths = list(dict.fromkeys(chosen["strength"]))
@@ -201,7 +202,7 @@ def _over_strengths(summed: pd.DataFrame, base: pd.DataFrame) -> Figure:
         axes.set(ylim=(-0.04, 1.04), title=name)
     for axes in panels[len(attacks) :]:
         axes.set_visible(False)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     figure.suptitle(f"F1 under attacks: {summed['trial'].iloc[0]}", fontsize=10)
     return figure
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from noisescope_core.explanation import Explanation
 from noisescope_core.results import Results, Scores
@@ -26,6 +26,9 @@ AROUND = 31
 
 PLAIN = {INK: "#1c2126", MUTED: "#59636d", QUIET: "#7d93a8", FLAG: "#b23b16"}
 """Colours of a figure that stands alone."""
+
+GROUPS = (PLAIN[FLAG], PLAIN[QUIET], "#588157", "#8a5a9e", PLAIN[INK])
+"""Colours of groups beside each other."""
 
 
 def plot_residual(residual: NDArray[np.floating], title: str = "noise residual") -> Figure:
@@ -48,18 +51,94 @@ def plot_residual(residual: NDArray[np.floating], title: str = "noise residual")
     3
     """
     shown = centre(np.asarray(residual, np.float32), SHOWN_SIDE)
-    power = np.abs(np.fft.fftshift(np.fft.fft2(shown - shown.mean()))) ** 2
-    decibel = 10 * np.log10(power + max(1e-6 * float(power.mean()), 1e-30))
     with style.context("default"):
         figure = Figure(figsize=(12, 4.2), layout="constrained")
         panels = figure.subplots(1, 3)
         _grey(panels[0], shown, title)
         _grey(panels[1], centre(shown, ZOOM_SIDE), "its centre, enlarged")
-        low, high = np.quantile(decibel, [0.02, 0.9995])
-        panels[2].imshow(decibel, cmap="gray", vmin=low, vmax=high, extent=(-0.5, 0.5, 0.5, -0.5))
+        _draw_spectrum(panels[2], shown)
         panels[2].set_title("power spectrum, cycles a pixel", loc="left")
         for axes in panels[:2]:
             axes.set_axis_off()
+    return figure
+
+
+def plot_residuals(
+    residuals: Mapping[str, NDArray[np.floating]], images: Sequence[NDArray[np.uint8]] = ()
+) -> Figure:
+    """Draw noise residuals or fingerprints beside each other, their power spectra below.
+
+    Parameters
+    ----------
+    residuals : title to (H, W) float, grey levels, around 0
+    images : (H, W) or (H, W, 3) uint8, to stand above the residuals; none, or one for each
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Each as by `plot_residual`, with a contrast of its own.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(size=(2, 64, 64))
+    >>> len(plot_residuals({"one": noise[0], "another": noise[1]}).axes)
+    4
+    """
+    rows = 3 if len(images) else 2
+    with style.context("default"):
+        figure = Figure(figsize=(2.9 * len(residuals), 2.9 * rows), layout="constrained")
+        panels = figure.subplots(rows, len(residuals), squeeze=False)
+        for axes in panels.ravel():
+            axes.set_axis_off()
+        for axes, image in zip(panels[0], images, strict=False):
+            axes.imshow(image, cmap="gray")
+        for axes, below, residual in zip(*panels[-2:], residuals.values(), strict=True):
+            shown = centre(np.asarray(residual, np.float32), SHOWN_SIDE)
+            _grey(axes, shown, "")
+            _draw_spectrum(below, shown)
+        for axes, title in zip(panels[0], residuals, strict=True):
+            axes.set_title(title, loc="left", fontsize=10)
+    return figure
+
+
+def plot_distributions(
+    groups: Mapping[str, ArrayLike],
+    label: str = "PCE",
+    threshold: float | None = None,
+    square_root: bool = True,
+) -> Figure:
+    """Draw groups of PCEs, scores or margins as histograms, each as shares of its group.
+
+    Parameters
+    ----------
+    groups : name to values; one that is empty is left out
+    label : of the values
+    threshold : to be marked, or None
+    square_root : whether their axis has square-root spacing
+
+    Examples
+    --------
+    >>> figure = plot_distributions({"same": [40, 60, 50], "other": [-1, 0, 2]}, threshold=12)
+    >>> figure.axes[0].get_xlabel()
+    'PCE (square-root spacing)'
+    """
+    placed = signed_root if square_root else np.asarray
+    values = {name: placed(group).ravel() for name, group in groups.items() if np.size(group)}
+    marks = [] if threshold is None else [float(placed(threshold))]
+    drawn = np.concatenate([*values.values(), marks])
+    edges = np.linspace(float(drawn.min()), float(drawn.max()) + 1e-9, 61)
+    with style.context("default"):
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        axes = figure.subplots()
+        for (name, group), colour in zip(values.items(), GROUPS, strict=False):
+            weights = np.full(group.size, 100 / group.size)
+            axes.hist(group, edges.tolist(), weights=weights, color=colour, alpha=0.6,
+                      label=f"{name}, {group.size:,}")  # fmt: skip
+        for mark in marks:
+            axes.axvline(mark, color=PLAIN[INK], linewidth=1, linestyle=(0, (4, 3)),
+                         label=f"threshold {threshold:,.1f}")  # fmt: skip
+        _dress(axes, label, square_root)
+        axes.set_ylabel("% of the group")
     return figure
 
 
@@ -196,18 +275,25 @@ def draw_scores(
     if own is not None:
         colour = colours[FLAG if own > threshold else INK]
         axes.axvline(float(signed_root(own)), color=colour, linewidth=2.5, label="this image")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda root, _: f"{root * abs(root):,.0f}"))
     # A bar of one image must be seen beside one of thousands.
     axes.set_yscale("function", functions=(np.sqrt, np.square))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel("score (square-root spacing)")
     axes.set_ylabel("images")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    _dress(axes, "score")
 
 
 def _carrying(fingerprint: Mapping[str, Any]) -> ds.Expression:
     return ds.field("fingerprint_id") == fingerprint["fingerprint_id"]
+
+
+def _dress(axes: Axes, label: str, square_root: bool = True) -> None:
+    """Finish a histogram, of signed roots or of the values themselves."""
+    if square_root:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda root, _: f"{root * abs(root):,.0f}"))
+        label = f"{label} (square-root spacing)"
+    axes.set_xlabel(label)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def _grey(axes: Axes, pixels: NDArray[np.float32], title: str) -> None:
@@ -215,6 +301,13 @@ def _grey(axes: Axes, pixels: NDArray[np.float32], title: str) -> None:
     reach = 3 * float(shown.std()) or 1.0
     axes.imshow(shown, cmap="gray", vmin=-reach, vmax=reach)
     axes.set_title(title, loc="left")
+
+
+def _draw_spectrum(axes: Axes, pixels: NDArray[np.float32]) -> None:
+    power = np.abs(np.fft.fftshift(np.fft.fft2(pixels - pixels.mean()))) ** 2
+    decibel = 10 * np.log10(power + max(1e-6 * float(power.mean()), 1e-30))
+    low, high = np.quantile(decibel, [0.02, 0.9995])
+    axes.imshow(decibel, cmap="gray", vmin=low, vmax=high, extent=(-0.5, 0.5, 0.5, -0.5))
 
 
 def _draw_surface(axes: Axes, surface: NDArray[np.float32]) -> None:
