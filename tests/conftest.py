@@ -41,7 +41,10 @@ SMALL = (
 )
 
 # They start Spark programs of their own; last in line, one process would be left with them.
-LONGEST = ("cli", "registry", "jobs", "s3", "scan", "resilience", "connect", "detect_whitened")
+LONGEST = (
+    "registry", "scan", "jobs", "s3", "cli", "connect", "resilience", "detect_whitened", "detect",
+    "large_piles", "notebooks", "experiments",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
