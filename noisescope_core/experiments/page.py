@@ -16,6 +16,7 @@ from noisescope_core.experiments.summary import (
     attack_of,
     markdown,
     summarised,
+    taken_for_another,
     write_plots,
 )
 
@@ -76,7 +77,7 @@ def _findings(table: pa.Table) -> Iterator[str]:
         names = ", ".join(_named(row) for _, row in plain.drop(decided.index).iterrows())
         yield f"Too few images to decide: {names}; more are needed."
     yield from _against(summed, method)
-    lost = []
+    lost: dict[str, list[str]] = {}
     for _, row in weak.iterrows():
         best = _defended(mine, row)
         if best is not None and best["f1"] >= row["f1"] + WON_BACK:
@@ -85,9 +86,18 @@ def _findings(table: pa.Table) -> Iterator[str]:
                 f"{best['f1']:.2f}."
             )
         else:
-            lost.append(f"{_named(row)} ({row['f1']:.2f})")
+            what = _named(row).removeprefix(row["trial"]).lstrip(", ") or "as it is"
+            lost.setdefault(row["trial"], []).append(f"{what} ({row['f1']:.2f})")
     if lost:
-        yield f"It does not hold, and nothing tried here helps, for {'; '.join(lost)}."
+        names = "; ".join(f"{trial}: {', '.join(some)}" for trial, some in lost.items())
+        yield f"It does not hold, and nothing tried here helps, for {names}."
+    taken = int(weak.apply(taken_for_another, axis=1).sum()) if len(weak) else 0
+    if taken:
+        yield (
+            f"In {taken} of the {len(weak)} lines where it does not hold a shared pattern is found "
+            "and reported, but taken for a device's or processing's, so it flags nothing: look at "
+            "such patterns too."
+        )
     alone = mine[(mine["generated"] == 0) & (mine["defence"] == "none")]
     if len(alone):
         runs, flag = int(alone["draws"].sum()), int(alone["flag"].sum())

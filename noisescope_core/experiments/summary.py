@@ -28,7 +28,10 @@ PLACES = ["trial_number", "condition_number", "method_number"]
 LINE = ["trial_number", "files", "attack", "strength"]
 WHAT = ["trial", "files", "attack", "strength", "defence", "method"]
 
-CELLS = "F1 (standard deviation), photographs flagged: means of the draws."
+CELLS = (
+    "F1 (standard deviation), photographs flagged: means of the draws. An asterisk: a shared "
+    "pattern was found, but taken for a device's or processing's, which flags nothing."
+)
 
 FOUND = "Fingerprints found, and the share of images found that are given to their maker:"
 
@@ -135,7 +138,13 @@ def _cell(row: pd.Series) -> str:
         return "undecided"
     if not row["generated"]:
         return f"{row['flag']} of {row['draws']} runs flag"
-    return f"{row['f1']:.3f} ({row['sd']:.3f}), {row['fp']:.1f}"
+    mark = " \\*" if taken_for_another(row) else ""
+    return f"{row['f1']:.3f} ({row['sd']:.3f}), {row['fp']:.1f}{mark}"
+
+
+def taken_for_another(row: pd.Series) -> bool:
+    """Say whether a generator's pattern was probably found and taken for another maker's."""
+    return bool(row["other"] >= 0.5 and row["fingerprints"] < row["generators"])
 
 
 def _found(row: pd.Series) -> str:
