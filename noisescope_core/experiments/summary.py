@@ -24,6 +24,9 @@ STYLE: dict[Any, Any] = {
 COLUMNS, BESIDE = 4, 6
 """Panels beside each other, of attacks and of fingerprints."""
 
+CENTRE = 96
+"""Pixels of the centre of fingerprints that are shown."""
+
 PLACES = ["trial_number", "condition_number", "method_number"]
 LINE = ["trial_number", "files", "attack", "strength"]
 WHAT = ["trial", "files", "attack", "strength", "defence", "method"]
@@ -157,7 +160,7 @@ def plots(table: pa.Table) -> Iterator[tuple[str, Figure]]:
     Yields
     ------
     Name and figure: `f1` over the trials, `attacks N` for trial number N, and `fingerprints`,
-    the mean residuals of what was flagged in the first draw.
+    the mean residuals of what was flagged in the first draw, where nothing is attacked.
     """
     summed = summarised(table)
     summed = summed[(summed["generated"] > 0) & (summed["undecided"] < summed["draws"])]
@@ -170,7 +173,7 @@ def plots(table: pa.Table) -> Iterator[tuple[str, Figure]]:
             group, base = (part[part["trial"] == trial] for part in (attacked, plain))
             yield f"attacks {number}", _over_strengths(group, base)
         pictures = [row for row in table.to_pylist() if row["pictures"] and row["attack"] is None]
-        if pictures:
+        if pictures and not len(attacked):
             yield "fingerprints", _pictures(pictures)
 
 
@@ -240,7 +243,11 @@ def _pictures(rows: Sequence[dict[str, Any]]) -> Figure:
     for axes in panels:
         axes.set_axis_off()
     for axes, (row, picture) in zip(panels, shown, strict=False):
-        axes.imshow(cv2.imdecode(np.frombuffer(picture, np.uint8), 0), cmap="gray")
+        pixels = np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), 0))
+        # Scaled down the pattern would be averaged away.
+        top, left = (max(0, (side - CENTRE) // 2) for side in pixels.shape)
+        centre = pixels[top : top + CENTRE, left : left + CENTRE]
+        axes.imshow(centre, cmap="gray", interpolation="nearest")
         axes.set_title(f"{row['trial']}\n{row['files']}, {row['method']}", fontsize=7)
     return figure
 
