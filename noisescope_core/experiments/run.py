@@ -33,12 +33,16 @@ from noisescope_core.experiments.pictures import (
 )
 from noisescope_core.experiments.table import append, read
 from noisescope_core.residual import noise_residual
+from noisescope_core.whitening import central
 
 Row = dict[str, Any]
 Say = Callable[[str], None]
 
 SHOWN = 3
 """Fingerprints of a trial that are kept as pictures."""
+
+PICTURED = 96
+"""Pixels of their centre: scaled down, a pattern would be averaged away."""
 
 AVERAGED = 100
 MEASURED = 20
@@ -259,10 +263,10 @@ def _cost(source: Source, drawn: Drawn) -> Row:
 
 
 def _pictured(images: Pictures, drawn: Drawn, answer: Answer) -> list[bytes]:
-    """Average the residuals of each set flagged: PNGs, grey, mid-grey being 0."""
+    """Average the residuals of each set flagged: PNGs of the centre, grey, mid-grey being 0."""
     rows = images.rows(drawn)
     return [
-        _png(np.mean(images.of(rows[members[:AVERAGED]], noise_residual), 0))
+        _png(central(np.mean(images.of(rows[members[:AVERAGED]], noise_residual), 0), PICTURED))
         for members in answer.sets[:SHOWN]
     ]
 

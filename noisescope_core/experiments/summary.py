@@ -24,9 +24,6 @@ STYLE: dict[Any, Any] = {
 COLUMNS, BESIDE = 4, 6
 """Panels beside each other, of attacks and of fingerprints."""
 
-CENTRE = 96
-"""Pixels of the centre of fingerprints that are shown."""
-
 PLACES = ["trial_number", "condition_number", "method_number"]
 LINE = ["trial_number", "files", "attack", "strength"]
 WHAT = ["trial", "files", "attack", "strength", "defence", "method"]
@@ -244,10 +241,7 @@ def _pictures(rows: Sequence[dict[str, Any]]) -> Figure:
         axes.set_axis_off()
     for axes, (row, picture) in zip(panels, shown, strict=False):
         pixels = np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), 0))
-        # Scaled down the pattern would be averaged away.
-        top, left = (max(0, (side - CENTRE) // 2) for side in pixels.shape)
-        centre = pixels[top : top + CENTRE, left : left + CENTRE]
-        axes.imshow(centre, cmap="gray", interpolation="nearest")
+        axes.imshow(pixels, cmap="gray", interpolation="nearest")
         axes.set_title(f"{row['trial']}\n{row['files']}, {row['method']}", fontsize=7)
     return figure
 
