@@ -117,7 +117,7 @@ def test_experiments_end_in_a_table_and_plots(executed):
     means = names.means.set_index(["trial", "attack", "method"])["f1"]
     assert len(names.means) == 10
     assert means["transposed convolution", "jpeg", "whitened"] > 0.9
-    assert len(figures(shown)) == 4
+    assert len(figures(shown)) == 3
 
 
 class Widgets(dict):
