@@ -193,8 +193,7 @@ def explain(file: str | Path, run: Results | str | Path) -> Explanation:
     file : path or URI of an image; one that the run did not test is tested now
     run : a run, or its folder or URI
     """
-    told = run if isinstance(run, Results) else open_results(_place(run))
-    return explain_image(_place(file), told)
+    return explain_image(str(file), _opened(run))
 
 
 def evaluate(run: Results | str | Path, labels: str | Path) -> dict[str, Any]:
@@ -204,8 +203,7 @@ def evaluate(run: Results | str | Path, labels: str | Path) -> dict[str, Any]:
     ----------
     labels : CSV file with the columns `path` and `label`
     """
-    told = run if isinstance(run, Results) else open_results(_place(run))
-    rows = told.table("verdicts", ("path", "status", "is_fake")).to_pylist()
+    rows = _opened(run).table("verdicts", ("path", "status", "is_fake")).to_pylist()
     return evaluation.evaluate(rows, evaluation.read_labels(Path(labels)))
 
 
@@ -246,6 +244,10 @@ def plot_experiment(out: str | Path) -> list[Figure]:
     from noisescope_core.experiments.table import read
 
     return [figure for _, figure in plots(read(Path(out)))]
+
+
+def _opened(run: Results | str | Path) -> Results:
+    return run if isinstance(run, Results) else open_results(_place(run))
 
 
 def _session(config: Config, *locations: str) -> SparkSession:

@@ -198,9 +198,26 @@ def correlation_surface(a: ArrayLike, b: ArrayLike) -> NDArray[np.float32]:
     spectra_ = [fft.rfft2(one - one.mean()) for one in (left, right)]
     surface = fft.fftshift(fft.irfft2(np.conj(spectra_[0]) * spectra_[1], s=shape))
     outside = np.ones(shape, bool)
-    middle = [slice(side // 2 - HOLE // 2, side // 2 + HOLE // 2 + 1) for side in shape]
-    outside[tuple(middle)] = False
+    outside[middle_hole(shape)] = False
     return np.asarray(surface / np.sqrt(np.square(surface[outside]).mean() + 1e-30), np.float32)
+
+
+def peak_shift(surface: NDArray[np.floating]) -> tuple[int, int]:
+    """Find the shift (x, y) where a `correlation_surface` is highest."""
+    height, width = surface.shape
+    row, column = np.unravel_index(int(surface.argmax()), surface.shape)
+    return int(column) - width // 2, int(row) - height // 2
+
+
+def peak_in_the_middle(surface: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn a `correlation_surface` on its torus, its peak to [H // 2, W // 2]."""
+    x, y = peak_shift(surface)
+    return np.roll(surface, (-y, -x), (0, 1))
+
+
+def middle_hole(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Give the hole of PCE around [H // 2, W // 2] (paper, section 3.2)."""
+    return tuple(slice(side // 2 - HOLE // 2, side // 2 + HOLE // 2 + 1) for side in shape)
 
 
 def pce_matrix(residuals: ArrayLike) -> NDArray[np.float64]:

@@ -98,9 +98,7 @@ class Match:
     @property
     def peak(self) -> tuple[int, int]:
         """Shift (x, y) where the surface is highest."""
-        height, width = self.surface.shape
-        row, column = np.unravel_index(int(self.surface.argmax()), self.surface.shape)
-        return int(column) - width // 2, int(row) - height // 2
+        return correlation.peak_shift(self.surface)
 
 
 @dataclass(frozen=True)

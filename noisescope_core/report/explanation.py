@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +12,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from noisescope_core.correlation import HOLE
+from noisescope_core.correlation import middle_hole, peak_in_the_middle
 from noisescope_core.explanation import Explanation, Match
 from noisescope_core.whitening import BANDS, PLANES
 
@@ -23,13 +22,14 @@ from .figures import (
     MUTED,
     QUIET,
     STYLE,
-    _inline,
     centre,
     data_uri,
     grey_png,
+    inline_svg,
+    pixels_of,
     signed_root,
 )
-from .plots import AROUND, SHOWN_SIDE, around_peak, draw_scores, pattern_of, score_edges
+from .plots import AROUND, SHOWN_SIDE, around_peak, draw_scores, score_edges
 from .render import plural, template
 
 BLOCKS = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
@@ -138,14 +138,9 @@ def _spread(scores: NDArray[np.float64], of: str) -> str | None:
 
 def _peaks(match: Match) -> tuple[float, float]:
     """Measure PCE at the peak, and the highest away from it."""
-    surface = np.array(match.surface)
-    row, column = np.unravel_index(int(surface.argmax()), surface.shape)
-    peak = float(surface[row, column]) ** 2
-    around = np.arange(HOLE) - HOLE // 2
-    places = (
-        (int(k) + around) % side for k, side in zip((row, column), surface.shape, strict=True)
-    )
-    surface[np.ix_(*places)] = 0
+    surface = peak_in_the_middle(match.surface)
+    peak = float(surface.max()) ** 2
+    surface[middle_hole(surface.shape)] = 0
     return peak, float(surface.max()) ** 2
 
 
@@ -200,7 +195,7 @@ def render_explanation(told: Explanation) -> str:
                       "is shown, contrast stretched."})  # fmt: skip
     figure = ""
     if match := told.match:
-        shown = centre(pattern_of(match.fingerprint), SHOWN_SIDE)
+        shown = centre(pixels_of(match.fingerprint), SHOWN_SIDE)
         reach = 3 * float(shown.std())
         views.append({"source": grey_png(shown, -reach, reach),
                       "what": "The fingerprint that it fits best: the mean noise of "
@@ -229,10 +224,7 @@ def _score_svg(match: Match) -> str:
         figure = Figure(figsize=(10, 3.6), layout="constrained")
         colours = {name: name for name in (INK, MUTED, QUIET, FLAG)}
         draw_scores(figure.subplots(), match.scores, match.threshold, match.score, colours)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True,
-                       metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))  # fmt: skip
-    return _inline(text.getvalue())
+        return inline_svg(figure)
 
 
 def _picture(pixels: NDArray[np.uint8]) -> str:

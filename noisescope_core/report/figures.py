@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -141,7 +141,7 @@ def score_figure(panels: Sequence[Panel], threshold: float | None) -> str:
             subplots[0].annotate(
                 f"threshold {threshold:,.1f}", (bar, 1), (0, 22), ha="center",
                 xycoords=("data", "axes fraction"), textcoords="offset points")  # fmt: skip
-        return _drawn(figure)
+        return inline_svg(figure)
 
 
 def _finite(
@@ -195,10 +195,11 @@ def cohesion_figure(cohesion: float, repeats: Sequence[float]) -> str:
         ticks = _score_ticks(0, high)
         axes.set_xticks(signed_root(ticks).tolist(), [f"{tick:,}" for tick in ticks])
         axes.set_xlabel("agreement, times what chance allows (square-root spacing)")
-        return _drawn(figure)
+        return inline_svg(figure)
 
 
-def _drawn(figure: Figure) -> str:
+def inline_svg(figure: Figure) -> str:
+    """Draw a figure as an ``<svg>`` element that stands in a page."""
     text = io.StringIO()
     figure.savefig(text, format="svg", transparent=True,
                    metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))  # fmt: skip
@@ -257,6 +258,26 @@ def grey_png(values: NDArray[np.floating], low: float, high: float) -> str:
     return data_uri(cv2.imencode(".png", grey)[1].tobytes(), "image/png")
 
 
+def pixels_of(fingerprint: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Read the picture of a fingerprint, a row of ``fingerprints``: (H, W) float32."""
+    shape = fingerprint["height"], fingerprint["width"]
+    return np.frombuffer(fingerprint["pixels"], np.float32).reshape(shape)
+
+
+def spectrum_of(pixels: NDArray[np.float32]) -> tuple[NDArray[np.floating], float, float]:
+    """Logarithm of the power spectrum of an (H, W) array, zero frequency in the middle.
+
+    Returns
+    -------
+    Its values, and those that are shown black and white.
+    """
+    power = np.abs(np.fft.fftshift(np.fft.fft2(pixels - pixels.mean()))) ** 2
+    # DC was taken out; its logarithm must not set the contrast.
+    decibel = np.log10(power + max(1e-6 * float(power.mean()), 1e-30))
+    low, high = np.quantile(decibel, [0.02, 0.9995])
+    return decibel, float(low), float(high)
+
+
 def fingerprint_pictures(pixels: NDArray[np.float32]) -> dict[str, str]:
     """Three views of a fingerprint, none of them scaled.
 
@@ -275,12 +296,8 @@ def fingerprint_pictures(pixels: NDArray[np.float32]) -> dict[str, str]:
     # Scaling down would average the pattern away; cropping keeps it.
     residual = np.nan_to_num(centre(pixels, LARGEST_SIDE))
     reach = 3 * float(residual.std())
-    power = np.abs(np.fft.fftshift(np.fft.fft2(residual - residual.mean()))) ** 2
-    # DC was taken out; its logarithm must not set the contrast.
-    decibel = np.log10(power + max(1e-6 * float(power.mean()), 1e-30))
-    low, high = np.quantile(decibel, [0.02, 0.9995])
     return {
         "residual": grey_png(residual, -reach, reach),
-        "spectrum": grey_png(decibel, float(low), float(high)),
+        "spectrum": grey_png(*spectrum_of(residual)),
         "zoom": grey_png(centre(residual, ZOOM_SIDE), -reach, reach),
     }

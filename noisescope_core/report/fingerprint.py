@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
-from .figures import fingerprint_pictures, score_figure
+from .figures import fingerprint_pictures, pixels_of, score_figure
 from .render import template
 
 Shown = Mapping[str, Any]
@@ -38,7 +37,6 @@ def facts(shown: Shown) -> list[tuple[str, str]]:
 def render_fingerprint(shown: Shown) -> str:
     """Page on a fingerprint, which needs no other file and no network."""
     row = shown["fingerprint"]
-    pixels = np.frombuffer(row["pixels"], np.float32).reshape(row["height"], row["width"])
     bar = None if row["threshold"] is None else row["threshold"] ** 2
     panels = [
         ("Files that carry none", shown["others"], None),
@@ -47,7 +45,7 @@ def render_fingerprint(shown: Shown) -> str:
     return template("fingerprint.html.j2").render(
         fingerprint=row,
         facts=facts(shown)[2:],
-        views=fingerprint_pictures(pixels),
+        views=fingerprint_pictures(pixels_of(row)),
         # Made of numbers alone, so there is nothing in it to escape.
         figure=Markup(score_figure(panels, bar)),  # noqa: S704
         decisions=shown["decisions"],

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from noisescope_core.correlation import peak_in_the_middle, peak_shift
 from noisescope_core.explanation import Explanation
 from noisescope_core.results import Results, Scores
 from noisescope_core.whitening import PLANES, RINGS
 
-from .figures import FLAG, INK, MUTED, QUIET, centre, signed_root
+from .figures import FLAG, INK, MUTED, QUIET, centre, pixels_of, signed_root, spectrum_of
 
 SHOWN_SIDE = 384
 ZOOM_SIDE = 48
@@ -150,7 +151,7 @@ def plot_fingerprint(fingerprint: Mapping[str, Any]) -> Figure:
     fingerprint : row of `fingerprints` (docs/tables.md)
     """
     made = f"{fingerprint['fingerprint_id']}, {fingerprint['images']:,} images"
-    return plot_residual(pattern_of(fingerprint), f"fingerprint {made}")
+    return plot_residual(pixels_of(fingerprint), f"fingerprint {made}")
 
 
 def plot_scores(run: Results, fingerprint: Mapping[str, Any]) -> Figure:
@@ -215,7 +216,7 @@ def plot_explanation(told: Explanation) -> Figure:
         for axes in shown:
             axes.set_axis_on()
         name = match.fingerprint["fingerprint_id"]
-        _grey(panels[2], pattern_of(match.fingerprint), f"fingerprint {name}")
+        _grey(panels[2], pixels_of(match.fingerprint), f"fingerprint {name}")
         _draw_surface(panels[3], match.surface)
         draw_scores(panels[4], match.scores, match.threshold, match.score, PLAIN)
         if match.bands is not None:
@@ -223,21 +224,14 @@ def plot_explanation(told: Explanation) -> Figure:
     return figure
 
 
-def pattern_of(fingerprint: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Read the picture of a fingerprint, a row of `fingerprints`: (H, W) float32."""
-    shape = fingerprint["height"], fingerprint["width"]
-    return np.frombuffer(fingerprint["pixels"], np.float32).reshape(shape)
-
-
 def around_peak(surface: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cut a correlation surface around its peak, across its borders: at most (63, 63)."""
-    middle = np.unravel_index(int(surface.argmax()), surface.shape)
-    reach = [min(AROUND, (side - 1) // 2) for side in surface.shape]
-    places = (
-        (int(k) + np.arange(-r, r + 1)) % side
-        for k, r, side in zip(middle, reach, surface.shape, strict=True)
-    )
-    return np.asarray(surface[np.ix_(*places)])
+    middle = [
+        slice(side // 2 - reach, side // 2 + reach + 1)
+        for side in surface.shape
+        for reach in [min(AROUND, (side - 1) // 2)]
+    ]
+    return peak_in_the_middle(surface)[tuple(middle)]
 
 
 def score_edges(
@@ -304,16 +298,13 @@ def _grey(axes: Axes, pixels: NDArray[np.float32], title: str) -> None:
 
 
 def _draw_spectrum(axes: Axes, pixels: NDArray[np.float32]) -> None:
-    power = np.abs(np.fft.fftshift(np.fft.fft2(pixels - pixels.mean()))) ** 2
-    decibel = 10 * np.log10(power + max(1e-6 * float(power.mean()), 1e-30))
-    low, high = np.quantile(decibel, [0.02, 0.9995])
+    decibel, low, high = spectrum_of(pixels)
     axes.imshow(decibel, cmap="gray", vmin=low, vmax=high, extent=(-0.5, 0.5, 0.5, -0.5))
 
 
 def _draw_surface(axes: Axes, surface: NDArray[np.float32]) -> None:
     shown = around_peak(surface)
-    row, column = np.unravel_index(int(surface.argmax()), surface.shape)
-    y, x = (int(k) - side // 2 for k, side in zip((row, column), surface.shape, strict=True))
+    x, y = peak_shift(surface)
     down, right = (side // 2 for side in shown.shape)
     axes.imshow(shown, cmap="gray", extent=(x - right, x + right, y + down, y - down))
     axes.set_title("correlation over shifts, around its peak", loc="left")
