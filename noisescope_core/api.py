@@ -159,6 +159,7 @@ def scan(
     from noisescope_core.spark.scan import scan as scan_new
 
     config = configured(settings)
+    config.check_for_scans()
     with tables(location, config, _place(images), _place(reference)) as store:
         progress = Progress(store.spark, events=config.observe.events)
         return scan_new(store, config, progress, _place(images), _place(reference))

@@ -221,6 +221,14 @@ class Config(_Section):
             return self.discovery.least_images
         return self.clustering.classify_above + 1
 
+    def check_for_scans(self) -> None:
+        """Raise UsageError for what scheduled scans do not know."""
+        if self.method == "paper":
+            raise UsageError("method: scan knows the method whitened alone")
+        # The tables outlive a configuration, and residuals of two denoisers do not compare.
+        if self.residual.denoiser != "wavelet":
+            raise UsageError("residual.denoiser: scan knows the denoiser wavelet alone")
+
 
 def load_config(file: str | None = None, settings: Sequence[str] = ()) -> Config:
     """Read a configuration file, apply KEY=VALUE settings, and validate the whole.

@@ -31,5 +31,13 @@ def test_settings_are_keys_or_a_configuration():
         api.configured({"discovery.image": 30})
 
 
+@pytest.mark.parametrize("key", ["method=paper", "residual.denoiser=blur"])
+def test_a_scan_refuses_what_the_command_refuses(key, tmp_path):
+    name, _, value = key.partition("=")
+    with pytest.raises(api.UsageError, match=f"{name}: scan knows the"):
+        api.scan(tmp_path, tmp_path, str(tmp_path / "tables"), {name: value})
+    assert not (tmp_path / "tables").exists()
+
+
 def test_all_that_is_named_is_there():
     assert all(hasattr(api, name) for name in api.__all__)

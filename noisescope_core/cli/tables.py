@@ -88,11 +88,7 @@ def scan(
     Exit code 3: the scan ended well, and a threshold of `alerts` is exceeded.
     """
     config = configured(config_file, settings)
-    if config.method == "paper":
-        raise UsageError("method: scan knows the method whitened alone")
-    # The tables outlive a configuration, and residuals of two denoisers do not compare.
-    if config.residual.denoiser != "wavelet":
-        raise UsageError("residual.denoiser: scan knows the denoiser wavelet alone")
+    config.check_for_scans()
     check_exist({"--images": images, "--reference": reference})
     from noisescope_core import metrics
 
