@@ -14,8 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from benchmarks import trials
 from benchmarks.trials import Row
-from noisescope_core import acceptance, discovery, growth, search, whitening
-from noisescope_core.confidence import Bar, fit_bar
 from noisescope_core.experiments.methods import (
     Answer,
     Features,
@@ -24,6 +22,10 @@ from noisescope_core.experiments.methods import (
     made_by_generator,
 )
 from noisescope_core.experiments.pictures import Drawn, Pictures
+from noisescope_core.whitened import acceptance, discovery, growth
+from noisescope_core.whitened import correlations as search
+from noisescope_core.whitened.confidence import Bar, fit_bar
+from noisescope_core.whitened.planes import bands, whitening
 
 NAMES = (
     "CycleGAN, 50 + 300",
@@ -37,7 +39,7 @@ NAMES = (
     "crops at 512",
 )
 
-GREY = len(whitening.BANDS) // len(whitening.PLANES)
+GREY = len(bands.BANDS) // len(bands.PLANES)
 """Bands of the first plane."""
 
 
@@ -55,7 +57,7 @@ class Variant:
 
     changes: tuple[tuple[ModuleType, str, Any], ...] = ()
     extracts: bool = False
-    bands: int = len(whitening.BANDS)
+    bands: int = len(bands.BANDS)
     repeats: int = 3
 
 
@@ -90,9 +92,9 @@ VARIANTS = {
     "nothing": Variant(),
     "colour planes": Variant(
         (
-            *_wherever("PLANES", whitening.PLANES[:1]),
-            *_wherever("BANDS", whitening.BANDS[:GREY]),
-            *_wherever("OFF_GRID", whitening.OFF_GRID[:GREY]),
+            *_wherever("PLANES", bands.PLANES[:1]),
+            *_wherever("BANDS", bands.BANDS[:GREY]),
+            *_wherever("OFF_GRID", bands.OFF_GRID[:GREY]),
         ),
         bands=GREY,
     ),
@@ -100,7 +102,7 @@ VARIANTS = {
     "learned weights": Variant(_wherever("learned_weights", _equal_weights)),
     "search off the grid": Variant(
         (
-            *_wherever("OFF_GRID", np.ones(len(whitening.BANDS), bool)),
+            *_wherever("OFF_GRID", np.ones(len(bands.BANDS), bool)),
             (acceptance, "_found_on_grid", _nothing),
         )
     ),

@@ -13,7 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.extraction import in_turn
 from benchmarks.rivals import pce_fft
-from noisescope_core.correlation import above_threshold, spectra
+from noisescope_core.correlation.pairs import above_threshold
+from noisescope_core.correlation.spectra import spectra
 
 Row = dict[str, Any]
 THRESHOLD = 13.0

@@ -19,10 +19,10 @@ from benchmarks.rivals import (
     noise_residual_pywavelets,
     noise_residual_skimage,
 )
-from noisescope_core.decode import decode
+from noisescope_core.images.decode import decode
 from noisescope_core.residual import channel_residuals, noise_residual
 from noisescope_core.simulate import build_camera, photograph
-from noisescope_core.whitening import packed, whitened_planes
+from noisescope_core.whitened.planes.whitening import packed, whitened_planes
 
 Row = dict[str, Any]
 

@@ -117,8 +117,9 @@ def _last_line(log: Path) -> str:
 def _held(folder: Path, names: list[str]) -> dict[str, dict[str, list[str]]]:
     """Rows of all tables as text, but for the clock and for scans that found nothing new."""
     from noisescope_core.config import load_config
-    from noisescope_core.spark.session import start_session
-    from noisescope_core.spark.store import LONG_LIVED, Store
+    from noisescope_core.spark.scans.store import Store
+    from noisescope_core.spark.session.start import start_session
+    from noisescope_core.tables.schemas import LONG_LIVED
 
     spark = start_session(load_config(), folder / "spark.log", delta=True)
     held: dict[str, dict[str, list[str]]] = {}

@@ -106,8 +106,8 @@ def _findings(store: Path, days: int, delivered: int) -> Iterator[str]:
     from pyspark.sql import functions as F
 
     from noisescope_core.config import load_config
-    from noisescope_core.spark.session import start_session
-    from noisescope_core.spark.store import Store, latest
+    from noisescope_core.spark.scans.store import Store, latest
+    from noisescope_core.spark.session.start import start_session
 
     spark = start_session(load_config(), store / "spark.log", delta=True)
     tables = Store(spark, str(store / "tables"))

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.dataset as ds
 
 from benchmarks.processes import Run, watched
-from noisescope_core.evaluation import evaluate, read_labels
+from noisescope_core.app.evaluation import evaluate, read_labels
 from noisescope_core.simulate import write_dump
 
 Row = dict[str, Any]

@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from noisescope_core.config import load_config
-from noisescope_core.detection import detection_threshold
-from noisescope_core.matching import match_test, pce_test
-from noisescope_core.spark.extract import extractor
-from noisescope_core.spark.score import Tests, scorer
-from noisescope_core.spark.tables import columns
+from noisescope_core.paper.detector import detection_threshold, pce_test
+from noisescope_core.spark.stages.extract import extractor
+from noisescope_core.spark.stages.score import Tests, scorer
+from noisescope_core.tables.schemas import columns
+from noisescope_core.whitened.detector import match_test
 
 CHUNK = 64
 _scan: list[Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]] = []

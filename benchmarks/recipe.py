@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.stats import binom
 
-from noisescope_core.candidates import pair_clusters, spectral_directions
 from noisescope_core.config import Config
-from noisescope_core.correlation import half_plane_weights
-from noisescope_core.duplicates import NOISE
+from noisescope_core.correlation.spectra import half_plane_weights
 from noisescope_core.experiments.methods import Answer, Method
 from noisescope_core.experiments.pictures import Drawn, Pictures
 from noisescope_core.residual import channel_residuals, mixed
-from noisescope_core.whitening import smoothed_power
+from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
+from noisescope_core.whitened.planes.duplicates import NOISE
+from noisescope_core.whitened.planes.whitening import smoothed_power
 
 FALSE_POSITIVES = 0.005
 CHANCE = 1e-7

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.browser import browser
 from noisescope_core.config import Config, load_config
-from noisescope_core.decode import thumbnail
+from noisescope_core.images.decode import thumbnail
 from noisescope_core.report import render_report
 from noisescope_core.simulate import build_camera, photograph
 

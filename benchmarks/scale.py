@@ -24,8 +24,9 @@ from benchmarks.correlation import THRESHOLD, pile
 from benchmarks.piles import write_pile
 from benchmarks.pipeline import detect
 from benchmarks.processes import watched
-from noisescope_core.correlation import above_threshold, spectra
-from noisescope_core.spark.session import AT_START
+from noisescope_core.correlation.pairs import above_threshold
+from noisescope_core.correlation.spectra import spectra
+from noisescope_core.spark.session.start import AT_START
 
 Row = dict[str, Any]
 JOBS = Path(__file__).parents[1] / "jobs"

@@ -11,23 +11,17 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from noisescope_core.alignment import pattern_of
-from noisescope_core.decode import decode
-from noisescope_core.discovery import SharedPattern, discover
-from noisescope_core.duplicates import sketch
-from noisescope_core.growth import band_scores, combined
+from noisescope_core.images.decode import decode
 from noisescope_core.residual import channel_residuals, mixed
-from noisescope_core.search import Correlations, prepare_counted
 from noisescope_core.simulate import Kind, World, jpeg_file, simulated_image
-from noisescope_core.whitening import (
-    OFF_GRID,
-    Layout,
-    band_correlations,
-    half_spectrum,
-    layout,
-    spatial,
-    whitened_planes,
-)
+from noisescope_core.whitened.alignment import pattern_of
+from noisescope_core.whitened.correlations import Correlations, prepare_counted
+from noisescope_core.whitened.discovery import SharedPattern, discover
+from noisescope_core.whitened.growth import band_scores, combined
+from noisescope_core.whitened.planes.bands import OFF_GRID, Layout, layout
+from noisescope_core.whitened.planes.duplicates import sketch
+from noisescope_core.whitened.planes.products import band_correlations
+from noisescope_core.whitened.planes.whitening import half_spectrum, spatial, whitened_planes
 
 OUT = Path(__file__).parent / "pictures"
 WORLD = World(seed=7, cameras=4, generators=1, width=256, height=256)

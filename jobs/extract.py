@@ -2,7 +2,7 @@
 
 from noisescope_core.cli import stage_command
 from noisescope_core.cli.command import IMAGES, REFERENCE
-from noisescope_core.spark.extract import extract
+from noisescope_core.spark.stages.extract import extract
 
 if __name__ == "__main__":
     stage_command(extract, IMAGES, REFERENCE)()

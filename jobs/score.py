@@ -1,7 +1,7 @@
 """Entry point for spark-submit, stage 'score': --out DIR [--config FILE] [--set KEY=VALUE]."""
 
 from noisescope_core.cli import stage_command
-from noisescope_core.spark.score import score
+from noisescope_core.spark.stages.score import score
 
 if __name__ == "__main__":
     stage_command(score)()

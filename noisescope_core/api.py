@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from noisescope_core import evaluation
+from noisescope_core.app import evaluation
+from noisescope_core.app.explanation import Explanation, Match
+from noisescope_core.app.explanation import explain as explain_image
+from noisescope_core.app.notebook import parameters, show
 from noisescope_core.cli.command import log_elsewhere
-from noisescope_core.clustering import cluster_residuals
 from noisescope_core.config import Config, load_config
-from noisescope_core.correlation import correlation_surface, pce, pce_matrix
-from noisescope_core.detection import detection_threshold
+from noisescope_core.correlation.pairs import pce, pce_matrix
+from noisescope_core.correlation.surface import correlation_surface
 from noisescope_core.errors import NoiseScopeError, UsageError
-from noisescope_core.explanation import Explanation, Match
-from noisescope_core.explanation import explain as explain_image
-from noisescope_core.notebook import parameters, show
+from noisescope_core.paper.clustering import cluster_residuals
+from noisescope_core.paper.detector import detection_threshold
 from noisescope_core.report.plots import (
     plot_distributions,
     plot_explanation,
@@ -34,15 +35,15 @@ from noisescope_core.report.plots import (
     plot_surface,
 )
 from noisescope_core.residual import noise_residual
-from noisescope_core.results import Results, Scores, open_results
 from noisescope_core.simulate import write_dump as simulate
+from noisescope_core.tables.results import Results, Scores, open_results
 from noisescope_core.texture import haralick_features
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pyspark.sql import SparkSession
 
-    from noisescope_core.spark.store import Store
+    from noisescope_core.spark.scans.store import Store
 
 __all__ = [
     "Config", "Explanation", "Match", "NoiseScopeError", "Results", "Scores", "UsageError",
@@ -93,9 +94,9 @@ def detect(
     Results
         Its tables, such as `table("verdicts")`, and its summary.
     """
-    from noisescope_core.spark.detect import detect as detect_all
-    from noisescope_core.spark.progress import Progress
-    from noisescope_core.spark.tables import Run
+    from noisescope_core.spark.session.progress import Progress
+    from noisescope_core.spark.stages.detect import detect as detect_all
+    from noisescope_core.spark.tables.run import Run
 
     config, place = configured(settings), _place(out)
     spark = _session(config, _place(images), _place(reference), place)
@@ -118,9 +119,9 @@ def find_known(
     pandas.DataFrame
         The table `verdicts`.
     """
-    from noisescope_core.spark import known
-    from noisescope_core.spark.progress import Progress
-    from noisescope_core.spark.tables import Run
+    from noisescope_core.spark.session.progress import Progress
+    from noisescope_core.spark.stages import known
+    from noisescope_core.spark.tables.run import Run
 
     config, place = configured(settings), _place(out)
     spark = _session(config, _place(images), _place(fingerprints), place)
@@ -133,7 +134,7 @@ def plan(
     images: str | Path, reference: str | Path | None = None, settings: Settings = None
 ) -> dict[str, Any]:
     """Say what `detect` would do and cost: images, route, pairs, bytes and seconds by stage."""
-    from noisescope_core.spark.plan import plan as plan_run
+    from noisescope_core.spark.stages.plan import plan as plan_run
 
     config = configured(settings)
     other = None if reference is None else _place(reference)
@@ -155,8 +156,8 @@ def scan(
     dict
         Number of the scan, counts, and `alerts`, the sentences of thresholds exceeded.
     """
-    from noisescope_core.spark.progress import Progress
-    from noisescope_core.spark.scan import scan as scan_new
+    from noisescope_core.spark.scans.scan import scan as scan_new
+    from noisescope_core.spark.session.progress import Progress
 
     config = configured(settings)
     config.check_for_scans()
@@ -169,15 +170,15 @@ def scan(
 def tables(location: str, settings: Settings = None, *others: str) -> Iterator[Store]:
     """Open the Delta tables of scans.
 
-    What is done with them is in `noisescope_core.spark.registry` (`listed`, `shown`, `decide`)
-    and `noisescope_core.spark.maintenance` (`maintain`, `erase`).
+    What is done with them is in `noisescope_core.spark.scans`: `registry` (`listed`, `shown`,
+    `decide`) and `maintenance` (`maintain`, `erase`).
 
     Parameters
     ----------
     others : folders or URIs that will be read besides
     """
-    from noisescope_core.spark.session import start_session
-    from noisescope_core.spark.store import Store, is_schema
+    from noisescope_core.spark.scans.store import Store, is_schema
+    from noisescope_core.spark.session.start import start_session
 
     config = configured(settings)
     place = location if is_schema(location) else _place(location)
@@ -252,7 +253,7 @@ def _opened(run: Results | str | Path) -> Results:
 
 
 def _session(config: Config, *locations: str) -> SparkSession:
-    from noisescope_core.spark.session import start_session
+    from noisescope_core.spark.session.start import start_session
 
     return start_session(config, log_elsewhere(), locations=locations)
 

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core.config import Config
-from noisescope_core.decode import decode, thumbnail
-from noisescope_core.duplicates import sketch
-from noisescope_core.reference import Preparation, prepared
+from noisescope_core.images.decode import decode, thumbnail
+from noisescope_core.images.reference import Preparation, prepared
+from noisescope_core.images.watermark import watermark_of
 from noisescope_core.residual import channel_residuals, mixed, noise_residual
-from noisescope_core.watermark import watermark_of
-from noisescope_core.whitening import central, packed, whitened_planes
+from noisescope_core.whitened.planes.bands import central
+from noisescope_core.whitened.planes.duplicates import sketch
+from noisescope_core.whitened.planes.whitening import packed, whitened_planes
 
 MARGIN = 64
 """Pixels around the part compared that are denoised with it, so that its border is no border."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
-    from sklearn.neighbors import LocalOutlierFactor
+    pass
 
 
 def haralick_features(fingerprint: ArrayLike) -> NDArray[np.float64]:
@@ -31,44 +31,3 @@ def haralick_features(fingerprint: ArrayLike) -> NDArray[np.float64]:
     levels = (np.clip(np.asarray(fingerprint), 0, 1) * 255).astype(np.uint8)
     features: NDArray[np.float64] = mahotas.features.haralick(levels).mean(axis=0)
     return features
-
-
-def fit_texture(
-    features: ArrayLike, neighbours: int = 30, contamination: float = 1e-4
-) -> LocalOutlierFactor:
-    """Fit the outlier model to the features of reference fingerprints.
-
-    Parameters
-    ----------
-    features : (k, 13) float
-    neighbours : int
-    contamination : float
-        Share of reference fingerprints taken for outliers, 0 to 0.5.
-
-    Raises
-    ------
-    ValueError
-        If there are no more fingerprints than neighbours.
-    """
-    # Only the driver fits a model; workers that make features start a second faster without.
-    from sklearn.neighbors import LocalOutlierFactor
-
-    rows = np.asarray(features)
-    if len(rows) <= neighbours:
-        raise ValueError(
-            f"{len(rows)} reference fingerprints are too few for {neighbours} neighbours"
-        )
-    model = LocalOutlierFactor(n_neighbors=neighbours, novelty=True, contamination=contamination)
-    return model.fit(rows)
-
-
-def texture_margins(model: LocalOutlierFactor, features: ArrayLike) -> NDArray[np.float64]:
-    """Measure how far fingerprints lie inside the texture of reference fingerprints.
-
-    Returns
-    -------
-    (k,) float64
-        LOF score minus offset; below 0 the fingerprint is a generator's.
-    """
-    margins: NDArray[np.float64] = model.decision_function(np.asarray(features))
-    return margins

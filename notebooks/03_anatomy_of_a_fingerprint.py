@@ -32,10 +32,11 @@ from dataclasses import replace
 import numpy as np
 
 from noisescope_core import api
-from noisescope_core.correlation import pce_between, spectra
+from noisescope_core.correlation.pairs import pce_between
+from noisescope_core.correlation.spectra import spectra
 from noisescope_core.fingerprint import reference_blocks
+from noisescope_core.paper.classifier import fit_texture, texture_margins
 from noisescope_core.simulate import World, simulated_image
-from noisescope_core.texture import fit_texture, texture_margins
 
 asked = api.parameters(globals().get("dbutils"), size=128, images=100, photographs=120)
 

@@ -42,8 +42,8 @@ from tempfile import mkdtemp
 import pandas as pd
 
 from noisescope_core import api
-from noisescope_core.spark.registry import decide, listed
-from noisescope_core.spark.store import latest
+from noisescope_core.spark.scans.registry import decide, listed
+from noisescope_core.spark.scans.store import latest
 
 asked = api.parameters(
     globals().get("dbutils"),

@@ -16,8 +16,8 @@ from noisescope_core.config import Config, load_config
 
 SHARED = Path(os.environ.get("NOISESCOPE_SHARED", Path(__file__).parents[2] / "shared"))
 
-# Optimising every JVM's code takes the processors from the tests. As noisescope_core.spark.jvm has
-# it, for servers, executors and spark-submit too.
+# Optimising every JVM's code takes the processors from the tests. As spark.session.jvm has it,
+# for servers, executors and spark-submit too.
 os.environ.setdefault(
     "JAVA_TOOL_OPTIONS",
     "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:MetaspaceSize=256m",
@@ -69,7 +69,7 @@ def small_config() -> Config:
 @pytest.fixture(scope="session")
 def spark(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     pytest.importorskip("pyspark")
-    from noisescope_core.spark.session import start_session
+    from noisescope_core.spark.session.start import start_session
 
     session = start_session(small_config, tmp_path_factory.mktemp("spark") / "spark.log")
     yield session

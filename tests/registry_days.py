@@ -16,18 +16,19 @@ from typing import Any
 from noisescope_core.config import load_config
 from noisescope_core.errors import UsageError
 from noisescope_core.simulate import write_dump
-from noisescope_core.spark.maintenance import erase, maintain
-from noisescope_core.spark.progress import Progress
-from noisescope_core.spark.registry import (
+from noisescope_core.spark.scans.maintenance import erase, maintain
+from noisescope_core.spark.scans.registry import (
     decide,
     export_registry,
     import_registry,
     listed,
     shown,
 )
-from noisescope_core.spark.scan import scan
-from noisescope_core.spark.session import start_session
-from noisescope_core.spark.store import LONG_LIVED, Store, latest
+from noisescope_core.spark.scans.scan import scan
+from noisescope_core.spark.scans.store import Store, latest
+from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.session.start import start_session
+from noisescope_core.tables.schemas import LONG_LIVED
 from tests.scan_days import SETTINGS
 
 

@@ -13,12 +13,12 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from noisescope_core.config import load_config
-from noisescope_core.spark.detect import detect
-from noisescope_core.spark.progress import Progress
-from noisescope_core.spark.scan import scan
-from noisescope_core.spark.session import start_session
-from noisescope_core.spark.store import Store
-from noisescope_core.spark.tables import Run
+from noisescope_core.spark.scans.scan import scan
+from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.session.start import start_session
+from noisescope_core.spark.stages.detect import detect
+from noisescope_core.spark.tables.run import Run
 
 SETTINGS = (
     "spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=2", "scan.gather=5",

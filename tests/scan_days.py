@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from noisescope_core.config import load_config
-from noisescope_core.decode import decode
 from noisescope_core.errors import NoiseScopeError
+from noisescope_core.images.decode import decode
 from noisescope_core.simulate import write_dump
-from noisescope_core.spark.progress import Progress
-from noisescope_core.spark.scan import scan
-from noisescope_core.spark.session import start_session
-from noisescope_core.spark.store import LONG_LIVED, Store
+from noisescope_core.spark.scans.scan import scan
+from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.session.start import start_session
+from noisescope_core.tables.schemas import LONG_LIVED
 
 SETTINGS = (
     "spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=4", "scan.gather=5",

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from noisescope_core import metrics
-from noisescope_core.alerts import alerts
+from noisescope_core.app import metrics
+from noisescope_core.app.alerts import alerts
 from noisescope_core.config import Alerts, Observe
 from noisescope_core.errors import UsageError
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from noisescope_core.alignment import FALSE_ALARMS, MARGIN, pattern_of, search
-from noisescope_core.whitening import BANDS, whitened_planes
+from noisescope_core.whitened.alignment import FALSE_ALARMS, MARGIN, pattern_of, search
+from noisescope_core.whitened.planes.bands import BANDS
+from noisescope_core.whitened.planes.whitening import whitened_planes
 
 SIDE = 512
 WEIGHTS = np.ones(len(BANDS))

@@ -64,7 +64,7 @@ def test_the_first_run_leaves_sparks_classes_for_the_next(detected, dump, tmp_pa
 
 
 def test_without_a_place_to_keep_them_classes_are_read_anew(monkeypatch, tmp_path):
-    from noisescope_core.spark.jvm import java_options
+    from noisescope_core.spark.session.jvm import java_options
 
     file = tmp_path / "file"
     file.touch()
@@ -89,7 +89,7 @@ def test_detect_says_what_it_does_and_where_the_report_is(detected):
 
 
 def test_nothing_to_score_is_a_failure_in_one_line_with_a_row_per_file(dump, tmp_path, monkeypatch):
-    from noisescope_core.spark.jvm import java_options
+    from noisescope_core.spark.session.jvm import java_options
 
     images = tmp_path / "images"
     images.mkdir()

@@ -8,14 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisescope_core import clustering
-from noisescope_core.calibration import fingerprint_blocks, merge_threshold
-from noisescope_core.clustering import cluster_residuals, fast_merging, match_pairs
-from noisescope_core.correlation import Pairs, pce_matrix, spectra
-from noisescope_core.detection import detection_threshold, score_images
+from noisescope_core.correlation.pairs import Pairs, pce_matrix
+from noisescope_core.correlation.spectra import spectra
 from noisescope_core.fingerprint import reference_blocks, sample_members
+from noisescope_core.merging import match_pairs
+from noisescope_core.paper import clustering
+from noisescope_core.paper.calibration import fingerprint_blocks, merge_threshold
+from noisescope_core.paper.classifier import fit_texture, texture_margins
+from noisescope_core.paper.clustering import cluster_residuals, fast_merging
+from noisescope_core.paper.detector import detection_threshold, score_images
 from noisescope_core.residual import noise_residual
-from noisescope_core.texture import fit_texture, haralick_features, texture_margins
+from noisescope_core.texture import haralick_features
 
 
 def naive_matching(edges):

@@ -54,8 +54,8 @@ print(type(spark).__module__, spark.range(7).count())
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A Connect server in a process of its own; its workers import this checkout."""
-    from noisescope_core.spark.jars import jar_settings
-    from noisescope_core.spark.session import AT_START
+    from noisescope_core.spark.session.jars import jar_settings
+    from noisescope_core.spark.session.start import AT_START
 
     folder = tmp_path_factory.mktemp("server")
     home = os.path.dirname(pyspark.__file__)

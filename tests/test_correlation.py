@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy import fft
 
 from benchmarks.rivals import pce_fft
-from noisescope_core.correlation import above_threshold, pce, pce_between, pce_matrix, spectra
+from noisescope_core.correlation.pairs import above_threshold, pce, pce_between, pce_matrix
+from noisescope_core.correlation.spectra import spectra
 from noisescope_core.residual import noise_residual
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from noisescope_core.decode import decode, thumbnail
+from noisescope_core.images.decode import decode, thumbnail
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 

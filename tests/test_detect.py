@@ -14,14 +14,15 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from noisescope_core.clustering import cluster_residuals
+from noisescope_core.app.explanation import explain
 from noisescope_core.config import load_config
-from noisescope_core.correlation import spectra
-from noisescope_core.detection import detection_threshold, score_images
+from noisescope_core.correlation.spectra import spectra
 from noisescope_core.errors import NoiseScopeError
-from noisescope_core.explanation import explain
+from noisescope_core.paper.clustering import cluster_residuals
+from noisescope_core.paper.detector import detection_threshold, score_images
 from noisescope_core.residual import noise_residual
-from noisescope_core.results import open_results
+from noisescope_core.tables.results import open_results
+from noisescope_core.tables.rows import VerdictRow
 from tests.conftest import SMALL, picture, save
 
 pytest.importorskip("pyspark")
@@ -33,9 +34,9 @@ COLUMNS = [
 
 
 def run_detect(spark, config, images, reference, out):
-    from noisescope_core.spark.detect import detect
-    from noisescope_core.spark.progress import Progress
-    from noisescope_core.spark.tables import Run
+    from noisescope_core.spark.session.progress import Progress
+    from noisescope_core.spark.stages.detect import detect
+    from noisescope_core.spark.tables.run import Run
 
     progress = Progress(spark, Console(file=io.StringIO()))
     return detect(Run(spark, str(out)), config, progress, str(images), str(reference))
@@ -79,17 +80,20 @@ def test_finds_the_generated_images(run, dump):
 
 
 def test_every_fingerprint_has_its_share_of_what_the_report_shows(spark, tmp_path):
-    from noisescope_core.spark.summary import flagged_shown
-    from noisescope_core.spark.tables import Run
+    from noisescope_core.spark.stages.report import flagged_shown
+    from noisescope_core.spark.tables.run import Run
 
     run = Run(spark, str(tmp_path))
     carried = [("many", k) for k in range(9)] + [("few", k) for k in range(2)]
     run.write_rows(
         "verdicts",
-        [(f"/{name}{k}", "", 9, 9, "scored", None, float(k), 0.0, True, name, None, None, None)
-         for name, k in carried],
+        [
+            VerdictRow(path=f"/{name}{k}", status="scored", score=float(k), threshold=0.0,
+                       is_fake=True, fingerprint_id=name)
+            for name, k in carried
+        ],
     )  # fmt: skip
-    run.write_rows("residuals", [("/many8", *11 * [None], b"picture", None, None)])
+    run.write_rows("residuals", [{"path": "/many8", "thumbnail": b"picture"}])
     config = load_config(None, ["report.thumbnails=3", "report.listed=4"])
     rows = flagged_shown(run, config).collect()
     rows.sort(key=lambda row: (row.turn, row.place, row.fingerprint_id))
@@ -321,7 +325,7 @@ def test_nothing_in_common_flags_nothing(spark, small_config, dump, tmp_path):
 def test_files_that_vanish_after_the_listing_are_accounted_for(
     spark, small_config, dump, tmp_path, monkeypatch
 ):
-    from noisescope_core.spark import extract
+    from noisescope_core.spark.stages import extract
 
     images = tmp_path / "images"
     shutil.copytree(dump.images, images)
@@ -346,9 +350,9 @@ def test_an_empty_folder_is_refused(spark, small_config, dump, tmp_path):
 
 
 def test_a_stage_before_its_turn_says_so(spark, small_config, tmp_path):
-    from noisescope_core.spark.correlate import correlate
-    from noisescope_core.spark.progress import Progress
-    from noisescope_core.spark.tables import Run
+    from noisescope_core.spark.session.progress import Progress
+    from noisescope_core.spark.stages.paper.correlate import correlate
+    from noisescope_core.spark.tables.run import Run
 
     with pytest.raises(NoiseScopeError, match="no finished table 'residuals'"):
         correlate(
@@ -358,7 +362,7 @@ def test_a_stage_before_its_turn_says_so(spark, small_config, tmp_path):
 
 def test_a_folder_of_someone_else_is_never_removed(spark, tmp_path):
     from noisescope_core.errors import UsageError
-    from noisescope_core.spark.tables import Run
+    from noisescope_core.spark.tables.run import Run
 
     (tmp_path / "files").mkdir()
     (tmp_path / "files/thesis.doc").write_text("years of work")

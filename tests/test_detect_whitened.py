@@ -10,36 +10,32 @@ import pyarrow.dataset as ds
 import pytest
 from click.testing import CliRunner
 
-from noisescope_core import api, explanation, whitening
+from noisescope_core import api
+from noisescope_core.app import explanation
+from noisescope_core.app.explanation import explain
 from noisescope_core.cli import main
 from noisescope_core.config import load_config
-from noisescope_core.discovery import STEPS, discover
-from noisescope_core.duplicates import first_of_group, sketch
 from noisescope_core.errors import NoiseScopeError, UsageError
-from noisescope_core.explanation import explain
 from noisescope_core.extraction import noise_of
+from noisescope_core.images.watermark import WORDS, watermark_of
 from noisescope_core.report.explanation import render_explanation, verdict_of
 from noisescope_core.report.figures import signed_root
 from noisescope_core.report.plots import plot_explanation
 from noisescope_core.residual import channel_residuals
-from noisescope_core.results import open_results
-from noisescope_core.search import prepare
-from noisescope_core.spark import bands
-from noisescope_core.spark.discover import discover_patterns
-from noisescope_core.spark.progress import Progress
-from noisescope_core.spark.summary import counted_scores, summarise, told_of_fingerprints
-from noisescope_core.spark.tables import Run
-from noisescope_core.watermark import WORDS, watermark_of
-from noisescope_core.whitening import (
-    BANDS,
-    PLANES,
-    band_correlations,
-    layout,
-    packed,
-    parts_of,
-    unpacked,
-    whitened_planes,
-)
+from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.stages.report import counted_scores, told_of_fingerprints
+from noisescope_core.spark.stages.summary import summarise
+from noisescope_core.spark.stages.whitened import correlate as bands
+from noisescope_core.spark.stages.whitened.cluster import discover_patterns
+from noisescope_core.spark.tables.run import Run
+from noisescope_core.tables.results import open_results
+from noisescope_core.whitened.correlations import prepare
+from noisescope_core.whitened.discovery import STEPS, discover
+from noisescope_core.whitened.planes import products as pair_products
+from noisescope_core.whitened.planes.bands import BANDS, PLANES, layout, parts_of
+from noisescope_core.whitened.planes.duplicates import first_of_group, sketch
+from noisescope_core.whitened.planes.products import band_correlations
+from noisescope_core.whitened.planes.whitening import packed, unpacked, whitened_planes
 from tests.conftest import SMALL, picture, save
 from tests.test_detect import run_detect, verdicts_of
 from tests.test_watermark import marked, photograph
@@ -310,8 +306,8 @@ def test_a_band_may_be_cut_too(run, spark, tmp_path):
 
 def test_blocks_of_rows_make_the_whole(monkeypatch):
     features = np.random.default_rng(4).integers(-9, 10, (180, 30)).astype(np.int8)
-    monkeypatch.setattr(whitening, "BLOCK_ROWS", 50)
-    blocks = list(whitening.products_below(list(features), [slice(0, 30)]))
+    monkeypatch.setattr(pair_products, "BLOCK_ROWS", 50)
+    blocks = list(pair_products.products_below(list(features), [slice(0, 30)]))
     assert [first for _, first, _ in blocks] == [0, 50, 100, 150]
     whole = np.zeros((180, 180), np.float32)
     for _, first, products in blocks:

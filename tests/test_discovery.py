@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from noisescope_core.acceptance import (
+from noisescope_core.whitened.acceptance import (
     SURE,
     Acceptance,
     SharedSet,
@@ -12,12 +12,14 @@ from noisescope_core.acceptance import (
     excess_bound,
     shared_sets,
 )
-from noisescope_core.candidates import pair_clusters, spectral_directions
-from noisescope_core.confidence import fit_bar
-from noisescope_core.discovery import _refined, discover
-from noisescope_core.growth import band_scores, grow, learned_weights
-from noisescope_core.search import Correlations, prepare
-from noisescope_core.whitening import band_correlations, layout, whitened_planes
+from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
+from noisescope_core.whitened.confidence import fit_bar
+from noisescope_core.whitened.correlations import Correlations, prepare
+from noisescope_core.whitened.discovery import _refined, discover
+from noisescope_core.whitened.growth import band_scores, grow, learned_weights
+from noisescope_core.whitened.planes.bands import layout
+from noisescope_core.whitened.planes.products import band_correlations
+from noisescope_core.whitened.planes.whitening import whitened_planes
 
 SIDE = 64
 REFERENCE = 120

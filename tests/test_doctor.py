@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from noisescope_core import doctor
+from noisescope_core.app import doctor
 
 
 def command(*arguments, **environment):

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from noisescope_core.duplicates import first_of_group, sketch
+from noisescope_core.whitened.planes.duplicates import first_of_group, sketch
 from tests.conftest import picture
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
+from noisescope_core.app.evaluation import FAKE, REAL, evaluate, read_labels
 from noisescope_core.errors import UsageError
-from noisescope_core.evaluation import FAKE, REAL, evaluate, read_labels
 
 
 def verdict(path, is_fake, status="scored"):

@@ -14,8 +14,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noisescope_core.app.evaluation import ratios
 from noisescope_core.errors import NoiseScopeError, UsageError
-from noisescope_core.evaluation import ratios
 from noisescope_core.experiments import run as runner
 from noisescope_core.experiments.definition import Experiment, Trial, load_experiment
 from noisescope_core.experiments.methods import Answer

@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.rivals import pce_fft
-from noisescope_core.calibration import fingerprint_blocks, merge_threshold
-from noisescope_core.correlation import spectra
-from noisescope_core.detection import detection_threshold, score_images
+from noisescope_core.correlation.spectra import spectra
 from noisescope_core.fingerprint import fingerprint_id, reference_blocks, sample_members
-from noisescope_core.texture import fit_texture, haralick_features, texture_margins
+from noisescope_core.paper.calibration import fingerprint_blocks, merge_threshold
+from noisescope_core.paper.classifier import fit_texture, texture_margins
+from noisescope_core.paper.detector import detection_threshold, score_images
+from noisescope_core.texture import haralick_features
 
 
 @given(st.integers(2, 200), st.integers(1, 50), st.integers(1, 7), st.integers(0, 99))

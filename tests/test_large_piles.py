@@ -114,9 +114,9 @@ def test_cuts_change_no_verdict(runs, pile, spark, tmp_path, route):
 
 
 def test_known_fingerprints_are_looked_for_in_one_pass(runs, spark, pile, tmp_path):
-    from noisescope_core.spark.known import find_known
-    from noisescope_core.spark.progress import Progress
-    from noisescope_core.spark.tables import Run
+    from noisescope_core.spark.session.progress import Progress
+    from noisescope_core.spark.stages.known import find_known
+    from noisescope_core.spark.tables.run import Run
 
     config = load_config(None, SETTINGS)
     progress = Progress(spark, Console(file=io.StringIO()))
@@ -128,7 +128,7 @@ def test_known_fingerprints_are_looked_for_in_one_pass(runs, spark, pile, tmp_pa
 
 def test_the_plan_says_what_detect_then_does(runs, spark, pile, capsys):
     from noisescope_core.cli import show_plan
-    from noisescope_core.spark.plan import plan
+    from noisescope_core.spark.stages.plan import plan
 
     folders = str(pile / "images"), str(pile / "reference")
     planned = plan(spark, load_config(None, [*SETTINGS, "discovery.route=shards"]), *folders)

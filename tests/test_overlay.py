@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from noisescope_core.discovery import discover
-from noisescope_core.overlay import MOST_COVERED, covered_tiles, tile_agreement, uncovered
-from noisescope_core.search import prepare
-from noisescope_core.whitening import PLANES, band_correlations, layout, spatial, whitened_planes
+from noisescope_core.whitened.correlations import prepare
+from noisescope_core.whitened.discovery import discover
+from noisescope_core.whitened.overlay import MOST_COVERED, covered_tiles, tile_agreement, uncovered
+from noisescope_core.whitened.planes.bands import PLANES, layout
+from noisescope_core.whitened.planes.products import band_correlations
+from noisescope_core.whitened.planes.whitening import spatial, whitened_planes
 
 SIDE = 128
 BINS = layout(SIDE, SIDE)

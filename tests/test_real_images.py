@@ -6,8 +6,8 @@ import os
 import pyarrow.dataset as ds
 import pytest
 
+from noisescope_core.app.evaluation import evaluate
 from noisescope_core.config import load_config
-from noisescope_core.evaluation import evaluate
 from tests.test_detect import run_detect
 
 pytest.importorskip("pyspark")

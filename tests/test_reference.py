@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from noisescope_core.compression import Compression, compression_of, saved_again
-from noisescope_core.reference import Header, Preparation, preparations, prepared, unlike
+from noisescope_core.images.compression import Compression, compression_of, saved_again
+from noisescope_core.images.reference import Header, Preparation, preparations, prepared, unlike
 from tests.conftest import picture
 
 PIXELS = np.clip(picture(np.random.default_rng(0), (96, 128)), 0, 255).astype(np.uint8)

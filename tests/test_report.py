@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from noisescope_core.config import Config, load_config
-from noisescope_core.evidence import Evidence
 from noisescope_core.report import render_report
 from noisescope_core.report.evidence import measurements, reason
 from noisescope_core.report.figures import fingerprint_pictures, score_figure
 from noisescope_core.report.render import address, answer, command, duration, percent, visible
+from noisescope_core.whitened.evidence import Evidence
 
 HOSTILE = "a\"b'c</title><script>alert(1)</script>\n\u202egpj.\udc80\x00 \u0634\u062a\u0627\u0621"
 

@@ -23,11 +23,13 @@ from noisescope_core.config import Config, load_config
 from tests.conftest import SMALL
 from tests.test_detect import run_detect
 
-pyspark = pytest.importorskip("pyspark")
+pytest.importorskip("pyspark")
+import pyspark
 
-from noisescope_core.spark.correlate import correlate  # noqa: E402
-from noisescope_core.spark.detect import stages, started_with  # noqa: E402
-from noisescope_core.spark.tables import SCHEMAS, UNFINISHED, Run  # noqa: E402
+from noisescope_core.spark.stages.detect import stages, started_with
+from noisescope_core.spark.stages.paper.correlate import correlate
+from noisescope_core.spark.tables.run import UNFINISHED, Run
+from noisescope_core.tables.schemas import SCHEMAS
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 300
@@ -379,7 +381,7 @@ def test_another_run_begins_anew(died, tmp_path, other):
 
 
 def test_another_version_begins_anew(died, tmp_path, monkeypatch):
-    monkeypatch.setattr("noisescope_core.spark.detect.__version__", "0.0.9")
+    monkeypatch.setattr("noisescope_core.spark.stages.detect.__version__", "0.0.9")
     assert begun(died, Config()) == []
     assert os.listdir(tmp_path) == [UNFINISHED]
 

@@ -182,7 +182,7 @@ def test_a_busy_server_changes_no_verdict(told):
 def test_a_busy_server_is_asked_again_for_what_is_smaller_than_its_refusal(
     told, endpoint, monkeypatch
 ):
-    from noisescope_core.spark.tables import Run
+    from noisescope_core.spark.tables.run import Run
 
     for name, value in surroundings(endpoint).items():
         monkeypatch.setenv(name, value)

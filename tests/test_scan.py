@@ -135,8 +135,7 @@ def test_a_damaged_log_is_told_in_one_line_that_names_the_table(told):
 
 
 def test_the_page_of_tables_is_the_schemas():
-    from noisescope_core.spark.store import LONG_LIVED
-    from noisescope_core.spark.tables import SCHEMAS
+    from noisescope_core.tables.schemas import LONG_LIVED, SCHEMAS
 
     page = (ROOT / "docs/scheduled.md").read_text(encoding="utf-8")
     documented = {}
@@ -171,7 +170,7 @@ def test_what_cannot_be_scanned_is_refused_before_spark_starts(dump, tmp_path, c
 
 def test_a_folder_without_the_jars_is_named(tmp_path):
     from noisescope_core.errors import UsageError
-    from noisescope_core.spark.jars import jar_settings
+    from noisescope_core.spark.session.jars import jar_settings
 
     with pytest.raises(UsageError, match=r"spark\.jars: .* is no folder with Delta's jars"):
         jar_settings(str(tmp_path), delta=True)
@@ -184,7 +183,7 @@ def test_a_folder_without_the_jars_is_named(tmp_path):
 
 
 def test_jars_are_fetched_for_what_is_used_alone():
-    from noisescope_core.spark.jars import jar_settings
+    from noisescope_core.spark.session.jars import jar_settings
 
     assert jar_settings(None) == {}
     delta = jar_settings(None, delta=True)["spark.jars.packages"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from noisescope_core import task
+from noisescope_core.app import task
 from noisescope_core.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -110,7 +110,7 @@ def test_a_task_takes_its_parameters_from_sys_argv(monkeypatch, capsys):
 
 
 def test_on_databricks_the_session_is_left_running(monkeypatch, spark, small_config):
-    from noisescope_core.spark.session import start_session
+    from noisescope_core.spark.session.start import start_session
 
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "18.0")
     start_session(small_config).stop()
@@ -141,7 +141,7 @@ def test_the_wheel_that_the_dag_names_is_the_one_that_is_built():
 
 def test_delta_is_that_of_the_tests():
     pytest.importorskip("delta")
-    from noisescope_core.spark.jars import delta_package
+    from noisescope_core.spark.session.jars import delta_package
 
     for file in (DAG_FILE, SCHEDULES / "cron/noisescope.conf"):
         assert re.findall(r"io\.delta:[\w.:-]+", file.read_text()) == [delta_package()]

@@ -5,9 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisescope_core.confidence import fit_bar
-from noisescope_core.sharding import Candidate, credible, drawn, same_pattern, shard_count
-from noisescope_core.whitening import PLANES, layout, packed
+from noisescope_core.whitened.confidence import fit_bar
+from noisescope_core.whitened.piles.shards import (
+    Candidate,
+    credible,
+    drawn,
+    same_pattern,
+    shard_count,
+)
+from noisescope_core.whitened.planes.bands import PLANES, layout
+from noisescope_core.whitened.planes.whitening import packed
 
 
 def test_piles_are_cut_only_where_they_are_too_large():

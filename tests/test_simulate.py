@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from noisescope_core.correlation import pce
+from noisescope_core.correlation.pairs import pce
 from noisescope_core.residual import noise_residual
 from noisescope_core.simulate import (
     Kind,

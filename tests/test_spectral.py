@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from noisescope_core import spectral
-from noisescope_core.whitening import STEPS, layout
+from noisescope_core.whitened.piles import directions as spectral
+from noisescope_core.whitened.planes.bands import layout
+from noisescope_core.whitened.planes.whitening import STEPS
 
 BINS = layout(64, 64)
 VALUES = 3 * BINS.values

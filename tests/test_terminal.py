@@ -16,11 +16,11 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from noisescope_core import progress
+from noisescope_core.app import progress
+from noisescope_core.app.progress import Stage
 from noisescope_core.cli import SECTIONS, main
 from noisescope_core.config import load_config
 from noisescope_core.errors import UsageError
-from noisescope_core.progress import Stage
 
 ROOT = Path(__file__).parents[1]
 

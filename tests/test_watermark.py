@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from noisescope_core.watermark import STEP, WORDS, watermark_of
+from noisescope_core.images.watermark import STEP, WORDS, watermark_of
 from tests.conftest import picture
 
 

@@ -6,18 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import fft
 
-from noisescope_core import whitening
-from noisescope_core.whitening import (
-    BANDS,
-    GRID,
-    OFF_GRID,
-    PLANES,
+from noisescope_core.whitened.planes import products as pair_products
+from noisescope_core.whitened.planes.bands import BANDS, GRID, OFF_GRID, PLANES, layout, parts_of
+from noisescope_core.whitened.planes.products import band_correlations, products_below
+from noisescope_core.whitened.planes.whitening import (
     STEPS,
-    band_correlations,
-    layout,
     packed,
-    parts_of,
-    products_below,
     spatial,
     unpacked,
     whitened_planes,
@@ -112,7 +106,7 @@ def test_products_with_all_before_are_exact(rows, values, seed):
     cut = values // 2
     parts = [part for part in (slice(0, cut), slice(cut, values)) if part.stop > part.start]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(whitening, "WIDENED", 7)
+        patch.setattr(pair_products, "WIDENED", 7)
         found = [(n, first, p.copy()) for n, first, p in products_below(list(features), parts)]
     whole = features.astype(np.int64)
     assert sorted({number for number, *_ in found}) == list(range(len(parts)))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from noisescope_core.correlation import half_plane_weights
+from noisescope_core.correlation.spectra import half_plane_weights
 from noisescope_core.residual import GREY_WEIGHTS
 
 

@@ -97,8 +97,8 @@ def detect(
     check_exist({"--images": images, "--reference": reference})
     spark, run, progress = open_run(out, config, whole=True, locations=(images, reference))
     from noisescope_core.report.render import answer
-    from noisescope_core.spark.detect import detect as detect_all
-    from noisescope_core.spark.jvm import keep_classes
+    from noisescope_core.spark.session.jvm import keep_classes
+    from noisescope_core.spark.stages.detect import detect as detect_all
 
     summary = detect_all(run, config, progress, images, reference)
     spark.stop()
@@ -142,8 +142,8 @@ def plan(
     config = configured(config_file, settings)
     check_exist({"--images": images, "--reference": reference})
     spark = start_spark(config, log_elsewhere(), locations=(images, reference or ""))
-    from noisescope_core.progress import Stage
-    from noisescope_core.spark.plan import plan as plan_run
+    from noisescope_core.app.progress import Stage
+    from noisescope_core.spark.stages.plan import plan as plan_run
 
     with Stage(console(), "plan") as stage:
         planned = plan_run(spark, config, images, reference)
@@ -153,7 +153,7 @@ def plan(
 
 
 def show_plan(planned: dict[str, Any]) -> None:
-    """Print what `noisescope_core.spark.plan.plan` returns."""
+    """Print what `noisescope_core.spark.stages.plan.plan` returns."""
     from rich.console import Console
     from rich.table import Table
 
@@ -204,12 +204,14 @@ def open_run(
     out, log = made(out, "--out")
     if whole:
         # Here, where it is told that pyspark is missing.
-        import_module("noisescope_core.spark.session")
+        import_module("noisescope_core.spark.session.start")
         # What the stages import takes a second, and the JVM takes longer to start.
-        Thread(target=import_module, args=["noisescope_core.spark.detect"], daemon=True).start()
+        Thread(
+            target=import_module, args=["noisescope_core.spark.stages.detect"], daemon=True
+        ).start()
     spark = start_spark(config, log, leave_classes=whole, locations=(*locations, out))
-    from noisescope_core.spark.progress import Progress
-    from noisescope_core.spark.tables import Run
+    from noisescope_core.spark.session.progress import Progress
+    from noisescope_core.spark.tables.run import Run
 
     return spark, Run(spark, out), Progress(spark, console())
 
@@ -230,7 +232,7 @@ def stage_command(stage: Command, *options: Command) -> click.Command:
     ) -> None:
         config = configured(config_file, settings)
         _, run, progress = open_run(out, config, locations=tuple(folders.values()))
-        from noisescope_core.spark.tables import UNFINISHED
+        from noisescope_core.spark.tables.run import UNFINISHED
 
         # Detect must not continue from tables that were made otherwise.
         run.remove(UNFINISHED)
@@ -257,8 +259,8 @@ def evaluate(verdicts: str, labels: str) -> None:
     check_exist({"--verdicts": verdicts, "--labels": labels})
     import pyarrow.dataset as ds
 
-    from noisescope_core.evaluation import evaluate as hold_against
-    from noisescope_core.evaluation import read_labels
+    from noisescope_core.app.evaluation import evaluate as hold_against
+    from noisescope_core.app.evaluation import read_labels
 
     known = read_labels(Path(labels))
     try:
@@ -274,7 +276,7 @@ def evaluate(verdicts: str, labels: str) -> None:
 
 
 def show_evaluation(result: dict[str, Any]) -> None:
-    """Print what `noisescope_core.evaluation.evaluate` returns."""
+    """Print what `noisescope_core.app.evaluation.evaluate` returns."""
     from rich.console import Console
     from rich.table import Table
 
@@ -323,7 +325,7 @@ noisescope simulate --out dump --photographs 1000 --generated 400 --generators 3
 @with_options(*RESULT)
 def simulate(out: str, size: str, **counts: Any) -> None:
     """Make a labelled dump of simulated photographs and generated images."""
-    from noisescope_core.progress import Stage
+    from noisescope_core.app.progress import Stage
     from noisescope_core.simulate import write_dump
 
     try:

@@ -252,19 +252,19 @@ def _nearest(location: str) -> str | None:
 
 
 def start_spark(config: Config, log: Path, **more: Any) -> Any:
-    """Start Spark as `noisescope_core.spark.session.start_session`; a terminal shows that."""
+    """Start Spark as `noisescope_core.spark.session.start.start_session`; a terminal shows that."""
     said = console()
     if said.quiet or not said.is_interactive:
-        from noisescope_core.spark.session import start_session
+        from noisescope_core.spark.session.start import start_session
 
         return start_session(config, log, **more)
     from rich.console import Console
 
-    from noisescope_core.progress import Stage
+    from noisescope_core.app.progress import Stage
 
     # Meanwhile what is written to standard error goes to the log.
     with os.fdopen(os.dup(2), "w") as terminal, Stage(Console(file=terminal), "start") as stage:
-        from noisescope_core.spark.session import start_session
+        from noisescope_core.spark.session.start import start_session
 
         spark = start_session(config, log, **more)
         stage.done(f"Spark {spark.version}")

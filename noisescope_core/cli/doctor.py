@@ -25,8 +25,8 @@ from noisescope_core.cli.command import (
 from noisescope_core.errors import NoiseScopeError
 
 if TYPE_CHECKING:
+    from noisescope_core.app.doctor import Finding
     from noisescope_core.config import Config
-    from noisescope_core.doctor import Finding
 
 MARKS = {"good": "[green]ok[/]", "warning": "[yellow]warning[/]", "bad": "[red]bad[/]"}
 
@@ -96,14 +96,14 @@ def _show(finding: Finding) -> None:
 
 
 def _examined(config: Config, read: dict[str, str], written: dict[str, str]) -> Iterator[Finding]:
-    from noisescope_core.doctor import examine
+    from noisescope_core.app.doctor import examine
 
     usable = True
     for finding in examine():
         usable &= finding.name not in ("packages", "Java") or finding.state != "bad"
         yield finding
     if usable and find_spec("pyspark"):
-        from noisescope_core.spark.doctor import examine_spark
+        from noisescope_core.spark.session.doctor import examine_spark
 
         yield from examine_spark(
             config, log_elsewhere(), read, written, delta="--tables" in written
@@ -113,7 +113,7 @@ def _examined(config: Config, read: dict[str, str], written: dict[str, str]) -> 
 def _fetch(config: Config, folder: str) -> None:
     folder, log = made(folder, "--fetch-jars")
     spark = start_spark(config, log, delta=True, locations=["s3a://"])
-    from noisescope_core.spark.jars import copy_jars
+    from noisescope_core.spark.session.jars import copy_jars
 
     copied = copy_jars(spark, folder)
     spark.stop()

@@ -20,7 +20,7 @@ from noisescope_core.cli.command import (
 from noisescope_core.errors import UsageError
 
 if TYPE_CHECKING:
-    from noisescope_core.explanation import Explanation
+    from noisescope_core.app.explanation import Explanation
 
 
 @click.command(
@@ -43,10 +43,10 @@ def explain(file: str, folder: str, html: str | None, figure: str | None) -> Non
     Needs no Spark. An image that the run did not test is tested now.
     """
     check_exist({"FILE": file, "--run": folder})
-    from noisescope_core.explanation import explain as explained
+    from noisescope_core.app.explanation import explain as explained
     from noisescope_core.report.explanation import as_json, render_explanation
     from noisescope_core.report.plots import plot_explanation
-    from noisescope_core.results import open_results
+    from noisescope_core.tables.results import open_results
 
     told = explained(file, open_results(folder))
     tell(as_json(told), lambda: _show(told))

@@ -48,7 +48,7 @@ def open_store(tables: str, config: Config, *locations: str, new: bool = False) 
     new : bool
         Whether they may be made there; else it is a mistake to name a folder without them.
     """
-    from noisescope_core.spark.store import Store, is_schema
+    from noisescope_core.spark.scans.store import Store, is_schema
 
     schema = is_schema(tables)
     if not (new or schema or "://" in tables):
@@ -90,12 +90,12 @@ def scan(
     config = configured(config_file, settings)
     config.check_for_scans()
     check_exist({"--images": images, "--reference": reference})
-    from noisescope_core import metrics
+    from noisescope_core.app import metrics
 
     metrics.check(config.observe)
     with open_store(tables, config, images, reference, new=True) as store:
-        from noisescope_core.spark.progress import Progress
-        from noisescope_core.spark.scan import scan as scan_new
+        from noisescope_core.spark.scans.scan import scan as scan_new
+        from noisescope_core.spark.session.progress import Progress
 
         progress = Progress(store.spark, console(), config.observe.events)
         done = scan_new(store, config, progress, images, reference)
@@ -145,7 +145,7 @@ noisescope registry list --tables my/tables --json""",
 def list_(tables: str, config_file: str | None, settings: tuple[str, ...]) -> None:
     """List the fingerprints, the latest first."""
     with open_store(tables, configured(config_file, settings)) as store:
-        from noisescope_core.spark.registry import listed
+        from noisescope_core.spark.scans.registry import listed
 
         rows = listed(store)
     tell(rows, lambda: _list(rows))
@@ -190,7 +190,7 @@ def show(
     """Show a fingerprint: what is known of it, and the files that carry it."""
     with open_store(tables, configured(config_file, settings)) as store:
         from noisescope_core.report.fingerprint import render_fingerprint
-        from noisescope_core.spark.registry import shown
+        from noisescope_core.spark.scans.registry import shown
 
         told = shown(store, fingerprint, files)
     if out is not None:
@@ -237,7 +237,7 @@ def _decision(name: str, state: str, *more: Command, **told: str) -> None:
         config_file: str | None, settings: tuple[str, ...], into: str | None = None,
     ) -> None:  # fmt: skip
         with open_store(tables, configured(config_file, settings)) as store:
-            from noisescope_core.spark.registry import decide
+            from noisescope_core.spark.scans.registry import decide
 
             store.create()
             found = decide(store, fingerprints, state, note, by, into)
@@ -271,7 +271,7 @@ _decision(
 def export_(file: str, tables: str, config_file: str | None, settings: tuple[str, ...]) -> None:
     """Write all fingerprints to a Parquet file for another deployment."""
     with open_store(tables, configured(config_file, settings)) as store:
-        from noisescope_core.spark.registry import export_registry
+        from noisescope_core.spark.scans.registry import export_registry
 
         store.create()
         count = export_registry(store, file)
@@ -293,7 +293,7 @@ def import_(
     config = configured(config_file, settings)
     check_exist({"FILE": file})
     with open_store(tables, config, new=True) as store:
-        from noisescope_core.spark.registry import import_registry
+        from noisescope_core.spark.scans.registry import import_registry
 
         store.create()
         new, there = import_registry(store, file, by, config.whitening.side)
@@ -323,8 +323,8 @@ def maintain(
     """Compact the tables of scans and take away what is out of date."""
     config = configured(config_file, settings)
     with open_store(tables, config) as store:
-        from noisescope_core.spark.maintenance import maintain as maintain_tables
-        from noisescope_core.spark.progress import Progress
+        from noisescope_core.spark.scans.maintenance import maintain as maintain_tables
+        from noisescope_core.spark.session.progress import Progress
 
         progress = Progress(store.spark, console())
         maintain_tables(store, config, progress, keep_days, history_days)
@@ -350,8 +350,8 @@ def erase(
     if not (paths or images):
         raise UsageError("erase: name a --path or an --image")
     with open_store(tables, config) as store:
-        from noisescope_core.spark.maintenance import erase as erase_images
-        from noisescope_core.spark.progress import Progress
+        from noisescope_core.spark.scans.maintenance import erase as erase_images
+        from noisescope_core.spark.session.progress import Progress
 
         named = [path if "://" in path else os.path.abspath(path) for path in paths]
         counts = erase_images(store, config, Progress(store.spark, console()), named, images)

@@ -13,35 +13,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from noisescope_core.acceptance import bars_of
 from noisescope_core.baselines.azimuthal import azimuthal_features
 from noisescope_core.baselines.csd import csd_features
 from noisescope_core.baselines.one_class import fit_one_class, outliers
 from noisescope_core.baselines.prnu import camera_residual
-from noisescope_core.calibration import fingerprint_blocks, merge_threshold
-from noisescope_core.clustering import Members, cluster_residuals
 from noisescope_core.config import Config
-from noisescope_core.correlation import spectra
-from noisescope_core.detection import detection_threshold, score_images
-from noisescope_core.discovery import SharedPattern, discover
-from noisescope_core.duplicates import sketch
-from noisescope_core.evidence import gather, own_energy
+from noisescope_core.correlation.spectra import spectra
 from noisescope_core.experiments.definition import MethodName
 from noisescope_core.experiments.pictures import Drawn, Pictures, Pixels
 from noisescope_core.fingerprint import reference_blocks, sample_members
-from noisescope_core.growth import band_scores, combined
-from noisescope_core.overlay import TILED, tile_agreement
+from noisescope_core.paper.calibration import fingerprint_blocks, merge_threshold
+from noisescope_core.paper.classifier import fit_texture, texture_margins
+from noisescope_core.paper.clustering import Members, cluster_residuals
+from noisescope_core.paper.detector import detection_threshold, score_images
 from noisescope_core.residual import channel_residuals, noise_residual
-from noisescope_core.search import Correlations, prepare_counted
-from noisescope_core.texture import fit_texture, haralick_features, texture_margins
-from noisescope_core.whitening import (
-    Layout,
-    band_correlations,
-    layout,
-    packed,
-    unpacked,
-    whitened_planes,
-)
+from noisescope_core.texture import haralick_features
+from noisescope_core.whitened.acceptance import bars_of
+from noisescope_core.whitened.correlations import Correlations, prepare_counted
+from noisescope_core.whitened.discovery import SharedPattern, discover
+from noisescope_core.whitened.evidence import gather, own_energy
+from noisescope_core.whitened.growth import band_scores, combined
+from noisescope_core.whitened.overlay import TILED, tile_agreement
+from noisescope_core.whitened.planes.bands import Layout, layout
+from noisescope_core.whitened.planes.duplicates import sketch
+from noisescope_core.whitened.planes.products import band_correlations
+from noisescope_core.whitened.planes.whitening import packed, unpacked, whitened_planes
 
 BATCH = 100
 """Residuals transformed at once."""

@@ -16,10 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from noisescope_core.attacks import ATTACKS, attack, camera_pattern, estimated_fingerprint
-from noisescope_core.decode import decode, read_header
+from noisescope_core.attacks.catalogue import ATTACKS, attack
+from noisescope_core.attacks.patterns import camera_pattern, estimated_fingerprint
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.experiments.definition import Condition, Experiment, ImageSet, Trial
+from noisescope_core.images.decode import decode, read_header
 from noisescope_core.simulate import Kind, World, jpeg_file, simulated_image
 
 T = TypeVar("T")
@@ -32,7 +33,6 @@ HEADER_BYTES = 65_536
 MAX_PIXELS, MAX_BYTES = 100_000_000, 200_000_000
 MOST = 500
 """Images that an attacker estimates a fingerprint from."""
-
 
 CAMERAS = 4
 """That took the simulated photographs."""

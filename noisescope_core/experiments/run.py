@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core import __version__
-from noisescope_core.attacks import ATTACKS, psnr, ssim
+from noisescope_core.app.evaluation import ratios
+from noisescope_core.attacks.catalogue import ATTACKS
+from noisescope_core.attacks.quality import psnr, ssim
 from noisescope_core.errors import NoiseScopeError, first_line
-from noisescope_core.evaluation import ratios
 from noisescope_core.experiments.definition import Condition, Experiment, Trial
 from noisescope_core.experiments.methods import FINGERPRINTS, METHODS, Answer
 from noisescope_core.experiments.pictures import (
@@ -33,7 +34,7 @@ from noisescope_core.experiments.pictures import (
 )
 from noisescope_core.experiments.table import append, read
 from noisescope_core.residual import noise_residual
-from noisescope_core.whitening import central
+from noisescope_core.whitened.planes.bands import central
 
 Row = dict[str, Any]
 Say = Callable[[str], None]

@@ -12,9 +12,9 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from noisescope_core.correlation import middle_hole, peak_in_the_middle
-from noisescope_core.explanation import Explanation, Match
-from noisescope_core.whitening import BANDS, PLANES
+from noisescope_core.app.explanation import Explanation, Match
+from noisescope_core.correlation.surface import middle_hole, peak_in_the_middle
+from noisescope_core.whitened.planes.bands import BANDS, PLANES
 
 from .figures import (
     FLAG,

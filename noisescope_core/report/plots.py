@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from noisescope_core.correlation import peak_in_the_middle, peak_shift
-from noisescope_core.explanation import Explanation
-from noisescope_core.results import Results, Scores
-from noisescope_core.whitening import PLANES, RINGS
+from noisescope_core.app.explanation import Explanation
+from noisescope_core.correlation.surface import peak_in_the_middle, peak_shift
+from noisescope_core.tables.results import Results, Scores
+from noisescope_core.whitened.planes.bands import PLANES, RINGS
 
 from .figures import FLAG, INK, MUTED, QUIET, centre, pixels_of, signed_root, spectrum_of
 

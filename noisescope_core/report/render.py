@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from noisescope_core.config import Config
-from noisescope_core.growth import FALSE_POSITIVES
+from noisescope_core.whitened.growth import FALSE_POSITIVES
 
 from .evidence import measurements, reason
 from .figures import (

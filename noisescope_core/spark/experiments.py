@@ -14,7 +14,7 @@ from noisescope_core.experiments.definition import Experiment
 from noisescope_core.experiments.pictures import Files
 from noisescope_core.experiments.run import Answers, Batch, answered
 from noisescope_core.experiments.table import SCHEMA
-from noisescope_core.spark.session import one_task
+from noisescope_core.spark.session.workers import one_task
 
 AT_ONCE = 64
 """Batches handed to Spark at once; it runs as many as it has room for."""

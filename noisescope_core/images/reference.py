@@ -1,0 +1,186 @@
+"""The reference set made like the test set: saved again, and resized where it has no such size.
+
+The reference says what noise looks like where nothing was generated. If it was compressed
+otherwise than the tested images, or has none of their size, it says so of other images. Headers
+tell. As few images are changed as make the two alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from noisescope_core.images import Size
+from noisescope_core.images.compression import Compression, saved_again
+
+DIFFER = 0.2
+"""Share of the reference from which it is changed: fewer differ by chance."""
+
+QUALITY_STEP = 10
+SLACK = 1.25
+"""An image is shrunk to at most so many times the size wanted, and cut from there."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of an image before it is decoded; size is (width, height)."""
+
+    image_id: str
+    size: Size
+    compression: Compression
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to a reference image: brought to a size, saved again, or both.
+
+    `compression` is None where it stays as it is.
+    """
+
+    size: Size
+    compression: Compression | None = None
+
+
+def preparations(
+    tested: Mapping[tuple[Size, Compression], int],
+    reference: Iterable[Header],
+    least_images: int,
+    least_reference: int,
+    most: int,
+    seed: int = 0,
+) -> dict[str, list[Preparation]]:
+    """Decide what is done to the reference images.
+
+    A size that has enough of them has those of compressions that are too many saved again
+    as those that are too few, unless they are fewer than `DIFFER` of all. A size that has not
+    gets larger ones, resized and compressed as the tested images are.
+
+    Parameters
+    ----------
+    tested : number of images by size and compression
+    reference : distinct images
+    least_images : sizes with fewer tested images are left alone
+    least_reference : reference images that a size needs
+    most : reference images that are resized to one size
+
+    Returns
+    -------
+    dict
+        By image id, in place of the image as it is if its own size is among the sizes. Images
+        that stay as they are and nothing else are left out.
+    """
+    by_size: dict[Size, list[Header]] = {}
+    for header in sorted(reference, key=lambda header: header.image_id):
+        by_size.setdefault(header.size, []).append(header)
+    wanted: dict[Size, Counter[Compression]] = {}
+    for (size, compression), count in sorted(tested.items()):
+        wanted.setdefault(size, Counter())[compression] += count
+    done: dict[str, list[Preparation]] = {}
+    for size, counts in wanted.items():
+        if counts.total() < least_images:
+            continue
+        rng = np.random.default_rng([seed, *size])
+        own = by_size.get(size, [])
+        if len(own) >= least_reference:
+            for header, compression in _to_save_again(counts, own, rng):
+                done.setdefault(header.image_id, []).append(Preparation(size, compression))
+            continue
+        larger = [
+            header
+            for other in sorted(by_size)
+            if other != size and other[0] >= size[0] and other[1] >= size[1]
+            for header in by_size[other]
+        ]
+        drawn = rng.permutation(len(larger))[: most - len(own)]
+        for k, compression in zip(drawn, _draw(counts, len(drawn), rng), strict=True):
+            preparation = Preparation(size, compression if compression.tables else None)
+            done.setdefault(larger[k].image_id, []).append(preparation)
+    return done
+
+
+def unlike(tested: Mapping[Compression, int], reference: Mapping[Compression, int]) -> float:
+    """Share of the reference, 0..1, that is compressed otherwise than the tested images are."""
+    wanted, there = _kinds(tested), _kinds(reference)
+    total, known = wanted.total(), there.total()
+    return sum(max(0.0, there[kind] / known - wanted[kind] / total) for kind in there)
+
+
+def prepared(
+    pixels: NDArray[np.uint8], image_id: str, preparation: Preparation
+) -> NDArray[np.uint8]:
+    """Bring a reference image to a size and save it again.
+
+    Parameters
+    ----------
+    pixels : (H, W) or (H, W, 3) uint8, RGB, no smaller than the size wanted
+    image_id : draws where it is cut and how much it is shrunk
+    """
+    width, height = preparation.size
+    tall, wide = pixels.shape[:2]
+    if (wide, tall) != preparation.size:
+        digest = hashlib.sha256(f"{image_id} {width} {height}".encode()).digest()
+        rng = np.random.default_rng(list(digest))
+        least = max(width / wide, height / tall)
+        scale = rng.uniform(least, min(1.0, SLACK * least))
+        shape = max(width, round(wide * scale)), max(height, round(tall * scale))
+        pixels = np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA), np.uint8)
+        left, top = rng.integers(0, shape[0] - width + 1), rng.integers(0, shape[1] - height + 1)
+        pixels = np.ascontiguousarray(pixels[top : top + height, left : left + width])
+    if preparation.compression is None:
+        return pixels
+    return saved_again(pixels, preparation.compression)
+
+
+Kind = tuple[str, int | None]
+
+
+def _kind(compression: Compression) -> Kind:
+    quality = compression.quality
+    return compression.format, None if quality is None else quality // QUALITY_STEP
+
+
+def _kinds(counts: Mapping[Compression, int]) -> Counter[Kind]:
+    kinds: Counter[Kind] = Counter()
+    for compression, count in counts.items():
+        kinds[_kind(compression)] += count
+    return kinds
+
+
+def _to_save_again(
+    counts: Counter[Compression], own: Sequence[Header], rng: np.random.Generator
+) -> list[tuple[Header, Compression]]:
+    wanted = _kinds(counts)
+    there = _kinds(Counter(header.compression for header in own))
+    share = len(own) / wanted.total()
+    lacking = {
+        kind: share * count - there[kind]
+        for kind, count in wanted.items()
+        if kind[1] is not None and share * count > there[kind]
+    }
+    spare = []
+    for kind, count in there.items():
+        surplus = int(count - share * wanted[kind])
+        if surplus > 0:
+            images = [header for header in own if _kind(header.compression) == kind]
+            spare += [images[k] for k in rng.permutation(count)[:surplus]]
+    spare = [spare[k] for k in rng.permutation(len(spare))][: int(sum(lacking.values()))]
+    if len(spare) < DIFFER * len(own):
+        return []
+    missing: Counter[Compression] = Counter()
+    for compression, count in counts.items():
+        kind = _kind(compression)
+        if kind in lacking:
+            missing[compression] = round(1000 * lacking[kind] * count / wanted[kind])
+    return list(zip(spare, _draw(missing, len(spare), rng), strict=True))
+
+
+def _draw(counts: Counter[Compression], size: int, rng: np.random.Generator) -> list[Compression]:
+    kinds = sorted(counts)
+    weights = np.array([counts[kind] for kind in kinds], float)
+    return [kinds[k] for k in rng.choice(len(kinds), size, p=weights / weights.sum())]

@@ -1,0 +1,192 @@
+"""What a method is: one record of functions, numbers and words for each.
+
+The packages `paper` and `whitened` each make one. `noisescope_core.methods` lists them: the one
+place where a method is chosen by its name. docs/developing tells how to add another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from noisescope_core.config import Config
+from noisescope_core.images import Size
+from noisescope_core.tables.rows import ClusterRow, FingerprintRow, MergingRow
+
+Route = Literal["pairs", "spectral", "shards"]
+"""How a pile is searched: all pairs, leading directions first, or shard by shard."""
+
+Note = Callable[[str], None]
+"""Takes a sentence on what is going on."""
+
+
+def say_nothing(_: str) -> None:
+    """Take a note and leave it."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the test of an image says; None where its method does not.
+
+    Attributes
+    ----------
+    score : on the scale of PCE
+    fingerprint_id : of the fingerprint that the image fits best
+    threshold : score above which the image carries it; None where the reference's scores decide
+    confidence : probability, 0..1, that the image carries it
+    shift_x, shift_y : where the image lies on the fingerprint, pixels; None in place
+    typical : whether the score is as the members' are, no more than one of their spreads below
+    """
+
+    score: float
+    fingerprint_id: str
+    threshold: float | None = None
+    confidence: float | None = None
+    shift_x: int | None = None
+    shift_y: int | None = None
+    typical: bool = False
+
+    @property
+    def is_fake(self) -> bool:
+        """Whether the score is above the threshold; where that comes later, never."""
+        return self.threshold is not None and self.score > self.threshold
+
+
+Test = Callable[[str, Size, pa.Buffer], Score | None]
+"""Takes an image's id, size and stored feature; None where there is nothing to test with."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a method finds among the images of one size.
+
+    Attributes
+    ----------
+    fingerprints : generators' and others, with evidence and bars
+    clusters : which images were in which set, round by round or step by step
+    merging : what merging took, None by methods that do not merge
+    """
+
+    fingerprints: Sequence[FingerprintRow]
+    clusters: Sequence[ClusterRow] = ()
+    merging: MergingRow | None = None
+
+
+@dataclass(frozen=True)
+class Feature:
+    """An image as it is compared in memory.
+
+    Attributes
+    ----------
+    image_id : sha256 of the file, or any name that tells images apart
+    stored : as `Method.extract` gives it
+    sketch : (1024,) uint8, from `duplicates.sketch`
+    compression : of the file, in words
+    watermark : of a generator's tool, None if none is known in it
+    """
+
+    image_id: str
+    stored: NDArray[Any]
+    sketch: NDArray[np.uint8]
+    compression: str = ""
+    watermark: str | None = None
+
+
+@dataclass(frozen=True)
+class Explaining:
+    """What `explain` shows of an image beside its score.
+
+    Attributes
+    ----------
+    surface : of stored feature, size, fingerprint row and config: correlation at all shifts,
+        (H, W) float32, no shift at [H // 2, W // 2]
+    bands : of feature, image id, fingerprint row and config: what each band adds to the
+        standardised score, (33,) float64; None by methods without bands
+    without : of fingerprint row, image id, feature and config: the row of the fingerprint made
+        without that image
+    """
+
+    surface: Callable[[NDArray[Any], Size, FingerprintRow, Config], NDArray[np.float32]]
+    bands: Callable[[NDArray[Any], str, FingerprintRow, Config], NDArray[np.float64]] | None
+    without: Callable[[FingerprintRow, str, NDArray[Any], Config], FingerprintRow]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the report may say of a method's figures; sentences, not escaped.
+
+    Attributes
+    ----------
+    name : what the method is called in the footer, with what it goes back to
+    has_merging : whether T_merge, refined pairs, rounds and clusters are told of each size
+    has_confidence : whether verdicts have a confidence
+    about : how the expected number of false alarms is introduced, such as "at most about"
+    alarms_on_top : what comes on top of the expected false alarms, "" if nothing does
+    purity : what the purity of a fingerprint says, with `{share}` in place of the figure
+    terms : term and meaning, in the order of the page; `{share}` stands for the share of
+        photographs let through, in per cent, `{per_thousand}` for the same in a thousand
+    false_alarms : of the configuration as stored: share of photographs that a threshold lets
+        through, 0..1
+    steps : names of the steps by which a set grows, in order; empty where sets are merged
+    """
+
+    name: str
+    has_merging: bool
+    has_confidence: bool
+    about: str
+    alarms_on_top: str
+    purity: str
+    terms: Sequence[tuple[str, str]]
+    false_alarms: Callable[[Mapping[str, Any]], float]
+    steps: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of finding generated images.
+
+    Attributes
+    ----------
+    name : value of the key `method`, and name of its packages
+    extract : of pixels (H, W) or (H, W, 3) uint8 and config: noise residual (H, W) float32 in grey
+        levels, and what is stored of the image
+    read : of a stored cell: float32 values, flat or in the shape of the feature
+    shape : of a size and config: shape of what is stored, (rows, values)
+    adapts_reference : whether the reference is made like the tested images, and headers and
+        watermarks are read for that
+    least_images, least_reference : images of one size that are needed
+    assumed_reference : reference images of a size that a plan takes for granted
+    route : of the number of files and config
+    pile : of tested and reference features of one size and config: what `find` takes
+    find : of a pile and config; told where to leave notes
+    test : of fingerprint rows by size and config
+    everywhere : whether fingerprints are looked for at other alignments and sizes
+    threshold : of a size, from its reference images' scores; None where a fingerprint has its own
+    plan : stages of one size, with their costs
+    explaining, words : for `explain` and the report
+    scans : whether scheduled scans know the method
+    """
+
+    name: str
+    extract: Callable[[NDArray[np.uint8], Config], tuple[NDArray[np.float32], NDArray[Any]]]
+    read: Callable[[Any], NDArray[np.float32]]
+    shape: Callable[[Size, Config], tuple[int, int]]
+    adapts_reference: bool
+    least_images: Callable[[Config], int]
+    least_reference: Callable[[Config], int]
+    assumed_reference: Callable[[Config], int]
+    route: Callable[[int, Config], Route]
+    pile: Callable[[Sequence[Feature], Sequence[Feature], Size, Config], Any]
+    find: Callable[[Any, Config, Note], Found]
+    test: Callable[[Mapping[Size, Sequence[FingerprintRow]], Config], Test]
+    everywhere: Callable[[Config], bool]
+    threshold: Callable[[Sequence[float], Config], float] | None
+    plan: Callable[..., Any]
+    explaining: Explaining
+    words: Words
+    scans: bool

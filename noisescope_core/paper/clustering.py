@@ -1,0 +1,172 @@
+"""Fast merging of residuals into clusters (paper, section 3.3).
+
+A round takes the pair with the highest PCE above T_merge, merges it, strikes both out, and goes
+on until no such pair is left. Only the rows of merged clusters are then computed again. What
+computes them, and what classifies a cluster, is passed in: arrays here, Spark jobs elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noisescope_core.correlation.pairs import Pairs, above_threshold, dot_products
+from noisescope_core.correlation.spectra import Spectra, spectra
+from noisescope_core.merging import match_pairs
+
+Members = tuple[int, ...]
+
+Clusters = Mapping[int, Members]
+
+Recompute = Callable[[Clusters, Clusters], Pairs]
+
+Classify = Callable[[Sequence[Members]], Sequence[bool]]
+
+
+@dataclass(frozen=True)
+class Merging:
+    """What `fast_merging` did.
+
+    Attributes
+    ----------
+    rounds : after each round, the clusters of two images or more, each sorted, in order
+    flagged : the clusters of the last round that are a generator's
+    compared, refined : pairs looked at and pairs refined after the first round
+    """
+
+    rounds: list[list[Members]]
+    flagged: list[Members]
+    compared: int
+    refined: int
+
+    @property
+    def clusters(self) -> list[Members]:
+        """Clusters of two images or more at the end."""
+        return self.rounds[-1] if self.rounds else []
+
+
+def fast_merging(
+    images: int,
+    pairs: Pairs,
+    recompute: Recompute,
+    classify: Classify,
+    *,
+    check_above: int = 150,
+    classify_above: int = 50,
+) -> Merging:
+    """Merge images into clusters until no pair is left or a generator is found.
+
+    Parameters
+    ----------
+    images : int
+        Every image 0..images-1 starts as a cluster.
+    pairs : Pairs
+        Between images, above T_merge.
+    recompute : callable
+        Given the new clusters and the old ones that are left (cluster number to members),
+        returns the pairs above T_merge in which a new one takes part, by cluster number.
+    classify : callable
+        Given clusters, says of each whether its fingerprint is a generator's.
+    check_above : int
+        Before a round clusters are classified once one has more images than this.
+    classify_above : int
+        Clusters with more images than this are classified.
+    """
+    clusters: dict[int, Members] = {i: (i,) for i in range(images)}
+    next_cluster = images
+    rounds: list[list[Members]] = []
+    compared = refined = 0
+
+    def flagged() -> list[Members]:
+        large = sorted(m for m in clusters.values() if len(m) > classify_above)
+        return [m for m, hit in zip(large, classify(large), strict=True) if hit] if large else []
+
+    while len(pairs.pce):
+        if max(map(len, clusters.values())) > check_above and (found := flagged()):
+            return Merging(rounds, found, compared, refined)
+        struck = np.zeros(next_cluster, dtype=bool)
+        new: dict[int, Members] = {}
+        for low, high in match_pairs(pairs, next_cluster):
+            struck[[low, high]] = True
+            new[next_cluster + len(new)] = tuple(sorted(clusters.pop(low) + clusters.pop(high)))
+        next_cluster += len(new)
+        rounds.append(sorted([m for m in [*clusters.values(), *new.values()] if len(m) > 1]))
+        added = recompute(new, clusters)
+        clusters |= new
+        kept = ~(struck[pairs.first] | struck[pairs.second])
+        pairs = Pairs(
+            np.concatenate([pairs.first[kept], added.first]),
+            np.concatenate([pairs.second[kept], added.second]),
+            np.concatenate([pairs.pce[kept], added.pce]),
+            added.compared,
+            added.refined,
+        )
+        compared += added.compared
+        refined += added.refined
+    return Merging(rounds, flagged(), compared, refined)
+
+
+def cluster_residuals(
+    residuals: NDArray[np.floating],
+    t_merge: float,
+    classify: Classify,
+    *,
+    check_above: int = 150,
+    classify_above: int = 50,
+    exact: bool = False,
+) -> Merging:
+    """Cluster a stack of residuals in memory.
+
+    Parameters
+    ----------
+    residuals : (n, H, W) float
+    t_merge : float
+        PCE above which two clusters may be merged.
+    classify, check_above, classify_above
+        As in `fast_merging`.
+    exact : bool
+        Work out every pair's hole, see `noisescope_core.correlation.pairs.above_threshold`.
+    """
+    # The row of a cluster is its first image's, dot products are those of the images, averaged.
+    known = spectra(residuals)
+    of_images = dot_products(known, known)
+
+    def products(a: Clusters, b: Clusters) -> NDArray[Any]:
+        left, right = (_shares(c, len(residuals)) for c in (a, b))
+        return left @ (of_images @ right.T)
+
+    def recompute(new: Clusters, old: Clusters) -> Pairs:
+        means = [residuals[list(m)].mean(axis=0, dtype=np.float64) for m in new.values()]
+        merged = spectra(np.stack(means))
+        within = above_threshold(merged, None, t_merge, exact, products(new, new))
+        rows = [members[0] for members in old.values()]
+        rest = Spectra(known.pixels[rows], known.power[rows], known.shape)
+        across = above_threshold(merged, rest, t_merge, exact, products(new, old))
+        rows = [members[0] for members in new.values()]
+        known.pixels[rows], known.power[rows] = merged.pixels, merged.power
+        new_ids, old_ids = np.array(list(new), int), np.array(list(old), int)
+        return Pairs(
+            np.concatenate([new_ids[within.first], new_ids[across.first]]),
+            np.concatenate([new_ids[within.second], old_ids[across.second]]),
+            np.concatenate([within.pce, across.pce]),
+            within.compared + across.compared,
+            within.refined + across.refined,
+        )
+
+    pairs = above_threshold(known, None, t_merge, exact, of_images)
+    return fast_merging(
+        len(residuals), pairs, recompute, classify,
+        check_above=check_above, classify_above=classify_above,
+    )  # fmt: skip
+
+
+def _shares(clusters: Clusters, images: int) -> NDArray[np.float32]:
+    """Say what share of every cluster's mean each image is: (clusters, images)."""
+    shares = np.zeros((len(clusters), images), np.float32)
+    for row, members in enumerate(clusters.values()):
+        shares[row, list(members)] = 1 / len(members)
+    return shares

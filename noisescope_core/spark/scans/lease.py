@@ -1,0 +1,128 @@
+"""One scan at a time: a lease on the tables, renewed while the scan lives.
+
+The lease is a row of a Delta table, taken by an update that holds only if nobody has taken it since
+it was read; of two that try at once Delta lets one through. A scan that died on this machine is
+known to be dead, one that died elsewhere keeps the lease until it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+from noisescope_core.errors import NoiseScopeError
+from noisescope_core.spark.scans.store import Store, is_conflict
+from noisescope_core.tables.schemas import LONG_LIVED
+
+NOBODY = ""
+_LONG_AGO = datetime(2000, 1, 1)
+
+
+@contextmanager
+def leased(store: Store, minutes: float) -> Iterator[Callable[[], None]]:
+    """Hold the tables for one scan.
+
+    Parameters
+    ----------
+    minutes : after which a lease that nobody renews may be taken over
+
+    Yields
+    ------
+    callable
+        Raises NoiseScopeError if the lease was lost, which a scan asks before it commits.
+
+    Raises
+    ------
+    NoiseScopeError
+        If another scan holds the tables.
+    """
+    me = f"{socket.gethostname()}:{os.getpid()}"
+    _take(store, me, minutes)
+
+    def check() -> None:
+        if _holder(store)[0] != me:
+            raise NoiseScopeError(f"{store.location}: another scan took over; run this one again")
+
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(minutes * 20):
+            # Missed once, it is done the next time.
+            with suppress(Exception):
+                _set(store, me, _in(minutes), me)
+
+    renewing = threading.Thread(target=renew, daemon=True)
+    renewing.start()
+    try:
+        yield check
+    finally:
+        ended.set()
+        renewing.join()
+        with suppress(Exception):
+            _set(store, NOBODY, _LONG_AGO, me)
+
+
+def _take(store: Store, me: str, minutes: float) -> None:
+    owner, until = _holder(store)
+    if owner not in (NOBODY, me) and until > _now() and not _is_dead(owner):
+        raise NoiseScopeError(
+            f"{store.location}: another scan holds these tables ({owner}); wait for its end, or "
+            f"until {until:%Y-%m-%d %H:%M} UTC if it died"
+        )
+    try:
+        _set(store, me, _in(minutes), owner, until)
+    except NoiseScopeError as error:
+        if not is_conflict(error):
+            raise
+    if _holder(store)[0] != me:
+        raise NoiseScopeError(f"{store.location}: another scan was started just now")
+
+
+def _holder(store: Store) -> tuple[str, datetime]:
+    rows = store.read("lease").collect()
+    if not rows:
+        first = store.spark.createDataFrame([("scan", NOBODY, _LONG_AGO)], LONG_LIVED["lease"])
+        store.merge("lease", first)
+        return NOBODY, _LONG_AGO
+    return rows[0].owner, rows[0].until
+
+
+def _set(
+    store: Store, owner: str, until: datetime, held_by: str, held_until: datetime | None = None
+) -> None:
+    """Write the lease if it is still held so."""
+    held = "held_by string, held_until timestamp"
+    lease = store.spark.createDataFrame(
+        [("scan", owner, until, held_by, held_until)], f"{LONG_LIVED['lease']}, {held}"
+    )
+    store.update(
+        "lease",
+        lease,
+        {"owner": "new.owner", "until": "new.until"},
+        "old.owner = new.held_by AND old.until = coalesce(new.held_until, old.until)",
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+
+
+def _in(minutes: float) -> datetime:
+    return _now() + timedelta(minutes=minutes)
+
+
+def _is_dead(owner: str) -> bool:
+    host, _, process = owner.rpartition(":")
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False

@@ -1,0 +1,201 @@
+"""The long-lived tables of scheduled scans, in Delta: names, schemas, merging.
+
+See docs/scheduled.md. Every write is a merge on the table's key, so that doing it again changes
+nothing. Binary columns come last, statistics are kept of the columns before them that people ask
+by, and tables are clustered by these.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from noisescope_core.errors import NoiseScopeError, first_line
+from noisescope_core.tables.schemas import KEYS, LONG_LIVED, columns_of
+
+_UNCOUNTED = ("binary", "array<", "boolean")
+"""Types of which no statistics are kept."""
+
+_SCHEMA_NAME = re.compile(r"\w+\.\w+")
+
+CONFLICTS = 5
+"""Times that a change is tried when others come in between."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The tables under a location.
+
+    Attributes
+    ----------
+    location : a folder, a cloud URI, or a schema of a catalog, such as ``main.noisescope``
+    work : folder or URI for what is no table; None for ``_scans`` in the location
+    """
+
+    spark: SparkSession
+    location: str
+    work: str | None = None
+
+    def create(self) -> None:
+        """Create the tables that are missing, and add the columns that an older version lacks.
+
+        Raises
+        ------
+        NoiseScopeError
+            If another scan is about it, a later version made the tables, or one is damaged.
+        """
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._create, LONG_LIVED))
+
+    def _create(self, table: str) -> None:
+        try:
+            self._create_or_upgrade(table)
+        except NoiseScopeError:
+            raise
+        except Exception as error:
+            if is_conflict(error):
+                raise NoiseScopeError(
+                    f"{self.location}: another scan was started just now"
+                ) from error
+            raise NoiseScopeError(
+                f"{self.location}: table {table} cannot be opened ({first_line(error)})"
+            ) from error
+
+    def _create_or_upgrade(self, table: str) -> None:
+        fields = dict(column.split() for column in LONG_LIVED[table].split(","))
+        counted = [name for name, kind in fields.items() if not kind.startswith(_UNCOUNTED)]
+        statistics = f"'delta.dataSkippingStatsColumns' = '{','.join(counted)}'"
+        # Otherwise a changed row copies the file that it is in, which history makes large.
+        marks = "'delta.enableDeletionVectors' = 'true'"
+        self.spark.sql(
+            f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({LONG_LIVED[table]}) USING DELTA "
+            f"CLUSTER BY ({', '.join(KEYS[table])}) TBLPROPERTIES ({statistics}, {marks})"
+        )
+        there = self.read(table).columns
+        if unknown := [name for name in there if name not in fields]:
+            raise NoiseScopeError(
+                f"{self.location}: table {table} has columns that this version does not know "
+                f"({', '.join(unknown)}); a later version made it, use that one"
+            )
+        missing = [name for name in fields if name not in there]
+        if missing:
+            names = list(fields)
+            placed = [
+                f"{name} {fields[name]} " + (f"AFTER {names[at - 1]}" if at else "FIRST")
+                for at, name in enumerate(names) if name in missing
+            ]  # fmt: skip
+            self.spark.sql(f"ALTER TABLE {self.name(table)} ADD COLUMNS ({', '.join(placed)})")
+            self.spark.sql(f"ALTER TABLE {self.name(table)} SET TBLPROPERTIES ({statistics})")
+
+    def name(self, table: str) -> str:
+        """How SQL calls a table."""
+        if is_schema(self.location):
+            return f"{self.location}.{table}"
+        location = f"{self.location.rstrip('/')}/{table}".replace("`", "``")
+        return f"delta.`{location}`"
+
+    @property
+    def scans(self) -> str:
+        """Folder where the scans keep what is no table."""
+        return self.work or f"{self.location.rstrip('/')}/_scans"
+
+    def read(self, table: str) -> DataFrame:
+        """Read a table as it is now.
+
+        Raises
+        ------
+        NoiseScopeError
+            If it cannot be read.
+        """
+        try:
+            return self.spark.table(self.name(table))
+        except Exception as error:
+            raise NoiseScopeError(
+                f"{self.location}: table {table} cannot be read ({first_line(error)})"
+            ) from error
+
+    def merge(
+        self,
+        table: str,
+        rows: DataFrame,
+        update: Mapping[str, str] | None = None,
+        scan: int | None = None,
+    ) -> None:
+        """Insert the rows whose key is new, and update those whose key is there.
+
+        Parameters
+        ----------
+        rows : the table's columns, no key twice
+        update : column to an SQL expression of `old` and `new` rows; None leaves rows as they are
+        scan : the only scan that can have written a row with one of these keys, so that no other
+            file of the table is looked at; None looks at all
+        """
+        changed = ""
+        if update:
+            changes = ", ".join(f"{name} = {told}" for name, told in update.items())
+            differ = " OR ".join(f"NOT (old.{name} <=> ({told}))" for name, told in update.items())
+            changed = f"WHEN MATCHED AND ({differ}) THEN UPDATE SET {changes}"
+        where = "true" if scan is None else f"old.scan = {scan}"
+        rows = rows.select(*columns_of(table))
+        self._merge(table, rows, where, f"{changed} WHEN NOT MATCHED THEN INSERT *")
+
+    def delete(self, table: str, rows: DataFrame, by: Sequence[str] = ()) -> None:
+        """Delete the rows like these, each of which comes once, by key or by the columns named."""
+        self._merge(table, rows, "true", "WHEN MATCHED THEN DELETE", by)
+
+    def update(
+        self, table: str, rows: DataFrame, changes: Mapping[str, str], where: str = "true"
+    ) -> None:
+        """Change the rows with the keys of others, each of which comes once.
+
+        Parameters
+        ----------
+        changes : column to an SQL expression of `old` and `new` rows
+        where : SQL condition on both
+        """
+        told = ", ".join(f"{name} = {value}" for name, value in changes.items())
+        self._merge(table, rows, where, f"WHEN MATCHED THEN UPDATE SET {told}")
+
+    def _merge(
+        self, table: str, rows: DataFrame, where: str, change: str, by: Sequence[str] = ()
+    ) -> None:
+        view = f"noisescope_{table}"
+        rows.createOrReplaceTempView(view)
+        same = " AND ".join(f"old.{key} <=> new.{key}" for key in by or KEYS[table])
+        for attempt in range(1, CONFLICTS + 1):
+            try:
+                self.spark.sql(
+                    f"MERGE INTO {self.name(table)} old USING {view} new "
+                    f"ON {same} AND {where} {change}"
+                )
+                return
+            except Exception as error:
+                # Done again it reads the table anew: an analyst's decision came in between.
+                if not is_conflict(error) or attempt == CONFLICTS:
+                    raise NoiseScopeError(
+                        f"{self.location}: table {table} cannot be changed ({first_line(error)})"
+                    ) from error
+                time.sleep(attempt)
+
+
+def is_schema(location: str) -> bool:
+    """Whether a location names a schema of a catalog; a folder with a dot is ``./a.b``."""
+    return _SCHEMA_NAME.fullmatch(location) is not None
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether Delta refused a change because of another that came in between."""
+    told = (error, error.__cause__)
+    return any("concurrent" in f"{type(one).__name__} {one}".lower() for one in told)
+
+
+def latest(verdicts: DataFrame) -> DataFrame:
+    """Take the verdict that holds of each path, out of rows of `verdicts`."""
+    row = F.max_by(F.struct(*columns_of("verdicts")), "registry_version")
+    return verdicts.groupBy("path").agg(row.alias("row")).select("row.*")

@@ -1,0 +1,106 @@
+"""All stages in the data's order, then the summary and the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from noisescope_core import __version__
+from noisescope_core.config import Config
+from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.stages.calibrate import calibrate
+from noisescope_core.spark.stages.extract import extract
+from noisescope_core.spark.stages.paper.cluster import cluster
+from noisescope_core.spark.stages.paper.correlate import correlate
+from noisescope_core.spark.stages.report import report
+from noisescope_core.spark.stages.score import score
+from noisescope_core.spark.stages.sets import route
+from noisescope_core.spark.stages.summary import summarise
+from noisescope_core.spark.stages.whitened.sample import sample
+from noisescope_core.spark.tables.run import UNFINISHED, Run
+
+Stage = Callable[[Run, Config, Progress], None]
+
+
+def stages(
+    config: Config, chosen: str, images: str, reference: str
+) -> dict[str, tuple[Stage, tuple[str, ...]]]:
+    """List the stages in the data's order, each with the tables that it writes.
+
+    Parameters
+    ----------
+    chosen : route, `pairs`, `spectral` or `shards`
+    """
+    paper, shards = config.method == "paper", chosen == "shards"
+    drawn = {"pairs": (), "spectral": ("sample",), "shards": ("candidates", "sample", "residuals")}
+    return {
+        "extract": (
+            partial(extract, images=images, reference=reference),
+            ("files", "headers" if shards else "residuals", "reference_residuals"),
+        ),
+        "calibrate": (calibrate, ("reference_fingerprints", "calibration")),
+        "sample": (sample, drawn[chosen]),
+        "correlate": (correlate, ("correlations" if paper else "band_correlations",)),
+        "cluster": (cluster, ("clusters", *(("merging",) if paper else ()), "fingerprints")),
+        "score": (score, (*(("scans",) if shards else ()), "scores", "verdicts")),
+    }
+
+
+def detect(
+    run: Run, config: Config, progress: Progress, images: str, reference: str
+) -> dict[str, Any]:
+    """Find the generated images of a folder: run every stage, write the summary and the report.
+
+    A run that died in the same place is continued after its last finished stage, if it was begun
+    with the same folders, version and configuration but for `spark` and `report`.
+
+    Returns
+    -------
+    dict
+        What `summary.json` holds.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    # The listing decides the route; without one there is nothing to continue.
+    chosen = route(run, config) if run.finished("files") else "pairs"
+    todo = stages(config, chosen, images, reference)
+    kept = run.begin(
+        started_with(config, images, reference),
+        {name: tables for name, (_, tables) in todo.items()},
+    )
+    for name, (stage, _) in todo.items():
+        if name in kept:
+            progress.kept(name, kept[name])
+        else:
+            stage(run, config, progress)
+    summary = summarise(run, config) | {
+        "images": images,
+        "reference": reference,
+        "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "seconds": round(time.monotonic() - clock, 1),
+        "stages": progress.stages,
+    }
+    run.write_text("summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    run.write_text("report.html", report(run, config, summary))
+    run.remove(UNFINISHED)
+    return summary
+
+
+def started_with(config: Config, images: str, reference: str) -> str:
+    """All that the tables depend on; settings of Spark, which may be secret, are not part of it."""
+    folders = {"images": images, "reference": reference}
+    return json.dumps(
+        {
+            "version": __version__,
+            **{
+                name: location if "://" in location else os.path.abspath(location)
+                for name, location in folders.items()
+            },
+            "config": config.model_dump(exclude={"spark", "report"}),
+        },
+        indent=2,
+    )

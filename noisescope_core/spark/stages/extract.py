@@ -1,0 +1,187 @@
+"""Stage 1: list the files, decode them, write a noise residual for every image."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, Row
+from pyspark.sql import functions as F
+
+from noisescope_core.config import Config
+from noisescope_core.extraction import residual_rows, too_small
+from noisescope_core.images.compression import Compression
+from noisescope_core.images.decode import read_header
+from noisescope_core.images.reference import Header, Preparation, preparations
+from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.session.workers import one_task
+from noisescope_core.spark.stages.listing import amount, content_of, list_files, plain_path
+from noisescope_core.spark.stages.sets import tested_images
+from noisescope_core.spark.tables.run import Run
+from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
+
+TABLES = {"image": "residuals", "reference": "reference_residuals"}
+"""Roles of a file, and the table that its residual goes to."""
+
+_RESIDUALS = arrow_schema(SCHEMAS["residuals"])
+
+_HEADERS = arrow_schema(SCHEMAS["headers"])
+
+
+def extract(run: Run, config: Config, progress: Progress, images: str, reference: str) -> None:
+    """List two folders and write `files`, `residuals` (or `headers`) and `reference_residuals`.
+
+    `files` is the list that the run answers for: what cannot be read later is missing from
+    the residuals and found out by the difference. Of a pile that is searched by shards no residual
+    is stored here, only what the headers say.
+
+    Raises
+    ------
+    NoiseScopeError
+        If a folder cannot be listed or holds no file.
+    """
+    # They would say that this pile is searched as an earlier one was.
+    for table in ("headers", "sample", "scans"):
+        run.remove(table)
+    folders = dict(zip(TABLES, (images, reference), strict=True))
+    sources, readable = list_files(run, config, progress, folders)
+    known = content_of(sources["reference"], config)
+    with (
+        ThreadPoolExecutor() as pool,
+        progress.stage("extract", len(readable["image"]), "images") as stage,
+    ):
+        # What the reference files say of themselves takes little, and is ready when it is needed.
+        headers = pool.submit(reference_headers, known, config)
+        content = content_of(sources["image"], config)
+        if config.route(len(readable["image"])) == "shards":
+            run.write("headers", content.mapInArrow(header_reader(config), SCHEMAS["headers"]))
+            stage.done(f"headers of {amount(readable['image'])}")
+        else:
+            run.write("residuals", residuals(content, "image", config, {}))
+            stage.done(amount(readable["image"]))
+    extract_reference(run, config, progress, known, readable["reference"], headers.result())
+
+
+def extract_reference(
+    run: Run,
+    config: Config,
+    progress: Progress,
+    content: DataFrame,
+    sizes: list[int],
+    headers: list[Row],
+) -> None:
+    """Write `reference_residuals`, of images made like the tested ones where they differ.
+
+    Parameters
+    ----------
+    content : `path` and `content` of the reference files
+    sizes : of these, bytes
+    headers : from `reference_headers`
+    """
+    with progress.stage("reference", len(sizes), "images") as stage:
+        changed: dict[str, list[Preparation]] = {}
+        if config.method == "whitened":
+            changed = _preparations(run, headers, config)
+        run.write("reference_residuals", residuals(content, "reference", config, changed))
+        made = f", {len(changed):,} made like the test set" if changed else ""
+        stage.done(amount(sizes) + made)
+
+
+def residuals(
+    content: DataFrame, role: str, config: Config, changed: Mapping[str, list[Preparation]]
+) -> DataFrame:
+    """Decode files (`path`, `content`) and extract: a row of `residuals` for each.
+
+    Parameters
+    ----------
+    changed : what is done to reference images, by id
+    """
+    return content.mapInArrow(extractor(role, config, changed), SCHEMAS["residuals"])
+
+
+def reference_headers(content: DataFrame, config: Config) -> list[Row]:
+    """Read what the reference files say of themselves, as far as the method asks for it."""
+    if config.method == "paper":
+        return []
+    headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"]).drop("path")
+    return headers.where("reason is null").distinct().collect()
+
+
+def _preparations(run: Run, reference: list[Row], config: Config) -> dict[str, list[Preparation]]:
+    tested = (
+        tested_images(run)
+        .groupBy("width", "height", "format", "quantization")
+        .agg(F.countDistinct("image_id").alias("images"))
+    )
+    return preparations(
+        {
+            ((row.width, row.height), Compression(row.format, bytes(row.quantization))): row.images
+            for row in tested.collect()
+        },
+        [
+            Header(
+                row.image_id,
+                (row.width, row.height),
+                Compression(row.format, bytes(row.quantization)),
+            )
+            for row in reference
+        ],
+        config.least_images(),
+        config.least_reference(),
+        config.discovery.reference,
+        config.seed,
+    )
+
+
+def header_reader(
+    config: Config,
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Make the function that turns batches of files into batches of `headers`."""
+    limits = config.decode.max_pixels, config.decode.max_bytes
+
+    def read_headers(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            rows = []
+            for path, content in zip(*batch.columns, strict=True):
+                data = content.as_py()
+                header, _ = read_header(data, *limits)
+                row: dict[str, Any] = {
+                    "path": plain_path(path.as_py()),
+                    "image_id": hashlib.sha256(data).hexdigest(),
+                    "width": header.width or None,
+                    "height": header.height or None,
+                    "reason": header.reason or too_small(header.height, header.width, config),
+                }
+                if header.compression is not None:
+                    row["format"] = header.compression.format
+                    row["quantization"] = header.compression.tables
+                rows.append(row)
+            yield pa.RecordBatch.from_pylist(rows, _HEADERS)
+
+    return read_headers
+
+
+def extractor(
+    role: str, config: Config, changed: Mapping[str, list[Preparation]]
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Make the function that turns batches of files into batches of `residuals`."""
+
+    def extract_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        rows: list[dict[str, Any]] = []
+        held = 0
+        with one_task():
+            for batch in batches:
+                for path, content in zip(*batch.columns, strict=True):
+                    for row in residual_rows(content.as_py(), config, role, changed):
+                        rows.append({"path": plain_path(path.as_py()), **row})
+                        held += len(row.get("residual", b""))
+                        if held >= config.spark.batch_bytes:
+                            yield pa.RecordBatch.from_pylist(rows, _RESIDUALS)
+                            rows, held = [], 0
+        if rows:
+            yield pa.RecordBatch.from_pylist(rows, _RESIDUALS)
+
+    return extract_batches

@@ -1,0 +1,185 @@
+"""What a run would do and cost: counts from the listing and some headers, rates from a trial."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from noisescope_core.app.plan import Rates, plan_size
+from noisescope_core.config import Config
+from noisescope_core.images import Size
+from noisescope_core.spark.session.workers import one_task
+from noisescope_core.spark.stages.extract import extractor, header_reader
+from noisescope_core.spark.stages.listing import content_of, source
+from noisescope_core.tables.schemas import SCHEMAS
+from noisescope_core.whitened.acceptance import shared_sets
+from noisescope_core.whitened.alignment import pattern_of, search
+from noisescope_core.whitened.correlations import prepare
+from noisescope_core.whitened.planes.bands import BANDS, PLANES, layout
+from noisescope_core.whitened.planes.products import band_correlations
+
+HEADERS = 1000
+"""Files whose headers are read: a size that one image in a hundred has is among them."""
+
+TRIALS = 24
+"""Files that are extracted, twice each, to see how long it takes."""
+
+SIDE = 256
+ROWS = 256
+SEARCHED = 400
+"""Of the images that the trial multiplies and searches: side in pixels, and numbers."""
+
+_RATES = pa.schema(
+    [("what", pa.string()), ("width", pa.int32()), ("height", pa.int32()), ("value", pa.float64())]
+)
+
+
+def plan(spark: SparkSession, config: Config, images: str, reference: str | None) -> dict[str, Any]:
+    """Plan a run over two folders, without running it.
+
+    Parameters
+    ----------
+    reference : folder, or None: then every size is taken to have as many as the method uses
+
+    Returns
+    -------
+    dict
+        `files`, `bytes`, `looked_at` (headers read), `route`, `rates`, and `sizes`, the largest
+        first: fields of `noisescope_core.app.plan.SizePlan`.
+    """
+    files, size_of_file, paths = _listed(spark, config, images)
+    counts = _sizes(spark, config, paths)
+    scale = files / max(1, len(paths))
+    known: Counter[Size] = Counter()
+    if reference is not None:
+        others, _, reference_paths = _listed(spark, config, reference)
+        share = others / max(1, len(reference_paths))
+        looked_at = _sizes(spark, config, reference_paths)
+        known = Counter({size: round(share * count) for size, count in looked_at.items()})
+    rates = _measured(spark, config, paths[:TRIALS], list(counts))
+    route = config.route(files)
+    sizes = [
+        plan_size(
+            size,
+            round(scale * count),
+            known[size] if reference is not None else _assumed(config),
+            size_of_file,
+            config,
+            rates,
+            route,
+        )
+        for size, count in counts.most_common()
+    ]
+    return {
+        "images": images,
+        "reference": reference,
+        "method": config.method,
+        "files": files,
+        "bytes": round(files * size_of_file),
+        "looked_at": len(paths),
+        "route": route,
+        "rates": {
+            "cores": rates.cores,
+            "gflops": round(rates.flops / 1e9, 1),
+            "milliseconds": {
+                f"{width} x {height}": round(1e3 * value, 2)
+                for (width, height), value in rates.extract.items()
+            },
+        },
+        "seconds": round(sum(stage.seconds for size in sizes for stage in size.stages), 1),
+        "sizes": [asdict(size) for size in sizes],
+    }
+
+
+def _assumed(config: Config) -> int:
+    return config.discovery.reference if config.method == "whitened" else 800
+
+
+def _listed(spark: SparkSession, config: Config, folder: str) -> tuple[int, float, list[str]]:
+    """Count files and their mean bytes, and draw some paths."""
+    listed = source(spark, folder).where(F.col("length") <= config.decode.max_bytes)
+    count, mean = listed.agg(F.count("*"), F.avg("length")).collect()[0]
+    drawn = listed.select("path").orderBy(F.xxhash64("path"), "path").limit(HEADERS)
+    return count, mean or 0.0, [row.path for row in drawn.collect()]
+
+
+def _sizes(spark: SparkSession, config: Config, paths: list[str]) -> Counter[Size]:
+    content = content_of(source(spark, *paths), config)
+    headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"])
+    rows = headers.where("reason is null").groupBy("width", "height").count().collect()
+    return Counter({(row.width, row.height): row["count"] for row in rows})
+
+
+def _measured(spark: SparkSession, config: Config, paths: list[str], sizes: list[Size]) -> Rates:
+    """Let every core extract, multiply and search at once."""
+    cores = spark.range(100_000).select(F.spark_partition_id()).distinct().count()
+    content = content_of(source(spark, *paths), config).repartition(cores)
+    extract = extractor("image", config, {})
+
+    def tried(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        rows = []
+        with one_task():
+            rows += _trial()
+            for batch in batches:
+                for k in range(len(batch)):
+                    one = batch.slice(k, 1)
+                    (made,) = extract(iter([one]))
+                    start = time.perf_counter()
+                    list(extract(iter([one])))
+                    if made["residual"][0].is_valid:
+                        size = made["width"][0].as_py(), made["height"][0].as_py()
+                        rows.append(("extract", *size, time.perf_counter() - start))
+        named = [dict(zip(_RATES.names, row, strict=True)) for row in rows]
+        yield pa.RecordBatch.from_pylist(named, _RATES)
+
+    found: dict[tuple[str, Size], list[float]] = {}
+    for row in content.mapInArrow(
+        tried, "what string, width int, height int, value double"
+    ).collect():
+        found.setdefault((row.what, (row.width, row.height)), []).append(row.value)
+    values = {key: median(measured) for key, measured in found.items()}
+    pixel = median(
+        [v / (w * h) for (what, (w, h)), v in values.items() if what == "extract"] or [1.2e-7]
+    )
+    return Rates(
+        cores,
+        {size: values.get(("extract", size), pixel * size[0] * size[1]) for size in sizes},
+        values["flops", (SIDE, SIDE)],
+        values["search", (SIDE, SIDE)],
+        values["align", (SIDE, SIDE)],
+    )
+
+
+def _trial() -> list[tuple[str, int, int, float]]:
+    bins = layout(SIDE, SIDE)
+    rng = np.random.default_rng(0)
+    features = rng.integers(-20, 20, (ROWS, len(PLANES), bins.values)).astype(np.int8)
+    start = time.perf_counter()
+    band_correlations(features, features, bins)
+    flops = 2 * ROWS**2 * features[0].size / (time.perf_counter() - start)
+    pairs = rng.standard_normal((len(BANDS), SEARCHED, SEARCHED), np.float32)
+    pairs = (pairs + pairs.transpose(0, 2, 1)) * np.float32(1 / np.sqrt(2 * features[0].size))
+    half, rows = SEARCHED // 2, np.arange(SEARCHED)
+    start = time.perf_counter()
+    searching, held_out = np.array_split(rows[half:], 2)
+    shared_sets(prepare(pairs, half, searching, held_out, bins.shares()))
+    found = 1e6 * (time.perf_counter() - start) / SEARCHED**2
+    mean = features[0].astype(np.float32)
+    pattern = pattern_of("", (SIDE, SIDE), mean, np.ones(len(BANDS)), SIDE)
+    search(mean, (SIDE, SIDE), [pattern], SIDE)
+    start = time.perf_counter()
+    search(mean, (SIDE, SIDE), [pattern], SIDE)
+    align = time.perf_counter() - start
+    return [
+        (what, SIDE, SIDE, value)
+        for what, value in (("flops", flops), ("search", found), ("align", align))
+    ]

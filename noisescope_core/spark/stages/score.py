@@ -1,0 +1,182 @@
+"""Stage 5: test every image against the fingerprints found, and write the verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from noisescope_core.config import Config
+from noisescope_core.images import Size
+from noisescope_core.method import Score, Test
+from noisescope_core.paper.detector import pce_test
+from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.session.workers import one_task, shipped
+from noisescope_core.spark.stages.extract import extractor
+from noisescope_core.spark.stages.listing import read_again
+from noisescope_core.spark.stages.sets import by_shards
+from noisescope_core.spark.stages.verdicts import write_verdicts
+from noisescope_core.spark.tables.run import Run
+from noisescope_core.tables.schemas import ANSWER, SCHEMAS, arrow_schema, columns
+from noisescope_core.whitened.detector import match_test
+
+_ANSWER = arrow_schema(ANSWER)
+
+
+@dataclass(frozen=True)
+class Tests:
+    """What images are tested against.
+
+    Attributes
+    ----------
+    ready : gives the test of one image, on a worker too
+    sizes : of the images that are tested, None for all
+    fingerprints : number of generators' fingerprints
+    false_alarms : gives the test against patterns known to be no generator's, None without any
+    """
+
+    ready: Callable[[], Test]
+    sizes: AbstractSet[Size] | None
+    fingerprints: int
+    false_alarms: Callable[[], Test] | None = None
+
+
+def score(run: Run, config: Config, progress: Progress) -> None:
+    """Read `residuals` and `fingerprints`, write `scores` and `verdicts`.
+
+    Of a pile that was searched by shards the files are read again, in one pass from bytes to
+    answers: then `scans` is written too.
+    """
+    flagged = run.read("fingerprints").where("flagged").collect()
+    tests = tests_of(run.spark, flagged, config, ())
+    with progress.stage("score", run.count("files"), "files") as stage:
+        if by_shards(run):
+            images = scanned(run, config, tests, read_again(run, config))
+        else:
+            images = _scored(run, tests, "residuals", "image")
+        reference = _scored(run, tests, "reference_residuals", "reference")
+        run.write("scores", images.unionByName(reference))
+        stage.finish("verdicts")
+        write_verdicts(run, config, run.read("scores"))
+        stage.done(f"generators' fingerprints: {tests.fingerprints}")
+
+
+def tests_of(
+    spark: SparkSession, fingerprints: list[Row], config: Config, false_alarms: Sequence[Row]
+) -> Tests:
+    """Ready generators' fingerprints, rows of `fingerprints`, and those known to be none's.
+
+    They travel to the executors with the function that uses them, see `shipped`.
+    """
+    found = sorted(fingerprints, key=lambda row: str(row.fingerprint_id))
+    by_size = _by_size(found)
+    paper = config.method == "paper"
+    everywhere = not paper and config.detection.alignments == "all" and bool(found)
+    test = pce_test(by_size) if paper else match_test(by_size, config, everywhere)
+    known = _by_size(false_alarms)
+    return Tests(
+        shipped(spark, test),
+        None if everywhere else set(by_size) | set(known),
+        len(found),
+        shipped(spark, match_test(known, config, False)) if known else None,
+    )
+
+
+def _by_size(fingerprints: Sequence[Row]) -> dict[Size, list[Any]]:
+    by_size: dict[Size, list[Any]] = {}
+    for row in fingerprints:
+        by_size.setdefault((row.width, row.height), []).append(row)
+    return by_size
+
+
+def scanned(run: Run, config: Config, tests: Tests, content: DataFrame) -> DataFrame:
+    """Decode, extract and test every file (`path`, `content`) in one pass: no residual is stored.
+
+    Writes `scans`, and returns its rows of `scores`.
+    """
+    run.write("scans", content.mapInArrow(one_pass(config, tests, "scans"), SCHEMAS["scans"]))
+    answered = run.read("scans").where("score is not null")
+    return answered.select(F.lit("image").alias("role"), *columns("scores")[1:])
+
+
+def one_pass(
+    config: Config, tests: Tests, table: str
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Make the function that turns batches of files into batches of a table with their answers."""
+    extract_batches = extractor("image", config, {})
+    score_batches = scorer(tests, columns(table))
+
+    def scan_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        yield from score_batches(extract_batches(batches))
+
+    return scan_batches
+
+
+def _scored(run: Run, tests: Tests, table: str, role: str) -> DataFrame:
+    """Test the images whose residuals are stored: rows of `scores`."""
+    stored = run.read(table).where("status = 'scored'")
+    if tests.sizes is not None:
+        matching = F.lit(False)
+        for width, height in tests.sizes:
+            matching |= (F.col("width") == width) & (F.col("height") == height)
+        stored = stored.where(matching)
+    named = stored.withColumn("role", F.lit(role)).select(*columns("scores")[:5], "residual")
+    return named.mapInArrow(scorer(tests, columns("scores")), SCHEMAS["scores"])
+
+
+def scorer(
+    tests: Tests, names: Sequence[str]
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Make the function that turns batches with residuals into batches of the columns named.
+
+    Images without a residual, and of other sizes than those tested, get no score.
+    """
+    ready, sizes, ready_known = tests.ready, tests.sizes, tests.false_alarms
+
+    def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        test, known = ready(), ready_known() if ready_known else None
+        with one_task():
+            for batch in batches:
+                columns = [
+                    batch.column(name) for name in ("image_id", "width", "height", "residual")
+                ]
+                rows: list[Score | None] = []
+                alarms: list[str | None] = []
+                for image_id, width, height, cell in zip(*columns, strict=True):
+                    size = width.as_py(), height.as_py()
+                    row = alarm = None
+                    if cell.is_valid and (sizes is None or size in sizes):
+                        image = image_id.as_py(), size, cell.as_buffer()
+                        row = test(*image)
+                        # A generator's pattern beneath a false alarm's, such as an overlay, is as
+                        # strong as ever; less is what the two patterns have in common.
+                        if known and not (row and row.is_fake and row.typical):
+                            alarm = known(*image)
+                    if alarm and alarm.is_fake and row and row.is_fake:
+                        row = None
+                    rows.append(row)
+                    alarms.append(alarm.fingerprint_id if alarm and alarm.is_fake else None)
+                answers = {
+                    field.name: pa.array(
+                        [getattr(row, field.name, None) for row in rows], field.type
+                    )
+                    for field in _ANSWER
+                }
+                answers["false_alarm"] = pa.array(alarms, pa.string())
+                if "thumbnail" in names:
+                    answers["thumbnail"] = pa.array(
+                        [
+                            picture.as_py() if row and row.is_fake else None
+                            for row, picture in zip(rows, batch["thumbnail"], strict=True)
+                        ],
+                        pa.binary(),
+                    )
+                arrays = [answers[n] if n in answers else batch.column(n) for n in names]
+                yield pa.RecordBatch.from_arrays(arrays, names)
+
+    return score_batches

@@ -1,0 +1,132 @@
+"""The images and the reference set of each size, as the stages after extraction see them.
+
+Images of different size do not correlate, so everything is done size by size. Exact copies
+count once: the first path of an image stands for it. Images are numbered in the order of their
+ids, so that neither file names nor partitions can change a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from noisescope_core.config import Config
+from noisescope_core.spark.tables.run import Run
+from noisescope_core.whitened.overlay import TILE, uncovered
+from noisescope_core.whitened.planes.bands import layout
+from noisescope_core.whitened.planes.whitening import packed, unpacked
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Distinct images of one size, sorted by id.
+
+    Attributes
+    ----------
+    table : the table that holds their residuals
+    ids : image ids; their positions are the numbers that the stages use
+    paths : the file that stands for each
+    covered : (rows, columns) bool or None
+        Tiles of the compared part that an overlay covers: whitened residuals come without them.
+    """
+
+    table: str
+    width: int
+    height: int
+    ids: Sequence[str]
+    paths: Sequence[str]
+    covered: NDArray[np.bool_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def only(self, ids: AbstractSet[str]) -> ImageSet:
+        """Keep the images with these ids."""
+        kept = [pair for pair in zip(self.ids, self.paths, strict=True) if pair[0] in ids]
+        return replace(self, ids=[name for name, _ in kept], paths=[path for _, path in kept])
+
+    def residuals(self, run: Run, numbers: pa.Table, column: str = "residual") -> DataFrame:
+        """Join this set's residuals with what is known of them by number.
+
+        Parameters
+        ----------
+        numbers : pa.Table
+            Column `number` and any others, none of them called `path` or `column`.
+        column : str
+            What to join: `residual` or `sketch`.
+
+        Returns
+        -------
+        DataFrame
+            The columns of `numbers` and `column`.
+        """
+        paths = pa.array(self.paths, pa.string()).take(numbers["number"].combine_chunks())
+        lookup = run.spark.createDataFrame(numbers.append_column("path", paths))
+        pixels = run.read(self.table).where(
+            (F.col("width") == self.width) & (F.col("height") == self.height)
+        )
+        joined = pixels.select("path", column).join(F.broadcast(lookup), "path")
+        joined = joined.select(*numbers.column_names, column)
+        if column == "residual" and self.covered is not None:
+            return joined.mapInArrow(_uncoverer(self.covered), joined.schema)
+        return joined
+
+
+def _uncoverer(
+    covered: NDArray[np.bool_],
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def uncover(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        bins = layout(*(side * TILE for side in covered.shape))
+        for batch in batches:
+            features = [unpacked(cell.as_buffer()) for cell in batch["residual"]]
+            cells = [packed(uncovered(one, covered, bins)).tobytes() for one in features]
+            place = batch.schema.get_field_index("residual")
+            yield batch.set_column(place, "residual", pa.array(cells, pa.binary()))
+
+    return uncover
+
+
+def route(run: Run, config: Config) -> str:
+    """How the run's pile is searched: `pairs`, `spectral` or `shards`."""
+    readable = (ds.field("role") == "image") & ds.field("reason").is_null()
+    return config.route(run.count("files", readable))
+
+
+def by_shards(run: Run) -> bool:
+    """Whether the run's pile is too large for all pairs, so that its residuals are not stored."""
+    return run.finished("headers") is not None
+
+
+def tested_images(run: Run) -> DataFrame:
+    """Read what is known of the tested images that could be decoded, without pixels.
+
+    Of a pile searched by shards these are the images whose header could be read.
+    """
+    if by_shards(run):
+        return run.read("headers").where("reason is null")
+    return run.read("residuals").where("status = 'scored'").drop("thumbnail", "sketch", "residual")
+
+
+def image_sets(run: Run, table: str) -> dict[tuple[int, int], ImageSet]:
+    """Gather the images of a table that have a residual, by (width, height)."""
+    rows = (
+        run.read(table)
+        .where("status = 'scored'")
+        .select("width", "height", "image_id", "path")
+        .collect()
+    )
+    sets: dict[tuple[int, int], dict[str, str]] = {}
+    for width, height, image_id, path in sorted(rows, reverse=True):
+        sets.setdefault((width, height), {})[image_id] = path
+    return {
+        size: ImageSet(table, *size, sorted(paths), [paths[i] for i in sorted(paths)])
+        for size, paths in sorted(sets.items())
+    }

@@ -1,0 +1,287 @@
+"""What a run leaves for people: summary.json and report.html, drawn from its tables."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib import metadata
+from typing import Any
+
+import pyarrow.dataset as ds
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+from noisescope_core import __version__
+from noisescope_core.config import Config
+from noisescope_core.images import Size
+from noisescope_core.images.compression import Compression
+from noisescope_core.images.reference import unlike
+from noisescope_core.spark.stages.sets import route, tested_images
+from noisescope_core.spark.tables.cells import collected
+from noisescope_core.spark.tables.run import Run
+from noisescope_core.tables.schemas import columns
+from noisescope_core.whitened.growth import FALSE_POSITIVES
+
+FEW = 200
+"""Reference images of one size below which a run is warned."""
+
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "opencv-python-headless",
+    "PyWavelets",
+    "numba",
+    "pyarrow",
+    "pandas",
+    "pyspark",
+)
+"""Whose version can change a value of the tables."""
+
+
+def summarise(run: Run, config: Config) -> dict[str, Any]:
+    """Count verdicts and reasons, gather what each size went through, and what to be wary of."""
+    parts: dict[str, Callable[[Run], list[Any]]] = {
+        "verdicts": _verdicts,
+        "reference": _reference,
+        "unlike": _unlike,
+        "carrying": _carrying,
+    }
+    # Small queries are mostly waiting.
+    with ThreadPoolExecutor() as pool:
+        asked = {name: pool.submit(part, run) for name, part in parts.items()}
+        told = {name: answer.result() for name, answer in asked.items()}
+    verdicts = told["verdicts"]
+    counts = _counts(verdicts)
+    warnings = told["reference"] + told["unlike"] + told["carrying"]
+    if unscored := counts["unscored"]:
+        warnings.append(f"Images not scored: {unscored:,}; the reasons are in the verdicts.")
+    return {
+        "version": __version__,
+        "versions": _versions(run),
+        "method": config.method,
+        "route": route(run, config),
+        "counts": counts,
+        "reasons": _reasons(verdicts),
+        "sizes": _sizes(run, config, verdicts),
+        "fingerprints": _evidence(run),
+        "warnings": warnings,
+        # Settings of Spark may be secrets: keys of a store.
+        "config": config.model_dump(exclude={"spark": {"conf"}}),
+    }
+
+
+def _versions(run: Run) -> dict[str, str]:
+    """Versions of all that computes; of packages those of the driver."""
+    found = {"NoiseScope": __version__, "Python": platform.python_version()}
+    for name in PACKAGES:
+        # Whoever installed another build of a package has no such name.
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found | {"Spark": run.spark.version, "on": platform.platform()}
+
+
+def _verdicts(run: Run) -> list[Row]:
+    """Count the verdicts by size, status and reason, in one pass."""
+    groups = run.read("verdicts").groupBy("width", "height", "status", "reason")
+    return groups.agg(
+        F.count("*").alias("files"),
+        F.count(F.when(F.col("is_fake"), 1)).alias("fake"),
+        F.count(F.when(~F.col("is_fake"), 1)).alias("real"),
+        F.count("shift_x").alias("elsewhere"),
+        F.max("threshold").alias("threshold"),
+    ).collect()
+
+
+def _counts(verdicts: list[Row]) -> dict[str, int]:
+    by_status = Counter({"scored": 0, "unscored": 0, "quarantined": 0})
+    for row in verdicts:
+        by_status[row.status] += row.files
+    totals = {
+        name: sum(row[name] for row in verdicts) for name in ("files", "fake", "real", "elsewhere")
+    }
+    return {"files": totals.pop("files"), **by_status, **totals}
+
+
+def _reasons(verdicts: list[Row]) -> list[dict[str, Any]]:
+    files: Counter[tuple[str, str]] = Counter()
+    for row in verdicts:
+        if row.reason is not None:
+            files[row.status, row.reason] += row.files
+    return [
+        {"status": status, "reason": reason, "files": count}
+        for (status, reason), count in sorted(files.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _sizes(run: Run, config: Config, verdicts: list[Row]) -> list[dict[str, Any]]:
+    thresholds: dict[Size, float] = {}
+    for row in verdicts:
+        if row.threshold is not None:
+            size = row.width, row.height
+            thresholds[size] = max(row.threshold, thresholds.get(size, row.threshold))
+    flagged = Counter(
+        (row["width"], row["height"], row["flagged"])
+        for row in run.rows("fingerprints", "width", "height", "flagged")
+    )
+    work = _work(run, config)
+    return [
+        {
+            **{key: row[key] for key in ("width", "height", "images", "reference", "t_merge")},
+            "threshold": thresholds.get(size),
+            **{key: work[size][key] for key in ("pairs", "refined", "rounds", "clusters")},
+            "fingerprints": flagged[*size, True],
+            "other_patterns": flagged[*size, False],
+            "reason": row["reason"],
+        }
+        for size, row in _calibrated(run).items()
+    ]
+
+
+def _calibrated(run: Run) -> dict[Size, dict[str, Any]]:
+    rows = {(row["width"], row["height"]): row for row in run.rows("calibration")}
+    return dict(sorted(rows.items()))
+
+
+def _evidence(run: Run) -> list[dict[str, Any]]:
+    """Gather what is known of every pattern's maker, without its pixels."""
+    left_out = "haralick", "weights", "centres", "members", "covered", "pixels", "whitened"
+    known = [name for name in columns("fingerprints") if name not in left_out]
+    rows = run.rows("fingerprints", *known)
+    rows.sort(key=lambda row: (row["width"], row["height"], row["fingerprint_id"]))
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def _work(run: Run, config: Config) -> dict[Size, Counter[str]]:
+    """Count what was compared and merged for each size."""
+    work: dict[Size, Counter[str]] = defaultdict(Counter)
+    if config.method == "whitened":
+        # Blocks of rows are the same in every part of a band.
+        blocks = {
+            (row["width"], row["height"], row["first"], row["compared"])
+            for row in run.rows("band_correlations", "width", "height", "band", "first", "compared")
+            if row["band"] == 0
+        }
+        for width, height, _, compared in blocks:
+            work[width, height]["pairs"] += compared
+        return work
+    for row in run.rows("correlations", "width", "height", "compared", "refined"):
+        work[row["width"], row["height"]].update(pairs=row["compared"], refined=row["refined"])
+    for row in run.rows("merging"):
+        work[row["width"], row["height"]].update(
+            pairs=row["compared"], refined=row["refined"], rounds=row["rounds"],
+            clusters=row["clusters"],
+        )  # fmt: skip
+    return work
+
+
+def _reference(run: Run) -> list[str]:
+    """Warn of reference images that cannot serve, or should not."""
+    reference = run.read("reference_residuals")
+    ids = reference.select("image_id").distinct()
+    both = tested_images(run).select("image_id").distinct().join(ids, "image_id")
+    listed = run.count("files", ds.field("role") == "reference")
+    ((usable, marked),), ((shared,),) = collected(
+        reference.agg(
+            *[
+                F.countDistinct(F.when(F.expr(those), F.col("path")))
+                for those in ("status = 'scored'", "watermark is not null")
+            ]
+        ),
+        both.agg(F.count("*")),
+    )
+    warnings = []
+    if usable < listed:
+        warnings.append(
+            f"Reference files that could not be used: {listed - usable:,} of {listed:,}."
+        )
+    if marked:
+        warnings.append(
+            f"Reference images that carry a generator's watermark and were set aside: {marked:,}. "
+            "There may be others that do not; look through the reference set."
+        )
+    if shared:
+        warnings.append(f"Images in both the reference and the test set: {shared:,}.")
+    return warnings
+
+
+def _unlike(run: Run) -> list[str]:
+    """Warn of sizes whose reference is small, made up, or compressed otherwise than the images."""
+    kinds: dict[str, dict[Size, Counter[Compression]]] = {}
+    made: Counter[Size] = Counter()
+    tested = tested_images(run).withColumn("prepared", F.lit(None).cast("string"))
+    reference = run.read("reference_residuals").where("status = 'scored'")
+    found = [
+        images.groupBy("width", "height", "format", "quantization", "prepared").agg(
+            F.countDistinct("image_id").alias("images")
+        )
+        for images in (tested, reference)
+    ]
+    for role, rows in zip(("image", "reference"), collected(*found), strict=True):
+        sizes = kinds.setdefault(role, {})
+        for row in rows:
+            size = row.width, row.height
+            made[size] += row.images if row.prepared else 0
+            compression = Compression(row.format, bytes(row.quantization))
+            if row.prepared is None:
+                sizes.setdefault(size, Counter())[compression] += row.images
+    few, changed, otherwise = [], [], []
+    for size, calibrated in _calibrated(run).items():
+        if calibrated["reason"] is not None:
+            continue
+        images = calibrated["reference"]
+        name = f"{size[0]} x {size[1]}"
+        if images < FEW:
+            few.append(f"{name}: {images:,}")
+        if made[size]:
+            changed.append(f"{name}: {made[size]:,} of {images:,}")
+        there = kinds["reference"].get(size)
+        share = unlike(kinds["image"][size], there) if there else 0.0
+        # What was saved again is alike by now, and not among these.
+        unmended = share * there.total() / images if there else 0.0
+        if unmended > 0.5:
+            otherwise.append(f"{name}: {unmended:.0%}")
+    warnings = []
+    if few:
+        warnings.append(
+            f"Few reference images ({', '.join(few)}). Weak generators may be missed and bars are "
+            f"rough; {FEW:,} and more of each size are good."
+        )
+    if changed:
+        warnings.append(
+            "Reference images that were resized or saved again like the tested images "
+            f"({', '.join(changed)}). Photographs from the same source as those would be better."
+        )
+    if otherwise:
+        warnings.append(
+            f"Reference images compressed otherwise than the tested images ({', '.join(otherwise)})"
+            ", which cannot be undone. Traces of compression may pass for a pattern or hide one; "
+            "take photographs saved as the tested images are."
+        )
+    return warnings
+
+
+def _carrying(run: Run) -> list[str]:
+    """Warn of reference images that carry a fingerprint of the whitened method."""
+    reference = run.read("scores").where("role = 'reference'")
+    rows = (
+        reference.groupBy("width", "height")
+        .agg(
+            F.countDistinct("image_id").alias("images"),
+            F.countDistinct(F.when(F.col("score") > F.col("threshold"), F.col("image_id"))).alias(
+                "above"
+            ),
+        )
+        .orderBy("width", "height")
+        .collect()
+    )
+    return [
+        f"Reference images of {row.width} x {row.height} that carry a fingerprint: {row.above:,} "
+        f"of {row.images:,}. If they are generated, take them out and run again; if they are "
+        "photographs, the pattern is not a generator's. They are in scores/, role 'reference', "
+        "score above threshold."
+        for row in rows
+        if row.above > max(3, 4 * FALSE_POSITIVES * row.images)
+    ]

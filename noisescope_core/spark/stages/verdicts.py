@@ -1,0 +1,78 @@
+"""Stage 5: test every image against the fingerprints found, and write the verdicts."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from noisescope_core.config import Config
+from noisescope_core.images import Size
+from noisescope_core.paper.detector import detection_threshold
+from noisescope_core.spark.tables.run import Run
+from noisescope_core.tables.schemas import ANSWER, names_in
+
+
+def write_verdicts(run: Run, config: Config, scores: DataFrame) -> None:
+    """Read `files`, `calibration` and what is known of the images, write `verdicts`.
+
+    Parameters
+    ----------
+    scores : rows of `scores`
+    """
+    thresholds = _thresholds(scores, config) if config.method == "paper" else {}
+    sizes = run.spark.createDataFrame(
+        [
+            (row.width, row.height, row.reason, thresholds.get((row.width, row.height)))
+            for row in run.read("calibration").collect()
+        ],
+        "width int, height int, undecided string, calibrated double",
+    )
+    listed = (
+        run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
+    )
+    known = ("path", "image_id", "width", "height", "status", "reason")
+    if run.finished("scans"):
+        images = run.read("scans").select(*known, *names_in(ANSWER))
+    else:
+        answers = scores.where("role = 'image'").select("path", *names_in(ANSWER))
+        images = run.read("residuals").select(*known).join(answers, "path", "left")
+    # A size that cannot be decided by itself may lie on another size's fingerprint.
+    found = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
+    status = (
+        F.when(F.col("status").isNull(), "quarantined")
+        .when((F.col("status") == "scored") & F.col("undecided").isNotNull() & ~found, "unscored")
+        .otherwise(F.col("status"))
+    )
+    unread = F.when(
+        F.col("image_id").isNull(),
+        F.coalesce(
+            "unread", F.lit("could not be read: no permission, or gone since it was listed")
+        ),
+    )
+    is_scored = F.col("status") == "scored"
+    of_scored = ("score", "threshold", "confidence")
+    of_fake = ("fingerprint_id", "shift_x", "shift_y")
+    verdicts = (
+        listed.join(images, "path", "left")
+        .join(F.broadcast(sizes), ["width", "height"], "left")
+        .withColumn("threshold", F.coalesce("threshold", "calibrated"))
+        .withColumn("status", status)
+        .withColumn("reason", F.coalesce("reason", unread, F.when(~is_scored, F.col("undecided"))))
+        .withColumn("is_fake", F.when(is_scored, found))
+        .withColumns({name: F.when(is_scored, F.col(name)) for name in of_scored})
+        .withColumns({name: F.when(F.col("is_fake"), F.col(name)) for name in of_fake})
+        .sortWithinPartitions("path")
+    )
+    run.write("verdicts", verdicts)
+
+
+def _thresholds(scores: DataFrame, config: Config) -> dict[Size, float]:
+    """Set the paper's threshold of each size from the scores of its reference images."""
+    reference = scores.where("role = 'reference'")
+    by_size: dict[Size, list[float]] = {}
+    for row in reference.select("width", "height", "image_id", "score").distinct().collect():
+        by_size.setdefault((row.width, row.height), []).append(row.score)
+    return {
+        size: detection_threshold(values, config.detection.percentile)
+        for size, values in by_size.items()
+    }

@@ -1,0 +1,225 @@
+"""Stage 3 of large piles: search shard by shard, and draw the sample that is searched for good.
+
+Each shard is one task: its images' features and some of the reference's meet there, and nothing but
+the sets found leaves it. Images go to shards by their ids, which are hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from noisescope_core.app.progress import Stage
+from noisescope_core.config import Config
+from noisescope_core.images import Size
+from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.session.workers import one_task
+from noisescope_core.spark.stages.extract import residuals
+from noisescope_core.spark.stages.listing import read_again
+from noisescope_core.spark.stages.sets import image_sets, tested_images
+from noisescope_core.spark.tables.cells import cells_of
+from noisescope_core.spark.tables.run import Run
+from noisescope_core.tables.rows import SampleRow
+from noisescope_core.tables.schemas import SCHEMAS, arrow_schema, columns
+from noisescope_core.whitened.acceptance import bars_of, shared_sets
+from noisescope_core.whitened.correlations import prepare_counted
+from noisescope_core.whitened.piles.shards import (
+    Candidate,
+    credible,
+    drawn,
+    same_pattern,
+    shard_count,
+)
+from noisescope_core.whitened.planes.bands import PLANES, compared
+from noisescope_core.whitened.planes.products import band_correlations
+from noisescope_core.whitened.planes.whitening import STEPS, packed
+
+_TOGETHER = ("width", "height", "shard", "tested", "image_id", "sketch", "residual")
+
+_CANDIDATES = arrow_schema(SCHEMAS["candidates"])
+
+
+def search_shards(run: Run, config: Config, progress: Progress) -> None:
+    """Read `headers`, `calibration`, the reference; write `candidates`, `sample`, `residuals`."""
+    decided = run.read("calibration").where("reason is null").collect()
+    shards = {
+        (row.width, row.height): shard_count(
+            row.images, config.discovery.images, config.discovery.shard_images
+        )
+        for row in decided
+    }
+    cut = {size: count for size, count in shards.items() if count > 1}
+    searched = sum(min(count, config.discovery.shards) for count in cut.values())
+    images = sum(row.images for row in decided)
+    with progress.stage("shards", images, "images", shuffled=True) as stage:
+        stage.note(
+            f"{images:,} images are more than all pairs can serve: {searched:,} shards of about "
+            f"{config.discovery.shard_images:,}, each beside {config.discovery.shard_reference:,} "
+            "reference images"
+        )
+        distinct = _distinct(run, shards)
+        found = _found(run, config, distinct, cut) if cut else []
+        run.write_rows("candidates", [row.asDict() for row in found])
+        rows = [
+            row
+            for size, count in shards.items()
+            for row in _sample(run, config, distinct, size, count, found, stage)
+        ]
+        run.write_rows("sample", rows)
+        content = read_again(run, config, [row.path for row in rows])
+        run.write("residuals", residuals(content, "image", config, {}))
+        accepted = sum(row.accepted for row in found)
+        stage.done(f"{searched:,} shards, {accepted:,} candidates, {len(rows):,} images drawn")
+
+
+def _distinct(run: Run, shards: dict[Size, int]) -> DataFrame:
+    """One row per distinct image of the sizes searched: size, `image_id`, `path`, `shard`."""
+    counts = run.spark.createDataFrame(
+        [(*size, count) for size, count in shards.items()], "width int, height int, shards int"
+    )
+    return (
+        tested_images(run)
+        .groupBy("width", "height", "image_id")
+        .agg(F.min("path").alias("path"))
+        .join(F.broadcast(counts), ["width", "height"])
+        .withColumn("shard", _shard(F.col("image_id"), F.col("shards")))
+    )
+
+
+def _shard(image_id: Column, shards: Column) -> Column:
+    return (F.conv(F.substring(image_id, 1, 12), 16, 10).cast("long") % shards).cast("int")
+
+
+def _found(run: Run, config: Config, distinct: DataFrame, cut: dict[Size, int]) -> list[Any]:
+    most = config.discovery.shards
+    sampled = any(count > most for count in cut.values())
+    chosen = distinct.where((F.col("shards") > 1) & (F.col("shard") < most)).select("path", "shard")
+    paths = [row.path for row in chosen.select("path").collect()] if sampled else None
+    tested = (
+        residuals(read_again(run, config, paths), "image", config, {})
+        .where("status = 'scored'")
+        .join(F.broadcast(chosen), "path")
+        .withColumn("tested", F.lit(True))
+    )
+    together = tested.select(*_TOGETHER).unionByName(_reference(run, config, cut))
+    return (
+        together.groupBy("width", "height", "shard")
+        .applyInArrow(_searcher(config), SCHEMAS["candidates"])
+        .collect()
+    )
+
+
+def _reference(run: Run, config: Config, cut: dict[Size, int]) -> DataFrame:
+    """The first reference images of every size, once for each shard."""
+    known = image_sets(run, "reference_residuals")
+    rows = [
+        (path, *size, min(count, config.discovery.shards))
+        for size, count in cut.items()
+        for path in known[size].paths[: config.discovery.shard_reference]
+    ]
+    lookup = run.spark.createDataFrame(rows, "path string, width int, height int, shards int")
+    return (
+        run.read("reference_residuals")
+        .where("status = 'scored'")
+        .join(F.broadcast(lookup), ["path", "width", "height"])
+        .withColumn("shard", F.explode(F.sequence(F.lit(0), F.col("shards") - 1)))
+        .withColumn("tested", F.lit(False))
+        .select(*_TOGETHER)
+    )
+
+
+def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
+    bars = bars_of(config)
+
+    def search_shard(table: pa.Table) -> pa.Table:
+        width, height, shard = (table[name][0].as_py() for name in ("width", "height", "shard"))
+        bins = compared(height, width, config.whitening.side)
+        with one_task():
+            table = table.sort_by([("tested", "descending"), ("image_id", "ascending")])
+            tested = pc.sum(table["tested"]).as_py()
+            ids = table["image_id"].to_pylist()
+            sketches = np.stack(cells_of(table["sketch"]))
+            features = np.stack(cells_of(table["residual"])).view(np.int8)
+            features = features.reshape(len(ids), len(PLANES), -1)
+            del table
+            correlations = band_correlations(features, features, bins)
+            correlations /= np.float32(STEPS**2)
+            found = shared_sets(
+                prepare_counted(correlations, sketches, tested, bins.shares()),
+                bars,
+            )
+            rows = [
+                {
+                    "width": width,
+                    "height": height,
+                    "shard": shard,
+                    "images": tested,
+                    "off_grid": one.off_grid,
+                    "accepted": one.accepted,
+                    "cohesion": one.cohesion,
+                    "repeats": one.repeats,
+                    "members": [ids[k] for k in np.flatnonzero(one.members)],
+                    "total": _total(features[:tested][one.members]) if one.accepted else None,
+                }
+                for one in found
+            ]
+        return pa.Table.from_pylist(rows, _CANDIDATES)
+
+    return search_shard
+
+
+def _total(features: NDArray[np.int8]) -> bytes:
+    total = features.sum(0, dtype=np.float32) / np.float32(STEPS * np.sqrt(len(features)))
+    return packed(total).tobytes()
+
+
+def _sample(
+    run: Run,
+    config: Config,
+    distinct: DataFrame,
+    size: Size,
+    shards: int,
+    found: list[Any],
+    stage: Stage,
+) -> list[SampleRow]:
+    """Draw the images of a size that are searched for good: rows of `sample`."""
+    own = distinct.where((F.col("width") == size[0]) & (F.col("height") == size[1]))
+    rows = [row for row in found if (row.width, row.height) == size]
+    places = credible(
+        [Candidate(r.members, r.cohesion, r.repeats, r.off_grid, r.accepted) for r in rows],
+        config.discovery.margin,
+    )
+    groups: dict[int, list[str]] = {}
+    if places:
+        bins = compared(size[1], size[0], config.whitening.side)
+        totals = np.stack([np.frombuffer(rows[k].total, np.int8) for k in places])
+        counts = np.array([len(rows[k].members) for k in places])
+        same = same_pattern(totals.reshape(len(places), len(PLANES), -1), counts, bins)
+        for place, group in zip(places, same.tolist(), strict=True):
+            groups.setdefault(group, []).extend(rows[place].members)
+    if shards > 1:
+        stage.note(
+            f"{size[0]} x {size[1]}: {len(groups)} patterns in {len(places)} candidates of "
+            f"{sum(map(len, groups.values())):,} images"
+        )
+    members = [member for group in groups.values() for member in group]
+    pile, searched = own.count(), own.where(F.col("shard") < config.discovery.shards).count()
+    # So many that enough are left when the members are taken out.
+    others = own.orderBy("image_id").limit(config.discovery.images + len(members))
+    weights = drawn(
+        list(groups.values()),
+        [row.image_id for row in others.select("image_id").collect()],
+        pile,
+        searched,
+        config.discovery.images,
+    )
+    lookup = run.spark.createDataFrame(list(weights.items()), "image_id string, stands_for double")
+    chosen = own.join(F.broadcast(lookup), "image_id").orderBy("image_id")
+    return [SampleRow(**row.asDict()) for row in chosen.select(*columns("sample")).collect()]

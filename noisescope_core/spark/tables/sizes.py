@@ -1,0 +1,28 @@
+"""Rows of some sizes: the one place where a table is filtered by size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow.dataset as ds
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from noisescope_core.images import Size
+
+
+def of_size(size: Size) -> Column:
+    """Rows of one size, (width, height)."""
+    return (F.col("width") == size[0]) & (F.col("height") == size[1])
+
+
+def of_sizes(sizes: Iterable[Size]) -> Column:
+    """Rows of any of these sizes; of none if there are none."""
+    return F.struct("width", "height").isin(
+        [F.struct(F.lit(width), F.lit(height)) for width, height in sizes]
+    )
+
+
+def in_arrow(size: Size) -> ds.Expression:
+    """Rows of one size, where Arrow reads a table past Spark."""
+    return (ds.field("width") == size[0]) & (ds.field("height") == size[1])

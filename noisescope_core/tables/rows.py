@@ -1,0 +1,144 @@
+"""Rows that are made outside Spark, with the names of their table's columns (`schemas`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """A file that a run answers for; `reason` says why it is not read."""
+
+    role: str
+    folder: str
+    path: str
+    bytes: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class RouteRow:
+    """How a run's pile is searched, `pairs`, `spectral` or `shards`, and of how many files."""
+
+    route: str
+    files: int
+
+
+@dataclass(frozen=True)
+class CalibrationRow:
+    """What is known of a size before it is searched; `reason` says why it cannot be decided."""
+
+    width: int
+    height: int
+    images: int
+    reference: int | None
+    t_merge: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class ReferenceFingerprintRow:
+    """Texture of a fingerprint of reference images (method `paper`)."""
+
+    width: int
+    height: int
+    fingerprint: int
+    haralick: Sequence[float]
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """An image drawn from a large pile, and how many images of the pile it stands for."""
+
+    width: int
+    height: int
+    image_id: str
+    path: str
+    stands_for: float
+
+
+@dataclass(frozen=True)
+class ClusterRow:
+    """An image in a set of images, after a round of merging or a step of growth."""
+
+    width: int
+    height: int
+    round: int
+    cluster: int
+    image_id: str
+
+
+@dataclass(frozen=True)
+class MergingRow:
+    """What merging a size's images took (method `paper`)."""
+
+    width: int
+    height: int
+    rounds: int
+    clusters: int
+    compared: int
+    refined: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FingerprintRow:
+    """A pattern that images share; columns that its method does not know are None.
+
+    They are described in docs/tables.md.
+    """
+
+    fingerprint_id: str
+    width: int
+    height: int
+    images: int
+    flagged: bool
+    margin: float | None = None
+    haralick: Sequence[float] | None = None
+    cohesion: float | None = None
+    repeats: Sequence[float] | None = None
+    off_grid: bool | None = None
+    maker: str | None = None
+    strength: float | None = None
+    colour: float | None = None
+    peak: float | None = None
+    grid: float | None = None
+    spread: float | None = None
+    lattice: float | None = None
+    uneven: float | None = None
+    in_reference: float | None = None
+    header: str | None = None
+    same_header: float | None = None
+    watermark: str | None = None
+    watermarked: float | None = None
+    weights: Sequence[float] | None = None
+    centres: Sequence[float] | None = None
+    reference_centre: float | None = None
+    reference_spread: float | None = None
+    threshold: float | None = None
+    member_mean: float | None = None
+    member_spread: float | None = None
+    prior: float | None = None
+    members: Sequence[str] = ()
+    covered: Sequence[bool] | None = None
+    pixels: bytes = b""
+    whitened: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerdictRow:
+    """What is said of one file (docs/tables.md)."""
+
+    path: str
+    image_id: str | None = None
+    width: int | None = None
+    height: int | None = None
+    status: str
+    reason: str | None = None
+    score: float | None = None
+    threshold: float | None = None
+    is_fake: bool | None = None
+    fingerprint_id: str | None = None
+    confidence: float | None = None
+    shift_x: int | None = None
+    shift_y: int | None = None

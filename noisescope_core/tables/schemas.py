@@ -1,0 +1,158 @@
+"""The columns of every table, declared once (docs/tables.md, docs/scheduled.md).
+
+Spark takes the declarations as they are; `arrow_schema` gives Arrow the same. `SCHEMAS` are the
+tables of a run, `LONG_LIVED` the Delta tables of scheduled scans.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+IMAGES = """
+    path string, image_id string, bytes long, width int, height int, status string,
+    reason string, format string, quality int, quantization binary, watermark string,
+    prepared string"""
+
+RESIDUALS = f"{IMAGES}, thumbnail binary, sketch binary, residual binary"
+
+ANSWER = """
+    score double, threshold double, confidence double, fingerprint_id string,
+    shift_x int, shift_y int"""
+
+SCHEMAS = {
+    "files": "role string, folder string, path string, bytes long, reason string",
+    "route": "route string, files long",
+    "headers": """
+        path string, image_id string, width int, height int, format string,
+        quantization binary, reason string""",
+    "candidates": """
+        width int, height int, shard int, images long, off_grid boolean, accepted boolean,
+        cohesion double, repeats array<double>, members array<string>, total binary""",
+    "sample": """
+        width int, height int, image_id string, path string, stands_for double""",
+    "residuals": RESIDUALS,
+    "reference_residuals": RESIDUALS,
+    "calibration": """
+        width int, height int, images long, reference long, t_merge double, reason string""",
+    "reference_fingerprints": """
+        width int, height int, fingerprint long, haralick array<double>""",
+    "correlations": """
+        width int, height int, block_pair long, compared long, refined long,
+        first array<long>, second array<long>, pce array<double>""",
+    "band_correlations": """
+        width int, height int, band int, values long, first long, compared long,
+        products binary""",
+    "clusters": """
+        width int, height int, round int, cluster int, image_id string""",
+    "merging": """
+        width int, height int, rounds int, clusters int, compared long, refined long""",
+    "fingerprints": """
+        fingerprint_id string, width int, height int, images long, flagged boolean,
+        margin double, haralick array<double>, cohesion double, repeats array<double>,
+        off_grid boolean, maker string, strength double, colour double, peak double,
+        grid double, spread double, lattice double, uneven double, in_reference double,
+        header string, same_header double, watermark string, watermarked double,
+        weights array<double>, centres array<double>, reference_centre double,
+        reference_spread double, threshold double, member_mean double, member_spread double,
+        prior double, members array<string>, covered array<boolean>, pixels binary,
+        whitened binary""",
+    "arrivals": f"""
+        {IMAGES}, {ANSWER}, false_alarm string, thumbnail binary, sketch binary,
+        residual binary""",
+    "scans": f"{IMAGES}, {ANSWER}, thumbnail binary",
+    "scores": f"role string, path string, image_id string, width int, height int, {ANSWER}",
+    "verdicts": """
+        path string, image_id string, width int, height int, status string, reason string,
+        score double, threshold double, is_fake boolean, fingerprint_id string,
+        confidence double, shift_x int, shift_y int""",
+}
+"""Columns of the tables of a run."""
+
+LONG_LIVED = {
+    "images": """
+        image_id string, bytes long, width int, height int, status string, reason string,
+        format string, quality int, watermark string, false_alarm string, first_scan long,
+        last_scan long, paths array<string>""",
+    "verdicts": f"{SCHEMAS['verdicts']}, registry_version long, scan long",
+    "fingerprints": f"""
+        registry_version long, state string, merged_into string, note string, first_scan long,
+        last_scan long, {SCHEMAS["fingerprints"]}""",
+    "decisions": """
+        fingerprint_id string, decided timestamp, before string, before_into string, state string,
+        merged_into string, note string, analyst string, scan long""",
+    "quarantine": "path string, image_id string, reason string, scan long",
+    "runs": """
+        scan long, run_id string, images string, reference string, version string,
+        config_hash string, started timestamp, finished timestamp, arrivals_seconds double,
+        search_seconds double, tables_seconds double, bytes long, files long, scored long,
+        unscored long, quarantined long, fake long, rejudged long, found long,
+        registry_version long, real_score double, alerts array<string>""",
+    "sizes": """
+        width int, height int, waiting long, reference long, decided_scan long, searched_scan long,
+        reason string""",
+    "lease": "name string, owner string, until timestamp",
+    "waiting": f"scan long, {SCHEMAS['residuals']}",
+}
+"""Schemas by table. `waiting` holds residuals of images that no fingerprint claims."""
+
+KEYS = {
+    "images": ("image_id",),
+    "verdicts": ("path", "registry_version"),
+    "fingerprints": ("fingerprint_id",),
+    "decisions": ("fingerprint_id", "decided"),
+    "quarantine": ("path", "scan"),
+    "runs": ("scan",),
+    "sizes": ("width", "height"),
+    "lease": ("name",),
+    "waiting": ("image_id",),
+}
+"""What a row of each table is told by; tables are clustered by it."""
+
+_TYPES = {
+    "string": pa.string(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+    "binary": pa.binary(),
+    "timestamp": pa.timestamp("us", "UTC"),
+}
+
+
+def arrow_schema(declared: str) -> pa.Schema:
+    """Give Arrow's schema of declared columns.
+
+    Parameters
+    ----------
+    declared : str
+        Such as ``width int, members array<string>``.
+
+    Examples
+    --------
+    >>> arrow_schema("path string, repeats array<double>").types
+    [DataType(string), ListType(list<element: double>)]
+    """
+    fields = []
+    for column in declared.split(","):
+        name, kind = column.split()
+        if kind.startswith("array<"):
+            element = pa.field("element", _TYPES[kind[len("array<") : -1]])
+            fields.append(pa.field(name, pa.list_(element)))
+        else:
+            fields.append(pa.field(name, _TYPES[kind]))
+    return pa.schema(fields)
+
+
+def columns(table: str) -> list[str]:
+    """Names of a table's columns, in order."""
+    return names_in(SCHEMAS[table])
+
+
+def names_in(schema: str) -> list[str]:
+    """Names of the columns of a schema, in order."""
+    return [column.split()[0] for column in schema.split(",")]
+
+
+def columns_of(table: str) -> list[str]:
+    """Names of a table's columns, in order."""
+    return names_in(LONG_LIVED[table])

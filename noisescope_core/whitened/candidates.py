@@ -1,0 +1,92 @@
+"""Where a shared pattern may be: the sets of images that growth starts from.
+
+Two sources. Pairs that correlate more than chance allows are merged into clusters, which finds
+few images with a strong pattern. Leading directions of the correlation matrix of tested and
+reference images together find many images with a weak one: because both kinds stand in one
+matrix, photographs like the reference can gather in no direction but by chance.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import eigsh
+from scipy.special import chdtri
+
+from noisescope_core.correlation.pairs import Pairs
+from noisescope_core.merging import match_pairs
+
+DIRECTIONS = 6
+QUANTILES = (0.9, 0.98)
+FALSE_MERGES = 0.05
+"""Chance that one pair of unrelated images is merged at the start."""
+
+
+def pair_clusters(correlations: NDArray[np.float32], scale: float) -> list[list[int]]:
+    """Merge images whose correlation is above what chance makes of so many pairs.
+
+    A cluster is the sum of its features, so its correlations follow from those of its images.
+
+    Parameters
+    ----------
+    correlations : (n, n) float32, 0 on the diagonal and where a pair must not be merged
+    scale : float
+        `scale` times a squared correlation of unrelated images is chi-square with one degree of
+        freedom.
+
+    Returns
+    -------
+    list of list of int
+        Clusters of three images or more, row numbers.
+    """
+    images = len(correlations)
+    if images < 3:
+        return []
+    bar = np.sqrt(chdtri(1, 2 * FALSE_MERGES / (images * (images - 1))) / scale)
+    clusters = [[image] for image in range(images)]
+    products = correlations + np.eye(images, dtype=np.float32)
+    while True:
+        norm = np.sqrt(np.maximum(np.diag(products), 1e-6))
+        rho = np.tril(products / norm[:, None] / norm, -1)
+        first, second = np.nonzero(rho > bar)
+        if not len(first):
+            return [sorted(cluster) for cluster in clusters if len(cluster) >= 3]
+        pairs = Pairs(first, second, rho[first, second].astype(np.float64), 0, 0)
+        matched = match_pairs(pairs, len(clusters))
+        struck = {number for pair in matched for number in pair}
+        kept = [number for number in range(len(clusters)) if number not in struck]
+        groups = [list(pair) for pair in matched] + [[number] for number in kept]
+        clusters = [[image for number in group for image in clusters[number]] for group in groups]
+        first_of = np.array([group[0] for group in groups])
+        rows = products[first_of]
+        rows[: len(matched)] += products[[pair[1] for pair in matched]]
+        products = rows[:, first_of]
+        products[:, : len(matched)] += rows[:, [pair[1] for pair in matched]]
+
+
+def spectral_directions(correlations: NDArray[np.float32], tested: int) -> list[NDArray[np.intp]]:
+    """Take from every leading direction the tested images that stand out of the reference.
+
+    Parameters
+    ----------
+    correlations : (n, n) float32, symmetric, 0 on the diagonal; tested images first
+    tested : int
+        The other n - tested are reference images.
+
+    Returns
+    -------
+    list of (k,) int
+        Row numbers of tested images beyond a quantile of the reference images' entries.
+    """
+    if not correlations.any():
+        return []
+    count = min(DIRECTIONS, len(correlations) - 1)
+    # A fixed start, or the directions would differ from run to run.
+    start = np.ones(len(correlations))
+    _, vectors = eigsh(correlations, count, which="LA", v0=start)
+    return [
+        np.flatnonzero(side[:tested] > np.quantile(side[tested:], quantile))
+        for direction in vectors.T[::-1]
+        for side in (direction, -direction)
+        for quantile in QUANTILES
+    ]

@@ -1,0 +1,107 @@
+"""From scores to verdicts: the bar of a fingerprint, and how sure a verdict is.
+
+Scores are standardised by the reference images that served for nothing else (median and median
+absolute deviation). Both kinds are taken to follow Student's t, whose tails are as heavy as theirs:
+photographs around 0, members around the median of the members' own scores, each against the
+others. The odds of a member are the two densities times the two kinds' numbers. The bar is where
+the odds are even, hence in the gap between the kinds if there is one, but never below the promised
+false-positive rate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit, gammaln, stdtrit
+
+from noisescope_core.whitened.growth import FALSE_POSITIVES
+from noisescope_core.whitened.robust import robust
+
+FREEDOM = 8.0
+"""Degrees of freedom of both laws."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """How scores against one fingerprint are read.
+
+    Attributes
+    ----------
+    centre, spread : of the reference images' scores; z = (score - centre) / spread
+    threshold : z above which an image carries the fingerprint
+    mean, deviation : of the members' z
+    prior : logarithm of members over others
+    """
+
+    centre: float
+    spread: float
+    threshold: float
+    mean: float
+    deviation: float
+    prior: float
+
+    def standardised(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Scores as multiples of the reference images' spread."""
+        return (np.asarray(scores, np.float64) - self.centre) / self.spread
+
+    def log_odds(self, z: ArrayLike) -> NDArray[np.float64]:
+        """Logarithm of the odds that images of these standardised scores are members."""
+        z = np.asarray(z, np.float64)
+        # A member stronger than most is no less of a member, a negative score no more of one.
+        member = _log_density((np.minimum(z, self.mean) - self.mean) / self.deviation)
+        other = _log_density(np.maximum(z, 0))
+        return np.asarray(self.prior + member - np.log(self.deviation) - other)
+
+    def fit(self, z: ArrayLike) -> NDArray[np.float64]:
+        """Grade how well images fit, to be compared between fingerprints; above 0 over the bar."""
+        # Odds saturate where members abound; the score then decides.
+        z = np.asarray(z, np.float64)
+        above = np.maximum(self.log_odds(z), 0) + 1e-3 * z
+        return np.where(z > self.threshold, above, z - self.threshold)
+
+    def confidence(self, z: ArrayLike) -> NDArray[np.float64]:
+        """Probability, 0..1, that images of these standardised scores are members."""
+        return np.asarray(expit(self.log_odds(z)), np.float64)
+
+
+def fit_bar(
+    scores: ArrayLike,
+    reference: ArrayLike,
+    members: NDArray[np.bool_],
+    stands_for: NDArray[np.float64] | None = None,
+) -> Bar:
+    """Set the bar of a fingerprint.
+
+    Parameters
+    ----------
+    scores : (t,) float
+        Tested images, each without itself.
+    reference : (r,) float
+        Reference images that served for nothing else.
+    members : (t,) bool
+        At least one.
+    stands_for : (t,) float or None
+        Images of the pile that each tested image stands for, where they are a sample of it.
+    """
+    centre, spread = (float(value) for value in robust(np.asarray(reference, np.float64)))
+    z = (np.asarray(scores, np.float64) - centre) / spread
+    mean = float(np.median(z[members]))
+    deviation = max(1.0, float(robust(z[members])[1]))
+    weights = np.ones(len(members)) if stands_for is None else stands_for
+    count = float(weights[members].sum())
+    prior = float(np.log(count / max(float(weights.sum()) - count, 1.0)))
+    promised = float(stdtrit(FREEDOM, 1 - FALSE_POSITIVES))
+    bar = Bar(centre, spread, promised, mean, deviation, prior)
+    grid = np.linspace(0, max(mean, promised), 2000)
+    against = grid[bar.log_odds(grid) < 0]
+    even = float(against[-1]) if len(against) else 0.0
+    return Bar(centre, spread, max(promised, min(even, mean)), mean, deviation, prior)
+
+
+def _log_density(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of the density of Student's t."""
+    half = (FREEDOM + 1) / 2
+    scale = gammaln(half) - gammaln(FREEDOM / 2) - np.log(FREEDOM * np.pi) / 2
+    return np.asarray(scale - half * np.log1p(z * z / FREEDOM))

@@ -1,0 +1,239 @@
+"""Whose pattern is it: a generator's, a device's, of processing, or laid over the pictures.
+
+Shared patterns have other makers than generators. What tells them apart, and the rule:
+
+- *overlay*: a caption, a logo, a frame, a tiled watermark is in some places only. A generator's
+  pattern is all over the image, so in the median tile the images agree as in the mean tile.
+- *device*: a camera's sensor varies in sensitivity from photosite to photosite. That is in the
+  brightness more than in the colours, which the camera interpolates, it is smooth in frequency,
+  for each photosite varies by itself, and it is weak. A generator's pattern is in the colours as
+  well, or has its energy where its upsampling puts it, or is strong. In doubt it is a device's.
+- *processing*: nearly all of it lies on the JPEG grid and on lines. (A pattern is only found if it
+  stands without them, but what leaks from them can.) Or much of what lies elsewhere repeats at a
+  fixed distance and in many frequencies, as the edges of JPEG blocks do that were resized. What an
+  upsampling repeats has few. Or the members have their own noise in the same places: where blocks
+  are all but flat, their edges are what is left.
+- else a *generator*. A pattern of images most of which carry a generator's known watermark is a
+  generator's in any case.
+
+The bounds were set on the simulator's cameras, generators and overlays and on three generators
+of real images; docs/method.md shows how far each lies from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from noisescope_core.whitened.planes.bands import GRID, OFF_GRID, PLANES, RINGS, Layout
+from noisescope_core.whitened.planes.whitening import spatial
+
+LEAST_SPREAD = 0.38
+MOST_GRID = 0.7
+MOST_LATTICE = 0.33
+MOST_UNEVEN = 0.15
+LEAST_COLOUR = 0.35
+LEAST_PEAK = 1.75
+LEAST_STRENGTH = 0.025
+"""Correlation of two images that a sensor does not reach: its photosites differ by a hundredth."""
+
+SHORTEST_PERIOD, LONGEST_PERIOD = 4, 64
+"""Pixels: JPEG's 8 and 16, resized by a half to four."""
+
+LATTICE_STEPS = 20
+"""Frequencies tried to the distance of two bins."""
+
+LATTICE_REACH = 0.75
+"""Bins from a frequency of a lattice that belong to it."""
+
+LATTICE_BEYOND = 8.0
+"""Spreads of a sum over as many bins; a million lattices are tried."""
+
+FEW, MOST_IN_FEW = 4, 0.82
+"""Frequencies, and the share of a lattice in so many of them that blocks do not reach."""
+
+Maker = Literal["generator", "device", "overlay", "processing"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a pattern's maker.
+
+    Attributes
+    ----------
+    strength : float
+        Correlation of two images in grey, off the grid.
+    colour : float
+        The same in the differences of colours, over that in grey; two standard errors less.
+    peak : float
+        Largest density of a ring of frequencies in grey, two standard errors less, over the mean
+        of its neighbours.
+    grid : float
+        Share of the whole strength that lies on the JPEG grid and on lines, 0..1.
+    spread : float
+        Agreement of the members in the median tile of the image over that in the mean tile,
+        about 1 if it is everywhere.
+    lattice : float
+        Share of what lies off grid and lines that repeats at one distance down and one across, and
+        in many frequencies, 0..1; 0 if nothing does beyond chance.
+    uneven : float
+        Variance over the image of how much noise its members have in a pixel, relative to the
+        pixels around and without what repeats every 16; 0 if they have it everywhere.
+    watermarked : float
+        Share of the members that carry the known watermark of one generator, 0..1.
+    """
+
+    strength: float
+    colour: float
+    peak: float
+    grid: float
+    spread: float
+    lattice: float = 0.0
+    uneven: float = 0.0
+    watermarked: float = 0.0
+
+    @property
+    def maker(self) -> Maker:
+        """Who made the pattern, by the rule of this module."""
+        if self.watermarked > 0.5:
+            return "generator"
+        if self.spread < LEAST_SPREAD:
+            return "overlay"
+        blocks = self.lattice > MOST_LATTICE or self.uneven > MOST_UNEVEN
+        if self.grid > MOST_GRID or blocks:
+            return "processing"
+        smooth = self.colour < LEAST_COLOUR and self.peak < LEAST_PEAK
+        if smooth and self.strength < LEAST_STRENGTH:
+            return "device"
+        return "generator"
+
+
+def gather(
+    agreement: NDArray[np.float64],
+    error: NDArray[np.float64],
+    tiles: NDArray[np.float32],
+    halves: NDArray[np.float32],
+    energy: NDArray[np.float64],
+    bins: Layout,
+) -> Evidence:
+    """Gather the evidence on a pattern.
+
+    Parameters
+    ----------
+    agreement, error : (33,) float
+        Mean correlation of two members, by band, and its standard error.
+    tiles : (m, k) float, from `overlay.tile_agreement`
+        Of members, in the tiles that lie open; `overlay.TILED` members are enough.
+    halves : (2, 3, V) float32
+        Mean feature of one half of the members, and of the other.
+    energy : (2, H, W) float64
+        `own_energy` of some of the members, and of others.
+    bins : layout of their size
+    """
+    off = np.where(OFF_GRID, agreement, 0).reshape(len(PLANES), -1).sum(1)
+    off_error = np.sqrt(np.where(OFF_GRID, error**2, 0).reshape(len(PLANES), -1).sum(1))
+    grey = max(off[0], off_error[0])
+    rings = agreement[: len(RINGS)] / bins.shares()[: len(RINGS)]
+    doubt = 2 * error[: len(RINGS)] / bins.shares()[: len(RINGS)]
+    # The lowest frequencies are the picture's, the highest have no neighbour.
+    around = np.maximum((rings[:-2] + rings[2:]) / 2, 0.1 * max(rings.max(), doubt.max()))
+    whole = float(np.maximum(agreement, 0).sum())
+    return Evidence(
+        strength=float(off[0]),
+        colour=float((off[1:].mean() - 2 * off_error[1:].mean()) / grey),
+        peak=float(((rings - doubt)[1:-1] / around).max()),
+        grid=float(np.maximum(agreement[~OFF_GRID], 0).sum() / max(whole, 1e-12)),
+        spread=_spread(tiles),
+        lattice=_lattice(halves, bins),
+        uneven=_uneven(energy),
+    )
+
+
+def own_energy(features: Iterable[NDArray[Any]], bins: Layout) -> NDArray[np.float64]:
+    """Say how much noise images have in each pixel.
+
+    Parameters
+    ----------
+    features : of (3, V) float
+    bins : layout of their size
+
+    Returns
+    -------
+    (H, W) float64
+        Sum over images and planes; 3 is the mean of one.
+    """
+    energy = np.zeros(bins.shape)
+    for feature in features:
+        for plane in feature:
+            energy += np.square(spatial(plane, bins), dtype=np.float64)
+    return energy
+
+
+def _spread(tiles: NDArray[np.float32]) -> float:
+    # By the median member: two images that share more than the pattern must not decide.
+    typical = np.median(tiles, axis=0)
+    average = float(typical.mean())
+    return float(np.median(typical) / average) if average > 0 else 0.0
+
+
+def _uneven(energy: NDArray[np.float64]) -> float:
+    fine = [one / (cv2.blur(one, (GRID + 1, GRID + 1)) + 1e-12) for one in energy]
+    rest = []
+    for one in fine:
+        rows, columns = (side // GRID for side in one.shape)
+        blocks = one.reshape(rows, GRID, columns, GRID)
+        rest.append(blocks - blocks.mean((0, 2), keepdims=True))
+    # What images of their own have more of somewhere is not in both.
+    return float((rest[0] * rest[1]).mean())
+
+
+def _lattice(halves: NDArray[np.float32], bins: Layout) -> float:
+    """Find the lattice of frequencies that holds most of a pattern, and say how much."""
+    height, width = bins.shape
+    # Noise that the halves do not share has no sign.
+    products = halves[0] * halves[1]
+    energy, counted = np.zeros((2, height * (width // 2 + 1)))
+    off = slice(0, bins.cuts[len(RINGS)] // 2)
+    energy[bins.order[off]] = (products[:, 0::2] + products[:, 1::2]).sum(0)[off]
+    counted[bins.order[off]] = 1
+    whole = float(energy.sum())
+    energy -= counted * whole / counted.sum()
+    energy, counted = energy.reshape(height, -1), counted.reshape(height, -1)
+
+    frequencies = np.arange(
+        1 / min(LONGEST_PERIOD, min(bins.shape) // 4),
+        1 / SHORTEST_PERIOD,
+        1 / (LATTICE_STEPS * max(bins.shape)),
+    )
+    row_orders, rows = _orders(height, frequencies)
+    column_orders, columns = _orders(width, frequencies)
+    columns, column_orders = columns[:, : width // 2 + 1], column_orders[:, : width // 2 + 1]
+    beyond = rows @ energy @ columns.T
+    size = rows @ counted @ columns.T
+    # The others' mean is what the rest of a pattern holds anyway.
+    rest = whole * (1 - size / counted.sum())
+    chance = np.sqrt(np.square(energy).sum() / counted.sum() * size)
+    share = np.where(beyond > LATTICE_BEYOND * chance, beyond, 0) / np.fmax(rest, beyond + 1e-12)
+    i, j = np.unravel_index(np.argmax(share), share.shape)
+    if share[i, j] <= 0:
+        return 0.0
+    held = np.zeros((row_orders[i].max() + 1, column_orders[j].max() + 1))
+    on = rows[i][:, None] * energy * columns[j]
+    np.add.at(held, (row_orders[i][:, None], column_orders[j]), on)
+    few = np.sort(held, axis=None)[-FEW:].sum()
+    return float(share[i, j]) if few < MOST_IN_FEW * beyond[i, j] else 0.0
+
+
+def _orders(
+    side: int, frequencies: NDArray[np.float64]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Say which multiple of each frequency is nearest to each bin, and whether it is near."""
+    multiples = np.abs(np.fft.fftfreq(side)) / frequencies[:, None]
+    orders = np.rint(multiples)
+    near = np.abs(multiples - orders) * frequencies[:, None] * side <= LATTICE_REACH
+    return orders.astype(np.intp), near.astype(np.float64)

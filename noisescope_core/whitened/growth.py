@@ -1,0 +1,177 @@
+"""Growth of a candidate: its members' own pattern decides who else belongs.
+
+An image's score against a set is its correlation with the sum of the members but itself, band by
+band, over the square root of their number: unrelated images keep one spread, whatever the size of
+the set. Bands are weighed as a matched filter does, by the mean that the members show (each
+against the others) over the variance that the reference shows. The bar comes from reference
+images that served for nothing else. Members are chosen again until the set is stable.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from noisescope_core.whitened.robust import robust
+
+ROUNDS = 25
+
+FALSE_POSITIVES = 0.005
+"""Share of reference images above the bar."""
+
+PRIOR = 5.0
+"""Members' worth of belief that a pattern is spread over the bands like noise."""
+
+LEAST = 3
+
+
+def band_scores(products: NDArray[np.float32], members: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Score every image against sets of tested images, each image without itself.
+
+    Parameters
+    ----------
+    products : (b, t + r, t) float32
+        Correlations by band; rows are tested images, then reference images, columns tested
+        images; 0 where an image meets itself.
+    members : (t, k) bool
+
+    Returns
+    -------
+    (b, t + r, k) float32
+    """
+    tested = products.shape[2]
+    others = np.repeat(members.sum(0, keepdims=True), products.shape[1], axis=0)
+    others[:tested] -= members
+    share = (1 / np.sqrt(np.maximum(others, 1))).astype(np.float32)
+    columns = members.astype(np.float32)
+    scores = np.empty((len(products), *share.shape), np.float32)
+    for band, matrix in enumerate(products):
+        np.matmul(matrix, columns, out=scores[band])
+        scores[band] *= share
+    return scores
+
+
+def learned_weights(
+    scores: NDArray[np.float32], members: NDArray[np.bool_], shares: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weigh the bands by what the members share in them.
+
+    Parameters
+    ----------
+    scores : (b, t + r, k), from `band_scores`
+    members : (t, k) bool
+    shares : (b,) float
+        Share of all values in a band: where few members have little to say, a pattern is taken
+        to be spread over the bands as noise is.
+
+    Returns
+    -------
+    weights, centre : (b, k) float64
+        A score is sum_b weights_b (score_b - centre_b).
+    """
+    tested = len(members)
+    reference = scores[:, tested:]
+    centre = _medians(reference)
+    variance = reference.var(axis=1, dtype=np.float64)
+    count = np.maximum(members.sum(0), 1)
+    mean = np.stack([(part[:tested] * members).sum(0) / count for part in scores]) - centre
+    even = shares[:, None] / shares.sum() * np.maximum(mean.sum(0), 0)
+    mean = (count * mean + PRIOR * even) / (count + PRIOR)
+    # A band that the reference lacks (colour, where it is grey) has no measure.
+    carried = variance > 1e-18
+    return np.where(carried, np.maximum(mean, 0) / np.where(carried, variance, 1), 0), centre
+
+
+def _medians(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Medians along the middle axis, by sorting: that is vectorised, choosing one value is not."""
+    ranked = np.ascontiguousarray(values.transpose(0, 2, 1))
+    ranked.sort(axis=-1)
+    middle = values.shape[1] // 2
+    centre = ranked[..., middle - 1 + values.shape[1] % 2 : middle + 1]
+    return np.asarray(centre.mean(-1, dtype=np.float64))
+
+
+def combined(
+    scores: NDArray[np.float32], weights: NDArray[np.float64], centre: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Weigh and sum the bands of (b, n, k) scores: (n, k)."""
+    total = np.zeros(scores.shape[1:])
+    for part, weight in zip(scores, weights, strict=True):
+        total += part * weight
+    total -= (weights * centre).sum(0)
+    return total
+
+
+def reference_bar(reference: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Set the bar of every set from the reference images' scores, (r, k) to (k,).
+
+    The 99.5th percentile, held between the normal one and four spreads: so few images know little
+    of so high a quantile, and a generated image among them must not raise it.
+    """
+    centre, spread = robust(reference)
+    measured = np.quantile(reference, 1 - FALSE_POSITIVES, axis=0)
+    low = centre - ndtri(FALSE_POSITIVES) * spread
+    return np.asarray(np.clip(measured, low, centre + 4 * spread), np.float64)
+
+
+def grow(
+    products: NDArray[np.float32],
+    seeds: NDArray[np.bool_],
+    shares: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Grow sets of images until each is stable.
+
+    Parameters
+    ----------
+    products : (b, t + r, t) float32, as for `band_scores`
+    seeds : (t, k) bool
+    shares : (b,) float, as for `learned_weights`
+
+    Returns
+    -------
+    (t, j) bool
+        The different sets that were reached, of three images or more; j <= k.
+    """
+    # A set is a row here.
+    sets = np.ascontiguousarray(_distinct(seeds).T)
+    moving = list(range(len(sets)))
+    # Many sets end in a circle, or on another's way: a step is taken once.
+    steps: dict[bytes, NDArray[np.bool_]] = {}
+    for _ in range(ROUNDS):
+        if not moving:
+            break
+        names = {number: sets[number].tobytes() for number in moving}
+        new = [number for number, name in names.items() if name not in steps]
+        if new:
+            taken = _step(products, sets[new].T, shares)
+            steps.update(zip([names[n] for n in new], np.ascontiguousarray(taken.T), strict=True))
+        # Seeds that have become one need growing once.
+        reached: dict[bytes, int] = {}
+        for number, name in names.items():
+            sets[number] = steps[name]
+            after = sets[number].tobytes()
+            if after != name and after in reached:
+                sets[number] = False
+            elif after != name and sets[number].any():
+                reached[after] = number
+        moving = list(reached.values())
+    return _distinct(sets.T)
+
+
+def _step(
+    products: NDArray[np.float32],
+    members: NDArray[np.bool_],
+    shares: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    tested = len(members)
+    scores = band_scores(products, members)
+    total = combined(scores, *learned_weights(scores, members, shares))
+    chosen = total[:tested] > reference_bar(total[tested:])
+    chosen[:, chosen.sum(0) < LEAST] = False
+    return chosen
+
+
+def _distinct(members: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    kept = members[:, members.sum(0) >= LEAST]
+    return np.unique(kept, axis=1) if kept.shape[1] else kept

@@ -1,0 +1,133 @@
+"""Overlays hide what lies beneath: find the tiles that they cover, and leave these out.
+
+A logo or a caption is by far the strongest thing that its images share. With a generator's images
+among them it would be found instead of the generator. So the tiles where a set agrees far more
+than elsewhere are taken out of every image, and the search runs again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from noisescope_core.whitened.planes.bands import PLANES, Layout
+from noisescope_core.whitened.planes.whitening import spatial
+from noisescope_core.whitened.robust import robust
+
+TILE = 16
+"""Side in pixels: no stroke of a visible watermark fills it, and rings of JPEG blocks end in it."""
+
+TILED = 100
+"""Members whose tiles are enough for a median."""
+
+STANDS_OUT = 5.0
+"""Spreads of all tiles from which a tile is covered."""
+
+MOST_COVERED = 0.5
+"""Share of the tiles beyond which too little lies open to go on."""
+
+
+def tile_agreement(
+    features: NDArray[Any], mean: NDArray[np.float32], members: int, bins: Layout
+) -> NDArray[np.float32]:
+    """Say how much each member of a set agrees with the others, tile by tile.
+
+    Parameters
+    ----------
+    features : (m, 3, V) float, of some of the members
+    mean : (3, V) float
+        Mean feature of all of them.
+    members : int
+        Their number, at least 2.
+    bins : layout of their size
+
+    Returns
+    -------
+    (m, rows, columns) float32
+        Mean over a tile of `TILE` pixels a side of the products of a member with the mean of
+        the others; what does not fill a tile is left out.
+    """
+    rows, columns = (side // TILE for side in bins.shape)
+    pictures = [members * spatial(plane, bins) for plane in mean]
+    agreement = np.zeros((len(features), *bins.shape), np.float32)
+    for member, feature in zip(agreement, features, strict=True):
+        for plane, total in zip(feature, pictures, strict=True):
+            own = spatial(plane, bins)
+            member += own * (total - own)
+    agreement /= members - 1
+    whole = agreement[:, : rows * TILE, : columns * TILE]
+    return np.asarray(whole.reshape(-1, rows, TILE, columns, TILE).mean((2, 4)), np.float32)
+
+
+def covered_tiles(tiles: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Find the tiles that an overlay covers, and those that it reaches.
+
+    Parameters
+    ----------
+    tiles : (m, rows, columns) float, from `tile_agreement`, of the members of an overlay's set
+
+    Returns
+    -------
+    (rows, columns) bool
+        All false if nothing stands out.
+    """
+    typical = np.median(tiles, axis=0)
+    centre, spread = robust(typical.ravel())
+    covered = (typical > centre + STANDS_OUT * spread).astype(np.uint8)
+    return np.asarray(cv2.dilate(covered, np.ones((3, 3), np.uint8)), bool)
+
+
+def uncovered(
+    feature: NDArray[Any], covered: NDArray[np.bool_], bins: Layout
+) -> NDArray[np.float32]:
+    """Replace the covered tiles of an image by others of its own.
+
+    By others and not by nothing: a hole would spread the JPEG grid over all frequencies. Whole
+    tiles keep its phase.
+
+    Parameters
+    ----------
+    feature : (3, V) float
+    covered : (rows, columns) bool
+        At most half of them.
+    bins : layout of its size
+
+    Returns
+    -------
+    (3, V) float32
+        Scaled as by `whitening.whitened_planes`.
+    """
+    source = _sources(covered)
+    changed = np.zeros((len(PLANES), bins.values), np.float32)
+    rows, columns = covered.shape
+    for plane, values in enumerate(feature):
+        picture = spatial(values, bins)
+        tiles = picture.reshape(rows, TILE, columns, TILE).swapaxes(1, 2).reshape(-1, TILE, TILE)
+        filled = tiles[source].reshape(rows, columns, TILE, TILE).swapaxes(1, 2)
+        spectrum = fft.rfft2(filled.reshape(bins.shape), norm="ortho")
+        flat = spectrum.ravel()[bins.order] * bins.weights
+        energy = float(np.vdot(flat, flat).real)
+        if energy > 0:
+            flat *= np.float32(np.sqrt(bins.values / energy))
+            changed[plane, 0::2], changed[plane, 1::2] = flat.real, flat.imag
+    return changed
+
+
+def _sources(covered: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Which tile stands at the place of each: itself, or the next free one half an image on."""
+    rows, columns = covered.shape
+    place = np.arange(covered.size).reshape(covered.shape)
+    source = np.where(covered, -1, place)
+    free = ~covered
+    for step in range(covered.size):
+        down, right = rows // 2 + step // columns, columns // 2 + step % columns
+        other = np.roll(place, (-down, -right), (0, 1))
+        take = (source < 0) & free.ravel()[other]
+        source[take] = other[take]
+        if (source >= 0).all():
+            break
+    return np.asarray(source.ravel(), np.intp)

@@ -1,0 +1,93 @@
+"""Duplicates: images that show one picture, and so share more noise than any fingerprint gives.
+
+Copies saved again, burst shots, frames of a film and slightly resized copies share the details of
+one picture. Counted one by one they would be a cluster of their own. Two images are duplicates if
+both their noise and their content say so: strong fingerprints alone correlate too, and so do
+skies. The more their noise agrees, the less alike they need to look.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from noisescope_core.whitened.robust import robust
+
+SIDE = 32
+CONTENT = 0.95
+"""Correlation of two sketches of one picture whose noise correlates above `NOISE`."""
+
+NOISE = 0.1
+"""Correlation of whitened noise that no fingerprint needs. Beyond it the middle half may say that
+pictures are alike: copies that were framed or letterboxed since."""
+
+SAME_CONTENT = 0.97
+"""Correlation of two sketches of one picture whose noise merely stands out of chance; faces that a
+generator aligns reach it in one pair of two thousand."""
+
+CHANCE = 4.0
+"""Spreads of all pairs' correlations from which two images share more than chance gives."""
+
+
+def sketch(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink an image to 32 x 32 grey levels.
+
+    Parameters
+    ----------
+    pixels : (H, W) or (H, W, 3) uint8, RGB
+
+    Returns
+    -------
+    (1024,) uint8
+    """
+    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8).ravel()
+
+
+def first_of_group(
+    sketches: NDArray[np.uint8], correlations: NDArray[np.float32]
+) -> NDArray[np.intp]:
+    """Find for every image the first of its duplicates.
+
+    Parameters
+    ----------
+    sketches : (n, 1024) uint8, from `sketch`
+    correlations : (n, n) float
+        Of whitened noise, all planes and bands, -1..1.
+
+    Returns
+    -------
+    (n,) int64
+        Row numbers; an image without duplicates has its own. Duplicates of duplicates are
+        duplicates.
+    """
+    content = _standardised(sketches)
+    middle = slice(SIDE // 4, -(SIDE // 4))
+    inside = _standardised(sketches.reshape(-1, SIDE, SIDE)[:, middle, middle])
+    # Of all pairs, a third is enough to know their spread.
+    _, spread = robust(correlations[::3].ravel())
+    first, second = np.nonzero(np.tril(correlations >= min(NOISE, CHANCE * float(spread)), -1))
+    noise = correlations[first, second]
+    alike = np.einsum("ij,ij->i", content[first], content[second])
+    alike_inside = np.einsum("ij,ij->i", inside[first], inside[second])
+    same = (alike >= SAME_CONTENT) | (
+        (np.maximum(alike, alike_inside) >= CONTENT) & (noise >= NOISE)
+    )
+    links = coo_array(
+        (np.ones(int(same.sum()), np.int8), (first[same], second[same])),
+        shape=correlations.shape,
+    )
+    _, group = connected_components(links, directed=False)
+    _, start = np.unique(group, return_index=True)
+    return np.asarray(start[group], np.intp)
+
+
+def _standardised(sketches: NDArray[np.uint8]) -> NDArray[np.float32]:
+    content = sketches.reshape(len(sketches), -1).astype(np.float32)
+    content -= content.mean(1, keepdims=True)
+    content /= np.linalg.norm(content, axis=1, keepdims=True) + 1e-6
+    return content
