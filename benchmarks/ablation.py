@@ -14,18 +14,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from benchmarks import trials
 from benchmarks.trials import Row
-from noisescope_core.experiments.methods import (
-    Answer,
-    Features,
-    Method,
-    features,
-    made_by_generator,
-)
-from noisescope_core.experiments.pictures import Drawn, Pictures
+from noisescope_core.config import Config
+from noisescope_core.experiments.methods import Answer, Method
+from noisescope_core.experiments.pictures import Drawn, Pictures, Pixels
+from noisescope_core.residual import channel_residuals
 from noisescope_core.whitened import acceptance, discovery, growth
 from noisescope_core.whitened import correlations as search
 from noisescope_core.whitened.confidence import Bar, fit_bar
+from noisescope_core.whitened.evidence import gather, own_energy
+from noisescope_core.whitened.overlay import TILED, tile_agreement
 from noisescope_core.whitened.planes import bands, whitening
+from noisescope_core.whitened.planes.bands import Layout, layout
+from noisescope_core.whitened.planes.duplicates import sketch
+from noisescope_core.whitened.planes.products import band_correlations
+from noisescope_core.whitened.planes.whitening import packed, unpacked, whitened_planes
 
 NAMES = (
     "CycleGAN, 50 + 300",
@@ -111,6 +113,67 @@ VARIANTS = {
     "bar in the gap": Variant(((discovery, "fit_bar", _quantile_bar),)),
 }
 """By what is removed."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the default method compares, of all images of a condition.
+
+    Attributes
+    ----------
+    planes : (n, 3, V) float16, `whitening.whitened_planes` as they are stored
+    correlations : (33, n, n) float32
+    sketches : (n, 1024) uint8
+    bins : their layout
+    """
+
+    planes: NDArray[np.float16]
+    correlations: NDArray[np.float32]
+    sketches: NDArray[np.uint8]
+    bins: Layout
+
+    def between(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Copy the correlations of some rows: (33, m, m) float32."""
+        return np.ascontiguousarray(self.correlations[:, rows][:, :, rows])
+
+
+def features(listed: Pictures, config: Config) -> Features:
+    """Extract and correlate the features of all images."""
+    how = config.residual
+
+    def one(pixels: Pixels) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
+        channels = channel_residuals(pixels, how.sigma, how.levels, denoiser=how.denoiser)
+        feature = unpacked(packed(whitened_planes(channels)))
+        return feature.astype(np.float16), sketch(pixels)
+
+    made = listed.each(one)
+    planes = np.stack([feature for feature, _ in made])
+    bins = layout(listed.side, listed.side)
+    correlations = band_correlations(planes, planes, bins)
+    return Features(planes, correlations, np.stack([small for _, small in made]), bins)
+
+
+def made_by_generator(
+    pattern: discovery.SharedPattern,
+    agreement: NDArray[np.float64],
+    error: NDArray[np.float64],
+    known: Features,
+    rows: NDArray[np.intp],
+) -> bool:
+    """Say whether the evidence speaks for a generator.
+
+    Parameters
+    ----------
+    agreement, error : (33,) float, of the pattern
+    rows : of the images tested, and more
+    """
+    planes = known.planes[rows[pattern.members]]
+    mean = planes.mean(0, dtype=np.float32)
+    halves = np.stack([planes[k::2].mean(0, dtype=np.float32) for k in (0, 1)])
+    tiles = tile_agreement(planes[:TILED], mean, len(planes), known.bins)
+    energy = np.stack([own_energy(planes[:TILED][k::2], known.bins) for k in (0, 1)])
+    evidence = gather(agreement, error, tiles.reshape(len(tiles), -1), halves, energy, known.bins)
+    return evidence.maker == "generator"
 
 
 def ready(variant: Variant, listed: Pictures, known: Features) -> Method:

@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from noisescope_core.config import load_config
-from noisescope_core.paper.detector import detection_threshold, pce_test
+from noisescope_core.methods import method_of
+from noisescope_core.paper.detector import detection_threshold
 from noisescope_core.spark.stages.extract import extractor
 from noisescope_core.spark.stages.score import Tests, scorer
 from noisescope_core.tables.schemas import columns
-from noisescope_core.whitened.detector import match_test
 
 CHUNK = 64
 _scan: list[Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]] = []
@@ -54,9 +54,8 @@ def _ready(known: str, settings: tuple[str, ...]) -> None:
     for row in sorted(rows, key=lambda row: row["fingerprint_id"]):
         if row["flagged"]:
             by_size.setdefault((row["width"], row["height"]), []).append(SimpleNamespace(**row))
-    everywhere = config.detection.alignments == "all"
-    paper = config.method == "paper"
-    test = pce_test(by_size) if paper else match_test(by_size, config, everywhere)
+    method = method_of(config)
+    test = method.test(by_size, config, method.everywhere(config))
     tests = Tests(lambda: test, set(by_size), sum(map(len, by_size.values())))
     extract, score = extractor("image", config, {}), scorer(tests, columns("scans"))
     _scan[:] = [lambda batches: score(extract(batches))]

@@ -23,6 +23,7 @@ from noisescope_core.config import Config, load_config
 from noisescope_core.correlation.pairs import pce, pce_matrix
 from noisescope_core.correlation.surface import correlation_surface
 from noisescope_core.errors import NoiseScopeError, UsageError
+from noisescope_core.methods import check_for_scans
 from noisescope_core.paper.clustering import cluster_residuals
 from noisescope_core.paper.detector import detection_threshold
 from noisescope_core.report.plots import (
@@ -160,7 +161,7 @@ def scan(
     from noisescope_core.spark.session.progress import Progress
 
     config = configured(settings)
-    config.check_for_scans()
+    check_for_scans(config)
     with tables(location, config, _place(images), _place(reference)) as store:
         progress = Progress(store.spark, events=config.observe.events)
         return scan_new(store, config, progress, _place(images), _place(reference))

@@ -196,39 +196,6 @@ class Config(_Section):
     spark: Spark = Spark()
     report: Report = Report()
 
-    def least_reference(self) -> int:
-        """Count the reference images of one size that calibration and classifier need."""
-        if self.method == "whitened":
-            return self.discovery.least_reference
-        blocks = self.texture.neighbours // self.texture.shuffles + 1
-        calibration = 0 if self.calibration.t_merge else 2 * self.calibration.images
-        return max(calibration, blocks * self.texture.images)
-
-    def route(self, files: int) -> Literal["pairs", "spectral", "shards"]:
-        """How a run over so many files is searched; `shards` stores no residual."""
-        chosen = self.discovery.route
-        if self.method == "paper":
-            return "pairs"
-        if chosen != "auto":
-            return chosen
-        if files <= self.discovery.images:
-            return "pairs"
-        return "spectral" if files <= self.discovery.stored else "shards"
-
-    def least_images(self) -> int:
-        """Count the images of one size without which nothing can be found."""
-        if self.method == "whitened":
-            return self.discovery.least_images
-        return self.clustering.classify_above + 1
-
-    def check_for_scans(self) -> None:
-        """Raise UsageError for what scheduled scans do not know."""
-        if self.method == "paper":
-            raise UsageError("method: scan knows the method whitened alone")
-        # The tables outlive a configuration, and residuals of two denoisers do not compare.
-        if self.residual.denoiser != "wavelet":
-            raise UsageError("residual.denoiser: scan knows the denoiser wavelet alone")
-
 
 def load_config(file: str | None = None, settings: Sequence[str] = ()) -> Config:
     """Read a configuration file, apply KEY=VALUE settings, and validate the whole.

@@ -10,19 +10,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core.config import Config
-from noisescope_core.images.decode import decode, thumbnail
+from noisescope_core.images.decode import decode, read_header, thumbnail
 from noisescope_core.images.reference import Preparation, prepared
 from noisescope_core.images.watermark import watermark_of
-from noisescope_core.residual import channel_residuals, mixed, noise_residual
-from noisescope_core.whitened.planes.bands import central
+from noisescope_core.methods import method_of
 from noisescope_core.whitened.planes.duplicates import sketch
-from noisescope_core.whitened.planes.whitening import packed, whitened_planes
-
-MARGIN = 64
-"""Pixels around the part compared that are denoised with it, so that its border is no border."""
 
 FLAT = 1e-3
 """Standard deviation in grey levels below which a residual is rounding, not noise."""
+
+
+def header_row(data: bytes, config: Config) -> dict[str, Any]:
+    """Read what a file says of itself; no pixel is decoded.
+
+    Returns
+    -------
+    dict
+        Columns of `headers` (docs/tables.md) but the path. No file raises.
+    """
+    header, _ = read_header(data, config.decode.max_pixels, config.decode.max_bytes)
+    compression = header.compression
+    return {
+        "image_id": hashlib.sha256(data).hexdigest(),
+        "width": header.width or None,
+        "height": header.height or None,
+        "format": None if compression is None else compression.format,
+        "quantization": None if compression is None else compression.tables,
+        "reason": header.reason or too_small(header.height, header.width, config),
+    }
 
 
 def residual_rows(
@@ -43,7 +58,7 @@ def residual_rows(
     ------
     dict
         Columns of `residuals` (docs/tables.md), those that are null left out. `residual` holds
-        float32 pixels (method `paper`) or `whitening.packed` planes. No file raises.
+        what the method stores of the image (`Method.extract`). No file raises.
     """
     row: dict[str, Any] = {
         "image_id": hashlib.sha256(data).hexdigest(),
@@ -64,28 +79,33 @@ def residual_rows(
         "quality": image.compression.quality,
         "quantization": image.compression.tables,
     }
-    if config.method == "whitened":
+    if method_of(config).adapts_reference:
         row["watermark"] = watermark_of(image.pixels)
         if row["watermark"] and role == "reference":
             reason = f"generated: carries the watermark of {row['watermark']}"
             yield row | {"status": "unscored", "reason": reason}
             return
     wanted = changed.get(row["image_id"], [])
-    size = image.width, image.height
-    if not any(preparation.size == size for preparation in wanted):
+    if not any(preparation.size == (image.width, image.height) for preparation in wanted):
         yield row | _pixels_row(image.pixels, config, role == "image")
     for preparation in wanted:
-        width, height = preparation.size
-        again = preparation.compression
-        done = [] if preparation.size == size else [f"resized to {width} x {height}"]
-        done += [] if again is None else [f"saved again as {again}"]
-        try:
-            pixels = prepared(image.pixels, row["image_id"], preparation)
-        except Exception as error:
-            yield row | {"status": "quarantined", "reason": _unprocessed(error)}
-            continue
-        made = {"width": width, "height": height, "prepared": ", ".join(done)}
-        yield row | made | _pixels_row(pixels, config, False)
+        yield row | _prepared_row(image.pixels, row["image_id"], preparation, config)
+
+
+def _prepared_row(
+    pixels: NDArray[np.uint8], image_id: str, preparation: Preparation, config: Config
+) -> dict[str, Any]:
+    """Bring a reference image to a size and save it again, as is wanted, and extract its noise."""
+    width, height = preparation.size
+    steps = [] if pixels.shape[1::-1] == preparation.size else [f"resized to {width} x {height}"]
+    if preparation.compression is not None:
+        steps.append(f"saved again as {preparation.compression}")
+    try:
+        pixels = prepared(pixels, image_id, preparation)
+    except Exception as error:
+        return {"status": "quarantined", "reason": _unprocessed(error)}
+    made = {"width": width, "height": height, "prepared": ", ".join(steps)}
+    return made | _pixels_row(pixels, config, False)
 
 
 def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool) -> dict[str, Any]:
@@ -96,12 +116,12 @@ def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool)
         if reason := too_small(pixels.shape[0], pixels.shape[1], config):
             return row | {"status": "unscored", "reason": reason}
         row["sketch"] = sketch(pixels).tobytes()
-        residual, cell = noise_of(pixels, config)
+        residual, stored = method_of(config).extract(pixels, config)
     except Exception as error:  # As above.
         return row | {"status": "quarantined", "reason": _unprocessed(error)}
     if residual.std() < FLAT:
         return row | {"status": "unscored", "reason": "flat image, no noise residual to test"}
-    return row | {"status": "scored", "residual": cell.tobytes()}
+    return row | {"status": "scored", "residual": stored.tobytes()}
 
 
 def too_small(height: int, width: int, config: Config) -> str | None:
@@ -113,27 +133,3 @@ def too_small(height: int, width: int, config: Config) -> str | None:
 
 def _unprocessed(error: Exception) -> str:
     return f"could not be processed ({type(error).__name__})"
-
-
-def noise_of(pixels: NDArray[np.uint8], config: Config) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """Extract the noise residual of an image, and what the method stores of it.
-
-    Parameters
-    ----------
-    pixels : (H, W) or (H, W, 3) uint8
-
-    Returns
-    -------
-    residual : (H, W) float32, grey levels; by the default method of the centre that is compared
-    stored : the residual, or by the default method `whitening.packed` planes
-    """
-    told = config.residual
-    if config.method == "paper":
-        residual = noise_residual(pixels, told.sigma, told.levels, denoiser=told.denoiser)
-        return residual, residual
-    # Images of a size are cut alike, so the cut cannot tell one from another.
-    planes = central(np.atleast_3d(pixels).transpose(2, 0, 1), config.whitening.side + 2 * MARGIN)
-    cut = np.ascontiguousarray(planes.transpose(1, 2, 0))
-    channels = channel_residuals(cut, told.sigma, told.levels, denoiser=told.denoiser)
-    channels = central(channels, config.whitening.side)
-    return mixed(channels), packed(whitened_planes(channels))

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from noisescope_core.config import Config
+from noisescope_core.cost import Rates, SizeCounts, SizePlan
 from noisescope_core.images import Size
 from noisescope_core.tables.rows import ClusterRow, FingerprintRow, MergingRow
 
@@ -157,6 +158,7 @@ class Method:
         levels, and what is stored of the image
     read : of a stored cell: float32 values, flat or in the shape of the feature
     shape : of a size and config: shape of what is stored, (rows, values)
+    dtype : of what is stored
     adapts_reference : whether the reference is made like the tested images, and headers and
         watermarks are read for that
     least_images, least_reference : images of one size that are needed
@@ -164,7 +166,7 @@ class Method:
     route : of the number of files and config
     pile : of tested and reference features of one size and config: what `find` takes
     find : of a pile and config; told where to leave notes
-    test : of fingerprint rows by size and config
+    test : of fingerprint rows by size, config, and whether they are looked for everywhere
     everywhere : whether fingerprints are looked for at other alignments and sizes
     threshold : of a size, from its reference images' scores; None where a fingerprint has its own
     plan : stages of one size, with their costs
@@ -176,6 +178,7 @@ class Method:
     extract: Callable[[NDArray[np.uint8], Config], tuple[NDArray[np.float32], NDArray[Any]]]
     read: Callable[[Any], NDArray[np.float32]]
     shape: Callable[[Size, Config], tuple[int, int]]
+    dtype: type[np.generic]
     adapts_reference: bool
     least_images: Callable[[Config], int]
     least_reference: Callable[[Config], int]
@@ -183,10 +186,10 @@ class Method:
     route: Callable[[int, Config], Route]
     pile: Callable[[Sequence[Feature], Sequence[Feature], Size, Config], Any]
     find: Callable[[Any, Config, Note], Found]
-    test: Callable[[Mapping[Size, Sequence[FingerprintRow]], Config], Test]
+    test: Callable[[Mapping[Size, Sequence[Any]], Config, bool], Test]
     everywhere: Callable[[Config], bool]
     threshold: Callable[[Sequence[float], Config], float] | None
-    plan: Callable[..., Any]
+    plan: Callable[[SizeCounts, Config, Rates], SizePlan]
     explaining: Explaining
     words: Words
     scans: bool

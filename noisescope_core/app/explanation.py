@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,21 +16,16 @@ from pyarrow import fs
 
 from noisescope_core.attacks.catalogue import attack
 from noisescope_core.config import Config
-from noisescope_core.correlation import surface as pixel_surface
+from noisescope_core.correlation.surface import peak_shift
 from noisescope_core.errors import UsageError, first_line
-from noisescope_core.extraction import noise_of, too_small
+from noisescope_core.extraction import too_small
 from noisescope_core.images import Size
 from noisescope_core.images.decode import decode, refused_size
 from noisescope_core.method import Test
-from noisescope_core.paper.detector import detection_threshold, pce_test
+from noisescope_core.methods import method_of
 from noisescope_core.tables.results import Results, Scores
+from noisescope_core.tables.rows import FingerprintRow
 from noisescope_core.tables.storage import content, file_system
-from noisescope_core.whitened import alignment
-from noisescope_core.whitened.alignment import pattern_of
-from noisescope_core.whitened.detector import contributions, fingerprint_of, match_test
-from noisescope_core.whitened.overlay import TILE, uncovered
-from noisescope_core.whitened.planes.bands import compared
-from noisescope_core.whitened.planes.whitening import unpacked
 
 PROCESSED = (
     ("saved as JPEG of quality 90", "jpeg", 90),
@@ -102,7 +96,7 @@ class Match:
     @property
     def peak(self) -> tuple[int, int]:
         """Shift (x, y) where the surface is highest."""
-        return pixel_surface.peak_shift(self.surface)
+        return peak_shift(self.surface)
 
 
 @dataclass(frozen=True)
@@ -154,10 +148,8 @@ def explain(file: str, run: Results) -> Explanation:
         return Explanation(path, image_id, of_run, "quarantined", image.reason)
     if why := too_small(image.height, image.width, config):
         return Explanation(path, image_id, of_run, "unscored", why, image.pixels)
-    residual, cell = noise_of(image.pixels, config)
-    known = run.table("fingerprints", where=ds.field("flagged")).to_pylist()
-    known.sort(key=lambda row: str(row["fingerprint_id"]))
-    match = _match(run, known, image_id, image.pixels, cell)
+    residual, stored = method_of(config).extract(image.pixels, config)
+    match = _match(run, _generators(run), image_id, image.pixels, stored)
     if verdict is not None:
         status, reason = verdict["status"], verdict["reason"]
     elif match is None:
@@ -168,36 +160,51 @@ def explain(file: str, run: Results) -> Explanation:
     return Explanation(path, image_id, of_run, status, reason, image.pixels, residual, match)
 
 
+def _generators(run: Results) -> list[FingerprintRow]:
+    """Read the fingerprints that the run takes for generators'; raises UsageError as `explain`."""
+    rows = run.table("fingerprints", where=ds.field("flagged")).to_pylist()
+    try:
+        fingerprints = [FingerprintRow(**row) for row in rows]
+    except TypeError as error:
+        raise UsageError(
+            f"{run.location}: made by another version, whose fingerprints this one does not know; "
+            "run it again"
+        ) from error
+    return sorted(fingerprints, key=lambda fingerprint: fingerprint.fingerprint_id)
+
+
 def _match(
     run: Results,
-    known: Sequence[Mapping[str, Any]],
+    generators: Sequence[FingerprintRow],
     image_id: str,
     pixels: NDArray[np.uint8],
-    cell: NDArray[Any],
+    stored: NDArray[Any],
 ) -> Match | None:
     config = run.config
+    method = method_of(config)
     size = pixels.shape[1], pixels.shape[0]
-    found = _test(known, config)(image_id, size, pa.py_buffer(cell.tobytes()))
-    if found is None:
+    score = _test(generators, config)(image_id, size, pa.py_buffer(stored.tobytes()))
+    if score is None:
         return None
-    (row,) = (row for row in known if row["fingerprint_id"] == found.fingerprint_id)
-    scores = run.scores(row)
-    threshold = found.threshold
-    if threshold is None:
-        threshold = detection_threshold(scores.reference, config.detection.percentile)
-    in_place = found.shift_x is None
-    rest = [_without(one, image_id, cell, config) for one in known]
+    (best,) = (row for row in generators if row.fingerprint_id == score.fingerprint_id)
+    scores = run.scores(vars(best))
+    threshold = score.threshold
+    if threshold is None and method.threshold is not None:
+        threshold = method.threshold(scores.reference.tolist(), config)
+    explaining, in_place = method.explaining, score.shift_x is None
+    others = [explaining.without(row, image_id, stored, config) for row in generators]
+    bands = explaining.bands if in_place else None
     return Match(
-        score=found.score,
-        threshold=threshold,
-        confidence=found.confidence,
-        shift=None if in_place else (int(found.shift_x or 0), int(found.shift_y or 0)),
-        fingerprint=row,
-        is_member=image_id in (row["members"] or ()),
-        surface=_surface(cell, size, row, config),
-        bands=_bands(cell, image_id, size, row, config) if in_place else None,
+        score=score.score,
+        threshold=float(threshold or 0.0),
+        confidence=score.confidence,
+        shift=None if in_place else (int(score.shift_x or 0), int(score.shift_y or 0)),
+        fingerprint=vars(best),
+        is_member=image_id in best.members,
+        surface=explaining.surface(stored, size, best, config),
+        bands=bands(stored, image_id, best, config) if bands else None,
         scores=scores,
-        changes=list(_changes(pixels, _test(rest, config), threshold, config)),
+        changes=list(_changes(pixels, _test(others, config), float(threshold or 0.0), config)),
     )
 
 
@@ -222,65 +229,12 @@ def _verdict(run: Results, path: str, image_id: str) -> dict[str, Any] | None:
     return rows[0] if rows and rows[0]["image_id"] == image_id else None
 
 
-def _test(rows: Sequence[Mapping[str, Any]], config: Config) -> Test:
-    by_size: dict[Size, list[Any]] = {}
-    for row in rows:
-        by_size.setdefault((row["width"], row["height"]), []).append(SimpleNamespace(**row))
-    if config.method == "paper":
-        test = pce_test(by_size)
-        return lambda image_id, size, cell: test(image_id, size, cell) if size in by_size else None
-    return match_test(by_size, config, config.detection.alignments == "all")
-
-
-def _surface(
-    cell: NDArray[Any], size: Size, row: Mapping[str, Any], config: Config
-) -> NDArray[np.float32]:
-    of = row["width"], row["height"]
-    if config.method == "paper":
-        pixels = np.frombuffer(row["pixels"], np.float32).reshape(of[::-1])
-        return pixel_surface.correlation_surface(cell, pixels)
-    side = config.whitening.side
-    known = fingerprint_of(SimpleNamespace(**row), side)
-    pattern = pattern_of(known.fingerprint_id, of, known.mean, known.weights, side)
-    return alignment.correlation_surface(unpacked(cell), size, pattern, side)
-
-
-def _bands(
-    cell: NDArray[Any],
-    image_id: str,
-    size: Size,
-    row: Mapping[str, Any],
-    config: Config,
-) -> NDArray[np.float64] | None:
-    if config.method == "paper":
-        return None
-    side = config.whitening.side
-    known = fingerprint_of(SimpleNamespace(**row), side)
-    return contributions(_looked_at(cell, row, side), image_id, known, compared(*size[::-1], side))
-
-
-def _looked_at(cell: NDArray[Any], row: Mapping[str, Any], side: int) -> NDArray[np.float32]:
-    """Take from an image what its fingerprint was made without: the tiles of an overlay."""
-    feature = unpacked(cell)
-    if not row["covered"]:
-        return feature
-    bins = compared(row["height"], row["width"], side)
-    tiles = [length // TILE for length in bins.shape]
-    return uncovered(feature, np.reshape(row["covered"], tiles), bins)
-
-
-def _without(
-    row: Mapping[str, Any], image_id: str, cell: NDArray[Any], config: Config
-) -> dict[str, Any]:
-    """Take an image out of the fingerprint that it is a member of."""
-    if config.method == "paper" or image_id not in row["members"]:
-        return dict(row)
-    side = config.whitening.side
-    count = len(row["members"])
-    mean = np.frombuffer(row["whitened"], np.float32)
-    rest = (count * mean - _looked_at(cell, row, side).ravel()) / (count - 1)
-    left = [member for member in row["members"] if member != image_id]
-    return {**row, "members": left, "whitened": np.asarray(rest, np.float32).tobytes()}
+def _test(fingerprints: Sequence[FingerprintRow], config: Config) -> Test:
+    by_size: dict[Size, list[FingerprintRow]] = {}
+    for fingerprint in fingerprints:
+        by_size.setdefault((fingerprint.width, fingerprint.height), []).append(fingerprint)
+    method = method_of(config)
+    return method.test(by_size, config, method.everywhere(config))
 
 
 def _changes(
@@ -290,8 +244,8 @@ def _changes(
     size = pixels.shape[1], pixels.shape[0]
     for what, name, strength in PROCESSED:
         changed = attack(name, strength, colour, np.random.default_rng(config.seed))
-        _, cell = noise_of(changed, config)
-        found = test("", size, pa.py_buffer(cell.tobytes()))
-        if found is not None:
-            bar = threshold if found.threshold is None else found.threshold
-            yield Change(what, found.score, bar, found.score > bar)
+        _, stored = method_of(config).extract(changed, config)
+        score = test("", size, pa.py_buffer(stored.tobytes()))
+        if score is not None:
+            bar = threshold if score.threshold is None else score.threshold
+            yield Change(what, score.score, bar, score.score > bar)

@@ -88,7 +88,9 @@ def scan(
     Exit code 3: the scan ended well, and a threshold of `alerts` is exceeded.
     """
     config = configured(config_file, settings)
-    config.check_for_scans()
+    from noisescope_core.methods import check_for_scans
+
+    check_for_scans(config)
     check_exist({"--images": images, "--reference": reference})
     from noisescope_core.app import metrics
 

@@ -110,6 +110,57 @@ def fast_merging(
     return Merging(rounds, flagged(), compared, refined)
 
 
+class ResidualStack:
+    """Residuals in memory, and the PCE of their clusters' means.
+
+    Parameters
+    ----------
+    residuals : (n, H, W) float
+    exact : bool
+        Work out every pair's hole, see `noisescope_core.correlation.pairs.above_threshold`.
+    """
+
+    def __init__(self, residuals: NDArray[np.floating], exact: bool = False) -> None:
+        self._residuals, self._exact = residuals, exact
+        # The row of a cluster is its first image's, dot products are those of the images, averaged.
+        self._rows = spectra(residuals)
+        self._of_images = dot_products(self._rows, self._rows)
+
+    def pairs(self, t_merge: float) -> Pairs:
+        """Find the pairs of images above T_merge; before any are merged."""
+        return above_threshold(self._rows, None, t_merge, self._exact, self._of_images)
+
+    def pairs_of_merged(self, new: Clusters, old: Clusters, t_merge: float) -> Pairs:
+        """Find the pairs of clusters above T_merge in which a new one takes part.
+
+        Parameters
+        ----------
+        new, old : cluster number to the numbers of its images
+        """
+        means = [self._residuals[list(m)].mean(axis=0, dtype=np.float64) for m in new.values()]
+        merged = spectra(np.stack(means))
+        within = above_threshold(merged, None, t_merge, self._exact, self._products(new, new))
+        first = [members[0] for members in old.values()]
+        rows = self._rows
+        rest = Spectra(rows.pixels[first], rows.power[first], rows.shape)
+        across = above_threshold(merged, rest, t_merge, self._exact, self._products(new, old))
+        first = [members[0] for members in new.values()]
+        rows.pixels[first], rows.power[first] = merged.pixels, merged.power
+        new_ids, old_ids = np.array(list(new), int), np.array(list(old), int)
+        return Pairs(
+            np.concatenate([new_ids[within.first], new_ids[across.first]]),
+            np.concatenate([new_ids[within.second], old_ids[across.second]]),
+            np.concatenate([within.pce, across.pce]),
+            within.compared + across.compared,
+            within.refined + across.refined,
+        )
+
+    def _products(self, a: Clusters, b: Clusters) -> NDArray[Any]:
+        left, right = (_shares(clusters, len(self._residuals)) for clusters in (a, b))
+        product: NDArray[Any] = left @ (self._of_images @ right.T)
+        return product
+
+
 def cluster_residuals(
     residuals: NDArray[np.floating],
     t_merge: float,
@@ -131,37 +182,15 @@ def cluster_residuals(
     exact : bool
         Work out every pair's hole, see `noisescope_core.correlation.pairs.above_threshold`.
     """
-    # The row of a cluster is its first image's, dot products are those of the images, averaged.
-    known = spectra(residuals)
-    of_images = dot_products(known, known)
-
-    def products(a: Clusters, b: Clusters) -> NDArray[Any]:
-        left, right = (_shares(c, len(residuals)) for c in (a, b))
-        return left @ (of_images @ right.T)
-
-    def recompute(new: Clusters, old: Clusters) -> Pairs:
-        means = [residuals[list(m)].mean(axis=0, dtype=np.float64) for m in new.values()]
-        merged = spectra(np.stack(means))
-        within = above_threshold(merged, None, t_merge, exact, products(new, new))
-        rows = [members[0] for members in old.values()]
-        rest = Spectra(known.pixels[rows], known.power[rows], known.shape)
-        across = above_threshold(merged, rest, t_merge, exact, products(new, old))
-        rows = [members[0] for members in new.values()]
-        known.pixels[rows], known.power[rows] = merged.pixels, merged.power
-        new_ids, old_ids = np.array(list(new), int), np.array(list(old), int)
-        return Pairs(
-            np.concatenate([new_ids[within.first], new_ids[across.first]]),
-            np.concatenate([new_ids[within.second], old_ids[across.second]]),
-            np.concatenate([within.pce, across.pce]),
-            within.compared + across.compared,
-            within.refined + across.refined,
-        )
-
-    pairs = above_threshold(known, None, t_merge, exact, of_images)
+    stack = ResidualStack(residuals, exact)
     return fast_merging(
-        len(residuals), pairs, recompute, classify,
-        check_above=check_above, classify_above=classify_above,
-    )  # fmt: skip
+        len(residuals),
+        stack.pairs(t_merge),
+        lambda new, old: stack.pairs_of_merged(new, old, t_merge),
+        classify,
+        check_above=check_above,
+        classify_above=classify_above,
+    )
 
 
 def _shares(clusters: Clusters, images: int) -> NDArray[np.float32]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
+from noisescope_core.config import Config
 from noisescope_core.correlation.pairs import pce_between
 from noisescope_core.correlation.spectra import Spectra, spectra
 from noisescope_core.images import Size
@@ -40,20 +42,28 @@ def detection_threshold(reference_scores: ArrayLike, percentile: float = 99.5) -
     return float(np.percentile(np.asarray(reference_scores), percentile))
 
 
-def pce_test(by_size: dict[Size, list[Any]]) -> Test:
-    """Make the paper's test: the largest PCE; the threshold needs all reference images first."""
-    fingerprints: dict[Size, tuple[Spectra, list[str]]] = {}
+def pce_test(
+    by_size: Mapping[Size, Sequence[Any]], config: Config, everywhere: bool = False
+) -> Test:
+    """Make the paper's test: the largest PCE with the fingerprints of the image's size.
+
+    The threshold needs all reference images first. `everywhere` changes nothing: images of other
+    sizes are not tested.
+    """
+    by_shape: dict[Size, tuple[Spectra, list[str]]] = {}
     for size, rows in by_size.items():
         pixels = [np.frombuffer(row.pixels, np.float32).reshape(size[::-1]) for row in rows]
-        fingerprints[size] = (
+        by_shape[size] = (
             spectra(np.stack(pixels), np.float64),
             [row.fingerprint_id for row in rows],
         )
 
-    def test(image_id: str, size: Size, cell: pa.Buffer) -> Score:
-        known, ids = fingerprints[size]
-        residual = np.frombuffer(cell, np.float32).reshape(known.shape)
-        value, row = score_images(residual[None], known)
-        return Score(float(value[0]), ids[row[0]])
+    def test(image_id: str, size: Size, cell: pa.Buffer) -> Score | None:
+        if size not in by_shape:
+            return None
+        fingerprints, ids = by_shape[size]
+        residual = np.frombuffer(cell, np.float32).reshape(fingerprints.shape)
+        scores, best = score_images(residual[None], fingerprints)
+        return Score(float(scores[0]), ids[best[0]])
 
     return test

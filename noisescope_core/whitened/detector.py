@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ class Fingerprint:
 
 def match(
     feature: NDArray[Any], image_id: str, fingerprints: Sequence[Fingerprint], bins: Layout
-) -> tuple[float, float, float, str, bool]:
+) -> Score:
     """Test an image against the fingerprints of its size, a member without itself.
 
     Parameters
@@ -59,12 +59,10 @@ def match(
 
     Returns
     -------
-    score : signed square of the standardised score, on the scale of PCE: unrelated images have
-        about a chi-square with one degree of freedom
-    threshold : of the fingerprint, on the same scale
-    confidence : probability, 0..1, that the image carries the fingerprint
-    fingerprint_id : the one that fits best, of those above their threshold if there are any
-    typical : whether the score is as its members' are, no more than one of their spreads below
+    Score
+        Of the fingerprint that fits best, of those above their threshold if there are any. The
+        score is the signed square of the standardised score, on the scale of PCE: unrelated images
+        have about a chi-square with one degree of freedom.
     """
     image = np.asarray(feature, np.float32).reshape(len(fingerprints[0].mean), -1)
     own = _products(image, image, bins)
@@ -73,17 +71,15 @@ def match(
         bar = fingerprint.bar
         bands = _bands(image, own, image_id, fingerprint, bins)
         z = bar.standardised(fingerprint.weights @ (bands - fingerprint.centre))
-        graded.append(
-            (
-                float(bar.fit(z)),
-                float(z * abs(z)),
-                bar.threshold**2,
-                float(bar.confidence(z)),
-                fingerprint.fingerprint_id,
-                bool(z >= bar.mean - bar.deviation),
-            )
+        score = Score(
+            float(z * abs(z)),
+            fingerprint.fingerprint_id,
+            threshold=bar.threshold**2,
+            confidence=float(bar.confidence(z)),
+            typical=bool(z >= bar.mean - bar.deviation),
         )
-    return max(graded)[1:]
+        graded.append((float(bar.fit(z)), score.score, score.fingerprint_id, score))
+    return max(graded, key=lambda grade: grade[:3])[-1]
 
 
 def contributions(
@@ -129,58 +125,72 @@ def _products(
     return np.array([np.vdot(one[p, part], other[p, part]) for p, part in bins.slices()])
 
 
-def match_test(by_size: dict[Size, list[Any]], config: Config, everywhere: bool) -> Test:
-    """Make the test of images against the fingerprints, from the rows of these.
+def match_test(
+    by_size: Mapping[Size, Sequence[Any]], config: Config, everywhere: bool = False
+) -> Test:
+    """Make the test of images against fingerprints, given by their rows of `fingerprints`.
 
     Images are tested in place against the fingerprints of their own size, and, `everywhere`, where
     that finds nothing at all alignments against all fingerprints.
     """
     side = config.whitening.side
-    fingerprints: dict[Size, list[tuple[Mask | None, list[Fingerprint]]]] = {}
+    in_place = {size: _beneath(rows, size, side) for size, rows in by_size.items()}
     patterns: list[Pattern] = []
-    for size, rows in by_size.items():
-        # What lies beneath an overlay was found without the tiles that it covers.
-        beneath: dict[tuple[bool, ...], list[Fingerprint]] = {}
-        for row in rows:
-            beneath.setdefault(tuple(row.covered or ()), []).append(fingerprint_of(row, side))
-        tiles = [length // TILE for length in compared(*size[::-1], side).shape]
-        fingerprints[size] = [
-            (np.reshape(covered, tiles) if covered else None, known)
-            for covered, known in beneath.items()
+    if everywhere:
+        patterns = [
+            pattern_of(
+                fingerprint.fingerprint_id, size, fingerprint.mean, fingerprint.weights, side
+            )
+            for size, layers in in_place.items()
+            for layer in layers
+            for fingerprint in layer.fingerprints
         ]
-        if everywhere:
-            patterns += [
-                pattern_of(one.fingerprint_id, size, one.mean, one.weights, side)
-                for _, known in fingerprints[size]
-                for one in known
-            ]
 
     def test(image_id: str, size: Size, cell: pa.Buffer) -> Score | None:
-        if size not in fingerprints and not patterns:
+        if size not in in_place and not patterns:
             return None
-        width, height = size
         feature = unpacked(cell)
-        in_place = None
-        if size in fingerprints:
-            bins = compared(height, width, side)
-            answers = []
-            for covered, known in fingerprints[size]:
-                looked_at = feature if covered is None else uncovered(feature, covered, bins)
-                score, threshold, confidence, name, typical = match(
-                    looked_at, image_id, known, bins
-                )
-                answers.append(Score(score, name, threshold, confidence, typical=typical))
-            in_place = max(answers, key=lambda one: (one.is_fake, one.confidence, one.score))
-            if in_place.is_fake or not patterns:
-                return in_place
-        found = search(feature, size, patterns, side)
-        if in_place and found.pce <= found.threshold:
-            return in_place
+        matched = None
+        if size in in_place:
+            bins = compared(size[1], size[0], side)
+            scores = [layer.match(feature, image_id, bins) for layer in in_place[size]]
+            matched = max(scores, key=lambda score: (score.is_fake, score.confidence, score.score))
+            if matched.is_fake or not patterns:
+                return matched
+        aligned = search(feature, size, patterns, side)
+        if matched and aligned.pce <= aligned.threshold:
+            return matched
         return Score(
-            found.pce, found.fingerprint_id, found.threshold, found.confidence, *found.shift
-        )
+            aligned.pce, aligned.fingerprint_id, aligned.threshold, aligned.confidence,
+            *aligned.shift,
+        )  # fmt: skip
 
     return test
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Fingerprints found with the same tiles taken out of all images, None for none."""
+
+    covered: Mask | None
+    fingerprints: list[Fingerprint]
+
+    def match(self, feature: NDArray[Any], image_id: str, bins: Layout) -> Score:
+        if self.covered is not None:
+            feature = uncovered(feature, self.covered, bins)
+        return match(feature, image_id, self.fingerprints, bins)
+
+
+def _beneath(rows: Sequence[Any], size: Size, side: int) -> list[_Layer]:
+    """Part the fingerprints of a size by the tiles that they were found without."""
+    layers: dict[tuple[bool, ...], list[Fingerprint]] = {}
+    for row in rows:
+        layers.setdefault(tuple(row.covered or ()), []).append(fingerprint_of(row, side))
+    tiles = [length // TILE for length in compared(size[1], size[0], side).shape]
+    return [
+        _Layer(np.reshape(covered, tiles) if covered else None, fingerprints)
+        for covered, fingerprints in layers.items()
+    ]
 
 
 def fingerprint_of(row: Any, side: int) -> Fingerprint:

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
 from noisescope_core.images import Size
+from noisescope_core.methods import method_of
 from noisescope_core.spark.scans.registry import Known
 from noisescope_core.spark.scans.store import Store, latest
 from noisescope_core.spark.session.progress import Progress
@@ -176,7 +177,9 @@ def _verdicts(
     told.write_rows("files", files)
     told.write_rows("calibration", decided)
     told.write("scans", rows)
-    write_verdicts(told, config, told.spark.createDataFrame([], SCHEMAS["scores"]))
+    write_verdicts(
+        told, config, told.read("scans"), told.spark.createDataFrame([], SCHEMAS["scores"])
+    )
     return told.read("verdicts")
 
 
@@ -262,7 +265,7 @@ def decided_sizes(
         else:
             reason = (
                 f"too few images of {width} x {height} so far to decide: {count:,}, "
-                f"needed {config.least_images():,}"
+                f"needed {method_of(config).least_images(config):,}"
             )
             rows.append((*size, count, None, None, None, reason))
     table = store.spark.createDataFrame(rows, LONG_LIVED["sizes"])

@@ -21,6 +21,7 @@ from noisescope_core import __version__
 from noisescope_core.app.alerts import alerts
 from noisescope_core.config import Config
 from noisescope_core.images import Size
+from noisescope_core.methods import method_of
 from noisescope_core.spark.scans.arrivals import stage_arrivals
 from noisescope_core.spark.scans.judge import claimed_again, first_decided, judge, retest
 from noisescope_core.spark.scans.lease import leased
@@ -28,15 +29,15 @@ from noisescope_core.spark.scans.registry import Known, known, take_in
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.calibrate import calibrate
+from noisescope_core.spark.stages.cluster import cluster
 from noisescope_core.spark.stages.extract import extract_reference, reference_headers
 from noisescope_core.spark.stages.listing import content_of, list_files
-from noisescope_core.spark.stages.paper.cluster import cluster
-from noisescope_core.spark.stages.paper.correlate import correlate
+from noisescope_core.spark.stages.methods import correlate
 from noisescope_core.spark.stages.score import Tests, score, tests_of
 from noisescope_core.spark.stages.whitened.sample import sample
 from noisescope_core.spark.tables.run import Run, folders_in
 from noisescope_core.spark.tables.sizes import of_sizes
-from noisescope_core.tables.rows import FileRow
+from noisescope_core.tables.rows import FileRow, RouteRow
 from noisescope_core.tables.schemas import SCHEMAS, columns_of
 
 
@@ -250,7 +251,7 @@ def _sizes_to_search(store: Store, config: Config, number: int) -> list[Size]:
     return sorted(
         (row.width, row.height)
         for row in counts
-        if row.images >= config.least_images()
+        if row.images >= method_of(config).least_images(config)
         and (row.new >= config.scan.gather or (row.width, row.height) not in searched)
         and row.new
     )
@@ -269,6 +270,10 @@ def _search(
     paths = [row.path for row in waiting.select("path").collect()]
     listed = [FileRow(**row) for row in run.rows("files")]
     run.write_rows("files", [FileRow("image", "", path) for path in sorted(paths)] + listed)
+    route = method_of(config).route(len(paths), config)
+    # Features of images that wait are stored, however many they are.
+    route = "spectral" if route == "shards" else route
+    run.write_rows("route", [RouteRow(route, len(paths))])
     run.write("residuals", waiting)
     content = content_of(sources["reference"], config)
     headers = reference_headers(content, config)

@@ -5,49 +5,48 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from noisescope_core import __version__
 from noisescope_core.config import Config
+from noisescope_core.method import Route
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.calibrate import calibrate
+from noisescope_core.spark.stages.cluster import cluster
 from noisescope_core.spark.stages.extract import extract
-from noisescope_core.spark.stages.paper.cluster import cluster
-from noisescope_core.spark.stages.paper.correlate import correlate
+from noisescope_core.spark.stages.methods import Stage, correlate, stages_of
 from noisescope_core.spark.stages.report import report
 from noisescope_core.spark.stages.score import score
-from noisescope_core.spark.stages.sets import route
+from noisescope_core.spark.stages.sets import route_of
 from noisescope_core.spark.stages.summary import summarise
 from noisescope_core.spark.stages.whitened.sample import sample
 from noisescope_core.spark.tables.run import UNFINISHED, Run
 
-Stage = Callable[[Run, Config, Progress], None]
-
 
 def stages(
-    config: Config, chosen: str, images: str, reference: str
+    config: Config, chosen: Route, images: str, reference: str
 ) -> dict[str, tuple[Stage, tuple[str, ...]]]:
-    """List the stages in the data's order, each with the tables that it writes.
-
-    Parameters
-    ----------
-    chosen : route, `pairs`, `spectral` or `shards`
-    """
-    paper, shards = config.method == "paper", chosen == "shards"
-    drawn = {"pairs": (), "spectral": ("sample",), "shards": ("candidates", "sample", "residuals")}
+    """List the stages in the data's order, each with the tables that it writes."""
+    of_method, by_shards = stages_of(config), chosen == "shards"
+    drawn: dict[Route, tuple[str, ...]] = {
+        "pairs": (),
+        "spectral": ("sample",),
+        "shards": ("candidates", "sample", "residuals"),
+    }
+    stored = "headers" if by_shards else "residuals"
+    merging = ("merging",) if of_method.merges else ()
     return {
         "extract": (
             partial(extract, images=images, reference=reference),
-            ("files", "headers" if shards else "residuals", "reference_residuals"),
+            ("files", "route", stored, "reference_residuals"),
         ),
         "calibrate": (calibrate, ("reference_fingerprints", "calibration")),
         "sample": (sample, drawn[chosen]),
-        "correlate": (correlate, ("correlations" if paper else "band_correlations",)),
-        "cluster": (cluster, ("clusters", *(("merging",) if paper else ()), "fingerprints")),
-        "score": (score, (*(("scans",) if shards else ()), "scores", "verdicts")),
+        "correlate": (correlate, (of_method.correlations,)),
+        "cluster": (cluster, ("clusters", *merging, "fingerprints")),
+        "score": (score, (*(("scans",) if by_shards else ()), "scores", "verdicts")),
     }
 
 
@@ -65,8 +64,8 @@ def detect(
         What `summary.json` holds.
     """
     started, clock = datetime.now(UTC), time.monotonic()
-    # The listing decides the route; without one there is nothing to continue.
-    chosen = route(run, config) if run.finished("files") else "pairs"
+    # Listing the files decides the route; without it there is nothing to continue.
+    chosen: Route = route_of(run) if run.finished("route") else "pairs"
     todo = stages(config, chosen, images, reference)
     kept = run.begin(
         started_with(config, images, reference),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,15 +11,16 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.extraction import residual_rows, too_small
+from noisescope_core.extraction import header_row, residual_rows
 from noisescope_core.images.compression import Compression
-from noisescope_core.images.decode import read_header
 from noisescope_core.images.reference import Header, Preparation, preparations
+from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import one_task
 from noisescope_core.spark.stages.listing import amount, content_of, list_files, plain_path
 from noisescope_core.spark.stages.sets import tested_images
 from noisescope_core.spark.tables.run import Run
+from noisescope_core.tables.rows import RouteRow
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
 
 TABLES = {"image": "residuals", "reference": "reference_residuals"}
@@ -32,7 +32,7 @@ _HEADERS = arrow_schema(SCHEMAS["headers"])
 
 
 def extract(run: Run, config: Config, progress: Progress, images: str, reference: str) -> None:
-    """List two folders and write `files`, `residuals` (or `headers`) and `reference_residuals`.
+    """List two folders, write `files`, `route`, `residuals` or `headers`, `reference_residuals`.
 
     `files` is the list that the run answers for: what cannot be read later is missing from
     the residuals and found out by the difference. Of a pile that is searched by shards no residual
@@ -43,11 +43,10 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
     NoiseScopeError
         If a folder cannot be listed or holds no file.
     """
-    # They would say that this pile is searched as an earlier one was.
-    for table in ("headers", "sample", "scans"):
-        run.remove(table)
     folders = dict(zip(TABLES, (images, reference), strict=True))
     sources, readable = list_files(run, config, progress, folders)
+    route = method_of(config).route(len(readable["image"]), config)
+    run.write_rows("route", [RouteRow(route, len(readable["image"]))])
     known = content_of(sources["reference"], config)
     with (
         ThreadPoolExecutor() as pool,
@@ -56,7 +55,7 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
         # What the reference files say of themselves takes little, and is ready when it is needed.
         headers = pool.submit(reference_headers, known, config)
         content = content_of(sources["image"], config)
-        if config.route(len(readable["image"])) == "shards":
+        if route == "shards":
             run.write("headers", content.mapInArrow(header_reader(config), SCHEMAS["headers"]))
             stage.done(f"headers of {amount(readable['image'])}")
         else:
@@ -83,7 +82,7 @@ def extract_reference(
     """
     with progress.stage("reference", len(sizes), "images") as stage:
         changed: dict[str, list[Preparation]] = {}
-        if config.method == "whitened":
+        if method_of(config).adapts_reference:
             changed = _preparations(run, headers, config)
         run.write("reference_residuals", residuals(content, "reference", config, changed))
         made = f", {len(changed):,} made like the test set" if changed else ""
@@ -104,7 +103,7 @@ def residuals(
 
 def reference_headers(content: DataFrame, config: Config) -> list[Row]:
     """Read what the reference files say of themselves, as far as the method asks for it."""
-    if config.method == "paper":
+    if not method_of(config).adapts_reference:
         return []
     headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"]).drop("path")
     return headers.where("reason is null").distinct().collect()
@@ -116,6 +115,7 @@ def _preparations(run: Run, reference: list[Row], config: Config) -> dict[str, l
         .groupBy("width", "height", "format", "quantization")
         .agg(F.countDistinct("image_id").alias("images"))
     )
+    method = method_of(config)
     return preparations(
         {
             ((row.width, row.height), Compression(row.format, bytes(row.quantization))): row.images
@@ -129,8 +129,8 @@ def _preparations(run: Run, reference: list[Row], config: Config) -> dict[str, l
             )
             for row in reference
         ],
-        config.least_images(),
-        config.least_reference(),
+        method.least_images(config),
+        method.least_reference(config),
         config.discovery.reference,
         config.seed,
     )
@@ -140,25 +140,13 @@ def header_reader(
     config: Config,
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Make the function that turns batches of files into batches of `headers`."""
-    limits = config.decode.max_pixels, config.decode.max_bytes
 
     def read_headers(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            rows = []
-            for path, content in zip(*batch.columns, strict=True):
-                data = content.as_py()
-                header, _ = read_header(data, *limits)
-                row: dict[str, Any] = {
-                    "path": plain_path(path.as_py()),
-                    "image_id": hashlib.sha256(data).hexdigest(),
-                    "width": header.width or None,
-                    "height": header.height or None,
-                    "reason": header.reason or too_small(header.height, header.width, config),
-                }
-                if header.compression is not None:
-                    row["format"] = header.compression.format
-                    row["quantization"] = header.compression.tables
-                rows.append(row)
+            rows = [
+                {"path": plain_path(path.as_py()), **header_row(content.as_py(), config)}
+                for path, content in zip(*batch.columns, strict=True)
+            ]
             yield pa.RecordBatch.from_pylist(rows, _HEADERS)
 
     return read_headers

@@ -42,7 +42,7 @@ def find_known(
         stage.finish("verdicts")
         with ThreadPoolExecutor() as pool:
             written = pool.submit(run.write, "scores", scores)
-            write_verdicts(run, config, scores)
+            write_verdicts(run, config, run.read("scans"), scores)
             written.result()
         fakes = run.read("verdicts").agg(F.count(F.when(F.col("is_fake"), 1))).collect()[0][0]
         stage.done(

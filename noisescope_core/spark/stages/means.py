@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from noisescope_core.config import Config
+from noisescope_core.methods import method_of
 from noisescope_core.spark.stages.sets import ImageSet
 from noisescope_core.spark.tables.cells import cells_of
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.texture import haralick_features
-from noisescope_core.whitened.planes.whitening import unpacked
 
 _SUMS = pa.schema([("group", pa.int64()), ("images", pa.int64()), ("total", pa.binary())])
 
@@ -50,7 +50,7 @@ def summed_residuals(
         }
     )
     rows = images.residuals(run, numbers).select("groups", "residual")
-    read = _float32 if config.method == "paper" else unpacked
+    read = method_of(config).read
     return rows.mapInArrow(
         _partial_sums(config.spark.batch_bytes, read), "group long, images long, total binary"
     )
@@ -116,10 +116,6 @@ def haralick_of(sums: DataFrame, shape: tuple[int, int]) -> NDArray[np.float64]:
     rows = sums.groupBy("group").applyInArrow(features, schema).collect()
     rows.sort(key=lambda row: row.group)
     return np.array([row.haralick for row in rows])
-
-
-def _float32(cell: pa.Buffer) -> NDArray[np.float32]:
-    return np.frombuffer(cell, np.float32)
 
 
 def _partial_sums(

@@ -14,9 +14,10 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from noisescope_core.app.plan import Rates, plan_size
 from noisescope_core.config import Config
+from noisescope_core.cost import Rates, SizeCounts, plan_size
 from noisescope_core.images import Size
+from noisescope_core.methods import method_of
 from noisescope_core.spark.session.workers import one_task
 from noisescope_core.spark.stages.extract import extractor, header_reader
 from noisescope_core.spark.stages.listing import content_of, source
@@ -66,16 +67,21 @@ def plan(spark: SparkSession, config: Config, images: str, reference: str | None
         looked_at = _sizes(spark, config, reference_paths)
         known = Counter({size: round(share * count) for size, count in looked_at.items()})
     rates = _measured(spark, config, paths[:TRIALS], list(counts))
-    route = config.route(files)
+    method = method_of(config)
+    route = method.route(files, config)
+    assumed = method.assumed_reference(config)
     sizes = [
         plan_size(
-            size,
-            round(scale * count),
-            known[size] if reference is not None else _assumed(config),
-            size_of_file,
+            SizeCounts(
+                size,
+                round(scale * count),
+                known[size] if reference is not None else assumed,
+                size_of_file,
+                route,
+            ),
             config,
             rates,
-            route,
+            method,
         )
         for size, count in counts.most_common()
     ]
@@ -98,10 +104,6 @@ def plan(spark: SparkSession, config: Config, images: str, reference: str | None
         "seconds": round(sum(stage.seconds for size in sizes for stage in size.stages), 1),
         "sizes": [asdict(size) for size in sizes],
     }
-
-
-def _assumed(config: Config) -> int:
-    return config.discovery.reference if config.method == "whitened" else 800
 
 
 def _listed(spark: SparkSession, config: Config, folder: str) -> tuple[int, float, list[str]]:

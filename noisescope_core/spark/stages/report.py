@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
+from noisescope_core.methods import METHODS, method_of
 from noisescope_core.report import render_report
 from noisescope_core.report.figures import signed_root
-from noisescope_core.spark.stages.sets import by_shards
+from noisescope_core.spark.stages.sets import route_of
 from noisescope_core.spark.tables.cells import collected
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.schemas import columns
-from noisescope_core.whitened.discovery import STEPS
 
 BUCKET = 0.01
 """Signed roots of scores that a histogram counts together: finer than any bar of a figure."""
@@ -53,7 +53,9 @@ def flagged_shown(run: Run, config: Config) -> DataFrame:
     place = F.row_number().over(of_it.orderBy(F.desc("score"), "path"))
     ranked = run.read("verdicts").where("is_fake").withColumn("place", place)
     turn = F.least("place", F.count("*").over(of_it) + 1 - F.col("place"))
-    pictures = run.read("scans" if by_shards(run) else "residuals").select("path", "thumbnail")
+    pictures = run.read("scans" if route_of(run) == "shards" else "residuals").select(
+        "path", "thumbnail"
+    )
     return (
         ranked.withColumn("turn", turn)
         .orderBy("turn", "place", "fingerprint_id")
@@ -83,7 +85,7 @@ def counted_scores(run: Run, summary: Mapping[str, Any]) -> DataFrame:
     is no member.
     """
     threshold = "threshold"
-    if summary["method"] == "paper":
+    if METHODS[summary["method"]].threshold is not None:
         # The bar is of a size, and not in the table.
         bars = [
             f"when width = {size['width']} and height = {size['height']} "
@@ -142,8 +144,10 @@ def told_of_fingerprints(
             row["pixels"] = pixels if number < config.report.fingerprints else None
             if flagged:
                 row |= _scored(scores, row["fingerprint_id"])
-                grown = _merged if config.method == "paper" else _grown
-                row["growth"] = grown(rounds, set(members))
+                steps = method_of(config).words.steps
+                row["growth"] = (
+                    _grown(rounds, set(members), steps) if steps else _merged(rounds, set(members))
+                )
             told.append(row)
     return told
 
@@ -196,7 +200,9 @@ def _merged(rounds: list[dict[str, Any]], members: set[str]) -> list[dict[str, A
     ]
 
 
-def _grown(rounds: list[dict[str, Any]], members: set[str]) -> list[dict[str, Any]]:
+def _grown(
+    rounds: list[dict[str, Any]], members: set[str], names: Sequence[str]
+) -> list[dict[str, Any]]:
     """Say how many images the set had after every step, and how many of them are members."""
     sets: dict[tuple[int, ...], dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in rounds:
@@ -204,7 +210,7 @@ def _grown(rounds: list[dict[str, Any]], members: set[str]) -> list[dict[str, An
     for steps in sets.values():
         if steps[max(steps)] == members:
             return [
-                {"step": STEPS[number - 1], "images": len(images), "members": len(images & members)}
+                {"step": names[number - 1], "images": len(images), "members": len(images & members)}
                 for number, images in sorted(steps.items())
             ]
     return []

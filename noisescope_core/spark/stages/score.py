@@ -14,16 +14,16 @@ from pyspark.sql import functions as F
 from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.method import Score, Test
-from noisescope_core.paper.detector import pce_test
+from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import one_task, shipped
 from noisescope_core.spark.stages.extract import extractor
 from noisescope_core.spark.stages.listing import read_again
-from noisescope_core.spark.stages.sets import by_shards
-from noisescope_core.spark.stages.verdicts import write_verdicts
+from noisescope_core.spark.stages.sets import route_of
+from noisescope_core.spark.stages.verdicts import stored_answers, write_verdicts
 from noisescope_core.spark.tables.run import Run
+from noisescope_core.spark.tables.sizes import of_sizes
 from noisescope_core.tables.schemas import ANSWER, SCHEMAS, arrow_schema, columns
-from noisescope_core.whitened.detector import match_test
 
 _ANSWER = arrow_schema(ANSWER)
 
@@ -54,15 +54,18 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     """
     flagged = run.read("fingerprints").where("flagged").collect()
     tests = tests_of(run.spark, flagged, config, ())
+    by_shards = route_of(run) == "shards"
     with progress.stage("score", run.count("files"), "files") as stage:
-        if by_shards(run):
+        if by_shards:
             images = scanned(run, config, tests, read_again(run, config))
         else:
             images = _scored(run, tests, "residuals", "image")
         reference = _scored(run, tests, "reference_residuals", "reference")
         run.write("scores", images.unionByName(reference))
         stage.finish("verdicts")
-        write_verdicts(run, config, run.read("scores"))
+        answers = run.read("scores")
+        judged = run.read("scans") if by_shards else stored_answers(run, answers)
+        write_verdicts(run, config, judged, answers)
         stage.done(f"generators' fingerprints: {tests.fingerprints}")
 
 
@@ -73,17 +76,16 @@ def tests_of(
 
     They travel to the executors with the function that uses them, see `shipped`.
     """
-    found = sorted(fingerprints, key=lambda row: str(row.fingerprint_id))
-    by_size = _by_size(found)
-    paper = config.method == "paper"
-    everywhere = not paper and config.detection.alignments == "all" and bool(found)
-    test = pce_test(by_size) if paper else match_test(by_size, config, everywhere)
-    known = _by_size(false_alarms)
+    generators = sorted(fingerprints, key=lambda row: str(row.fingerprint_id))
+    method = method_of(config)
+    by_size, alarms_by_size = _by_size(generators), _by_size(false_alarms)
+    everywhere = method.everywhere(config) and bool(generators)
+    alarms = shipped(spark, method.test(alarms_by_size, config, False)) if false_alarms else None
     return Tests(
-        shipped(spark, test),
-        None if everywhere else set(by_size) | set(known),
-        len(found),
-        shipped(spark, match_test(known, config, False)) if known else None,
+        shipped(spark, method.test(by_size, config, everywhere)),
+        None if everywhere else set(by_size) | set(alarms_by_size),
+        len(generators),
+        alarms,
     )
 
 
@@ -121,10 +123,7 @@ def _scored(run: Run, tests: Tests, table: str, role: str) -> DataFrame:
     """Test the images whose residuals are stored: rows of `scores`."""
     stored = run.read(table).where("status = 'scored'")
     if tests.sizes is not None:
-        matching = F.lit(False)
-        for width, height in tests.sizes:
-            matching |= (F.col("width") == width) & (F.col("height") == height)
-        stored = stored.where(matching)
+        stored = stored.where(of_sizes(tests.sizes))
     named = stored.withColumn("role", F.lit(role)).select(*columns("scores")[:5], "residual")
     return named.mapInArrow(scorer(tests, columns("scores")), SCHEMAS["scores"])
 

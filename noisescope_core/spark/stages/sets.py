@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from noisescope_core.config import Config
+from noisescope_core.errors import NoiseScopeError
+from noisescope_core.images import Size
+from noisescope_core.method import Route
 from noisescope_core.spark.tables.run import Run
+from noisescope_core.spark.tables.sizes import of_size
 from noisescope_core.whitened.overlay import TILE, uncovered
 from noisescope_core.whitened.planes.bands import layout
 from noisescope_core.whitened.planes.whitening import packed, unpacked
@@ -48,6 +50,15 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def size(self) -> Size:
+        """(width, height), pixels."""
+        return self.width, self.height
+
+    def first(self, count: int) -> ImageSet:
+        """Keep the first images by id, at most so many."""
+        return replace(self, ids=self.ids[:count], paths=self.paths[:count])
+
     def only(self, ids: AbstractSet[str]) -> ImageSet:
         """Keep the images with these ids."""
         kept = [pair for pair in zip(self.ids, self.paths, strict=True) if pair[0] in ids]
@@ -70,9 +81,7 @@ class ImageSet:
         """
         paths = pa.array(self.paths, pa.string()).take(numbers["number"].combine_chunks())
         lookup = run.spark.createDataFrame(numbers.append_column("path", paths))
-        pixels = run.read(self.table).where(
-            (F.col("width") == self.width) & (F.col("height") == self.height)
-        )
+        pixels = run.read(self.table).where(of_size(self.size))
         joined = pixels.select("path", column).join(F.broadcast(lookup), "path")
         joined = joined.select(*numbers.column_names, column)
         if column == "residual" and self.covered is not None:
@@ -94,15 +103,22 @@ def _uncoverer(
     return uncover
 
 
-def route(run: Run, config: Config) -> str:
-    """How the run's pile is searched: `pairs`, `spectral` or `shards`."""
-    readable = (ds.field("role") == "image") & ds.field("reason").is_null()
-    return config.route(run.count("files", readable))
+def route_of(run: Run) -> Route:
+    """Read how the run's pile is searched, as it was noted when the files were listed.
 
-
-def by_shards(run: Run) -> bool:
-    """Whether the run's pile is too large for all pairs, so that its residuals are not stored."""
-    return run.finished("headers") is not None
+    Raises
+    ------
+    NoiseScopeError
+        If an earlier version made the run, which noted it nowhere.
+    """
+    if run.finished("route") is None:
+        raise NoiseScopeError(
+            f"{run.location}: made by an earlier version, which did not note how its pile is "
+            "searched; start it again with noisescope detect"
+        )
+    (row,) = run.rows("route")
+    route: Route = row["route"]
+    return route
 
 
 def tested_images(run: Run) -> DataFrame:
@@ -110,12 +126,12 @@ def tested_images(run: Run) -> DataFrame:
 
     Of a pile searched by shards these are the images whose header could be read.
     """
-    if by_shards(run):
+    if route_of(run) == "shards":
         return run.read("headers").where("reason is null")
     return run.read("residuals").where("status = 'scored'").drop("thumbnail", "sketch", "residual")
 
 
-def image_sets(run: Run, table: str) -> dict[tuple[int, int], ImageSet]:
+def image_sets(run: Run, table: str) -> dict[Size, ImageSet]:
     """Gather the images of a table that have a residual, by (width, height)."""
     rows = (
         run.read(table)
@@ -123,7 +139,7 @@ def image_sets(run: Run, table: str) -> dict[tuple[int, int], ImageSet]:
         .select("width", "height", "image_id", "path")
         .collect()
     )
-    sets: dict[tuple[int, int], dict[str, str]] = {}
+    sets: dict[Size, dict[str, str]] = {}
     for width, height, image_id, path in sorted(rows, reverse=True):
         sets.setdefault((width, height), {})[image_id] = path
     return {

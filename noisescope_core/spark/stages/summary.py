@@ -19,7 +19,8 @@ from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import unlike
-from noisescope_core.spark.stages.sets import route, tested_images
+from noisescope_core.spark.stages.methods import stages_of
+from noisescope_core.spark.stages.sets import route_of, tested_images
 from noisescope_core.spark.tables.cells import collected
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.schemas import columns
@@ -62,7 +63,7 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
         "version": __version__,
         "versions": _versions(run),
         "method": config.method,
-        "route": route(run, config),
+        "route": route_of(run),
         "counts": counts,
         "reasons": _reasons(verdicts),
         "sizes": _sizes(run, config, verdicts),
@@ -157,23 +158,8 @@ def _evidence(run: Run) -> list[dict[str, Any]]:
 def _work(run: Run, config: Config) -> dict[Size, Counter[str]]:
     """Count what was compared and merged for each size."""
     work: dict[Size, Counter[str]] = defaultdict(Counter)
-    if config.method == "whitened":
-        # Blocks of rows are the same in every part of a band.
-        blocks = {
-            (row["width"], row["height"], row["first"], row["compared"])
-            for row in run.rows("band_correlations", "width", "height", "band", "first", "compared")
-            if row["band"] == 0
-        }
-        for width, height, _, compared in blocks:
-            work[width, height]["pairs"] += compared
-        return work
-    for row in run.rows("correlations", "width", "height", "compared", "refined"):
-        work[row["width"], row["height"]].update(pairs=row["compared"], refined=row["refined"])
-    for row in run.rows("merging"):
-        work[row["width"], row["height"]].update(
-            pairs=row["compared"], refined=row["refined"], rounds=row["rounds"],
-            clusters=row["clusters"],
-        )  # fmt: skip
+    for size, counts in stages_of(config).pairs(run):
+        work[size].update(counts)
     return work
 
 

@@ -7,19 +7,22 @@ from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
 from noisescope_core.images import Size
-from noisescope_core.paper.detector import detection_threshold
+from noisescope_core.methods import method_of
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.schemas import ANSWER, names_in
 
+_OF_IMAGES = ("path", "image_id", "width", "height", "status", "reason")
 
-def write_verdicts(run: Run, config: Config, scores: DataFrame) -> None:
+
+def write_verdicts(run: Run, config: Config, images: DataFrame, scores: DataFrame) -> None:
     """Read `files`, `calibration` and what is known of the images, write `verdicts`.
 
     Parameters
     ----------
-    scores : rows of `scores`
+    images : one row a file that could be read: columns of `scans`
+    scores : rows of `scores`, of reference images too
     """
-    thresholds = _thresholds(scores, config) if config.method == "paper" else {}
+    thresholds = _thresholds(scores, config)
     sizes = run.spark.createDataFrame(
         [
             (row.width, row.height, row.reason, thresholds.get((row.width, row.height)))
@@ -30,12 +33,6 @@ def write_verdicts(run: Run, config: Config, scores: DataFrame) -> None:
     listed = (
         run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
     )
-    known = ("path", "image_id", "width", "height", "status", "reason")
-    if run.finished("scans"):
-        images = run.read("scans").select(*known, *names_in(ANSWER))
-    else:
-        answers = scores.where("role = 'image'").select("path", *names_in(ANSWER))
-        images = run.read("residuals").select(*known).join(answers, "path", "left")
     # A size that cannot be decided by itself may lie on another size's fingerprint.
     found = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
     status = (
@@ -53,7 +50,7 @@ def write_verdicts(run: Run, config: Config, scores: DataFrame) -> None:
     of_scored = ("score", "threshold", "confidence")
     of_fake = ("fingerprint_id", "shift_x", "shift_y")
     verdicts = (
-        listed.join(images, "path", "left")
+        listed.join(images.select(*_OF_IMAGES, *names_in(ANSWER)), "path", "left")
         .join(F.broadcast(sizes), ["width", "height"], "left")
         .withColumn("threshold", F.coalesce("threshold", "calibrated"))
         .withColumn("status", status)
@@ -66,13 +63,19 @@ def write_verdicts(run: Run, config: Config, scores: DataFrame) -> None:
     run.write("verdicts", verdicts)
 
 
+def stored_answers(run: Run, scores: DataFrame) -> DataFrame:
+    """Put what is stored of the tested images together with their answers, file by file."""
+    answers = scores.where("role = 'image'").select("path", *names_in(ANSWER))
+    return run.read("residuals").select(*_OF_IMAGES).join(answers, "path", "left")
+
+
 def _thresholds(scores: DataFrame, config: Config) -> dict[Size, float]:
-    """Set the paper's threshold of each size from the scores of its reference images."""
+    """Set the threshold of each size where the scores of its reference images decide it."""
+    threshold = method_of(config).threshold
+    if threshold is None:
+        return {}
     reference = scores.where("role = 'reference'")
     by_size: dict[Size, list[float]] = {}
     for row in reference.select("width", "height", "image_id", "score").distinct().collect():
         by_size.setdefault((row.width, row.height), []).append(row.score)
-    return {
-        size: detection_threshold(values, config.detection.percentile)
-        for size, values in by_size.items()
-    }
+    return {size: threshold(values, config) for size, values in by_size.items()}

@@ -1,17 +1,20 @@
-"""Stage 4: merge on the driver, recompute merged clusters on the executors, classify them."""
+"""What the paper's `find` looks at, where the residuals are tables: averages and pairs by Spark."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-from noisescope_core.app.progress import Stage
+import numpy as np
+from numpy.typing import NDArray
+
 from noisescope_core.config import Config
 from noisescope_core.correlation.pairs import Pairs
-from noisescope_core.fingerprint import fingerprint_id, sample_members
-from noisescope_core.paper.classifier import fit_texture, texture_margins
-from noisescope_core.paper.clustering import Clusters, Members, Merging, fast_merging
-from noisescope_core.spark.session.progress import Progress
+from noisescope_core.images import Size
+from noisescope_core.method import Found
+from noisescope_core.paper.clustering import Clusters
+from noisescope_core.paper.find import Calibration, Groups, calibrate
 from noisescope_core.spark.stages.means import fingerprints_of, haralick_of, summed_residuals
 from noisescope_core.spark.stages.paper.correlate import (
     correlated_pairs,
@@ -19,121 +22,111 @@ from noisescope_core.spark.stages.paper.correlate import (
     gather_pairs,
 )
 from noisescope_core.spark.stages.sets import ImageSet
-from noisescope_core.spark.stages.whitened.cluster import discover_patterns
 from noisescope_core.spark.tables.run import Run
-from noisescope_core.tables.schemas import columns
+from noisescope_core.spark.tables.sizes import of_size
+from noisescope_core.tables.rows import ReferenceFingerprintRow
 
 
-def cluster(run: Run, config: Config, progress: Progress) -> None:
-    """Read the correlations, write `clusters`, `fingerprints` and, by the paper, `merging`."""
-    if config.method == "whitened":
-        discover_patterns(run, config, progress)
-        return
-    rounds: list[tuple[Any, ...]] = []
-    merged: list[tuple[Any, ...]] = []
-    fingerprints: list[tuple[Any, ...]] = []
-    with progress.stage("cluster") as stage:
-        sizes = decidable_sizes(run)
-        for number, (images, t_merge) in enumerate(sizes):
-            stage.part(number, len(sizes))
-            merging, margins = _merge(run, config, stage, images, t_merge)
-            size = (images.width, images.height)
-            rounds += [
-                (*size, number, k, images.ids[member])
-                for number, clusters in enumerate(merging.rounds, start=1)
-                for k, members in enumerate(clusters)
-                for member in members
-            ]
-            merged.append(
-                (*size, len(merging.rounds), len(merging.clusters), merging.compared,
-                 merging.refined)
-            )  # fmt: skip
-            fingerprints += _fingerprints(run, config, images, margins)
-        run.write_rows(
-            "clusters", [dict(zip(columns("clusters"), row, strict=True)) for row in rounds]
-        )
-        run.write_rows(
-            "merging", [dict(zip(columns("merging"), row, strict=True)) for row in merged]
-        )
-        run.write_rows(
-            "fingerprints",
-            [dict(zip(columns("fingerprints"), row, strict=True)) for row in fingerprints],
-        )
-        stage.done(
-            f"{sum(row[3] for row in merged):,} clusters after {max([0, *[r[2] for r in merged]])} "
-            f"rounds, {sum(row[4] for row in fingerprints)} of {len(fingerprints)} "
-            "large ones a generator's"
-        )
+@dataclass(frozen=True)
+class StoredAverages:
+    """Images of one size in a table of residuals, as `paper.find.Averages`."""
+
+    run: Run
+    config: Config
+    images: ImageSet
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def means(self, groups: Groups) -> NDArray[np.float32]:
+        """As `Averages` has it."""
+        sums = summed_residuals(self.run, self.config, self.images, _numbered(groups))
+        return fingerprints_of(sums, (self.images.height, self.images.width))
+
+    def textures(self, groups: Groups) -> NDArray[np.float64]:
+        """As `Averages` has it."""
+        sums = summed_residuals(self.run, self.config, self.images, _numbered(groups))
+        return haralick_of(sums, (self.images.height, self.images.width))
 
 
-def _merge(
-    run: Run, config: Config, stage: Stage, images: ImageSet, t_merge: float
-) -> tuple[Merging, dict[Members, tuple[float, list[float]]]]:
-    """Run the rounds of one size; also the margin and features of the clusters last classified."""
-    size = f"width = {images.width} and height = {images.height}"
-    pairs = gather_pairs(run.read("correlations").where(size).collect())
-    training = run.read("reference_fingerprints").where(size).collect()
-    training.sort(key=lambda row: row.fingerprint)
-    model = fit_texture(
-        [row.haralick for row in training], config.texture.neighbours, config.texture.contamination
+def _numbered(groups: Groups) -> dict[int, list[int]]:
+    return {number: list(members) for number, members in enumerate(groups)}
+
+
+@dataclass(frozen=True)
+class StoredPile:
+    """The images of one size in the tables of a run, as `paper.find.Pile`."""
+
+    run: Run
+    config: Config
+    tested: ImageSet
+    t_merge: float
+
+    @property
+    def size(self) -> Size:
+        """As `Pile` has it."""
+        return self.tested.size
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """As `Pile` has it."""
+        return self.tested.ids
+
+    @property
+    def images(self) -> StoredAverages:
+        """As `Pile` has it."""
+        return StoredAverages(self.run, self.config, self.tested)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """As `Pile` has it, from what the stage `calibrate` wrote."""
+        rows = self.run.read("reference_fingerprints").where(of_size(self.size)).collect()
+        rows.sort(key=lambda row: row.fingerprint)
+        return Calibration(self.t_merge, np.array([row.haralick for row in rows]))
+
+    def pairs(self, t_merge: float) -> Pairs:
+        """As `Pile` has it, from what the stage `correlate` wrote."""
+        return gather_pairs(self.run.read("correlations").where(of_size(self.size)).collect())
+
+    def pairs_of_merged(self, new: Clusters, old: Clusters, t_merge: float) -> Pairs:
+        """As `Pile` has it."""
+        pairs = correlated_pairs(self.run, self.config, self.tested, new, old, t_merge)
+        return gather_pairs(pairs.collect())
+
+
+def calibrated(
+    run: Run, config: Config, reference: ImageSet
+) -> tuple[float, list[ReferenceFingerprintRow]]:
+    """Calibrate a size on its reference images: T_merge, and textures as they are stored."""
+    calibration = calibrate(StoredAverages(run, config, reference), config)
+    rows = [
+        ReferenceFingerprintRow(*reference.size, number, texture)
+        for number, texture in enumerate(calibration.textures.tolist())
+    ]
+    return calibration.t_merge, rows
+
+
+def stored_piles(run: Run, config: Config) -> list[StoredPile]:
+    """List the images of every size that was calibrated."""
+    return [StoredPile(run, config, images, t_merge) for images, t_merge in decidable_sizes(run)]
+
+
+def merging_in_words(results: Sequence[Found]) -> str:
+    """Say what merging made of all sizes."""
+    merging = [found.merging for found in results if found.merging]
+    large = [row for found in results for row in found.fingerprints]
+    return (
+        f"{sum(row.clusters for row in merging):,} clusters after "
+        f"{max([0, *[row.rounds for row in merging]])} rounds, "
+        f"{sum(row.flagged for row in large)} of {len(large)} large ones a generator's"
     )
-    shape = (images.height, images.width)
-    margins: dict[Members, tuple[float, list[float]]] = {}
-    number_of = {image_id: number for number, image_id in enumerate(images.ids)}
-
-    def classify(clusters: Sequence[Members]) -> list[bool]:
-        samples = {
-            k: [
-                number_of[image_id]
-                for image_id in sample_members(
-                    [images.ids[m] for m in members], config.texture.images, config.seed
-                )
-            ]
-            for k, members in enumerate(clusters)
-        }
-        features = haralick_of(summed_residuals(run, config, images, samples), shape)
-        found = texture_margins(model, features)
-        margins.clear()
-        margins.update(
-            {
-                members: (float(margin), row.tolist())
-                for members, margin, row in zip(clusters, found, features, strict=True)
-            }
-        )
-        return [margin < 0 for margin in found]
-
-    def recompute(new: Clusters, old: Clusters) -> Pairs:
-        stage.note(f"{images.width} x {images.height}: {len(new)} merged, {len(old)} others")
-        return gather_pairs(correlated_pairs(run, config, images, new, old, t_merge).collect())
-
-    merging = fast_merging(
-        len(images), pairs, recompute, classify,
-        check_above=config.clustering.check_above, classify_above=config.clustering.classify_above,
-    )  # fmt: skip
-    return merging, margins
 
 
-def _fingerprints(
-    run: Run,
-    config: Config,
-    images: ImageSet,
-    margins: dict[Members, tuple[float, list[float]]],
-) -> list[tuple[Any, ...]]:
-    """Make a row for every cluster that was classified last: the mean over all its images."""
-    if not margins:
-        return []
-    sums = summed_residuals(run, config, images, dict(enumerate(margins)))
-    means = fingerprints_of(sums, (images.height, images.width))
-    rows = []
-    for members, pixels in zip(margins, means, strict=True):
-        margin, haralick = margins[members]
-        ids = [images.ids[member] for member in members]
-        rows.append(
-            (fingerprint_id(ids), images.width, images.height, len(ids), margin < 0, margin,
-             haralick, *[None] * 24, ids, None, bytearray(pixels.tobytes()), None)
-        )  # fmt: skip
-    return rows
-
-
-def _named(table: str, rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    return [dict(zip(columns(table), row, strict=True)) for row in rows]
+def count_pairs(run: Run) -> Iterator[tuple[Size, dict[str, int]]]:
+    """Count what was compared, refined and merged of each size, table by table."""
+    for row in run.rows("correlations", "width", "height", "compared", "refined"):
+        size = row["width"], row["height"]
+        yield size, {"pairs": row["compared"], "refined": row["refined"]}
+    for row in run.rows("merging"):
+        counts = {name: row[name] for name in ("refined", "rounds", "clusters")}
+        yield (row["width"], row["height"]), {"pairs": row["compared"], **counts}

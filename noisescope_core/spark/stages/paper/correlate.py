@@ -20,7 +20,6 @@ from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import one_task
 from noisescope_core.spark.stages.means import mean_of_sums, summed_residuals
 from noisescope_core.spark.stages.sets import ImageSet, image_sets
-from noisescope_core.spark.stages.whitened.correlate import correlate_bands
 from noisescope_core.spark.tables.run import Run
 
 _PAIRS = """block_pair long, compared long, refined long, first array<long>, second array<long>,
@@ -34,10 +33,7 @@ SPLIT_FROM = 192
 
 
 def correlate(run: Run, config: Config, progress: Progress) -> None:
-    """Read `residuals` and `calibration`, write `correlations` or `band_correlations`."""
-    if config.method == "whitened":
-        correlate_bands(run, config, progress)
-        return
+    """Read `residuals` and `calibration`, write `correlations`."""
     sizes = decidable_sizes(run)
     pairs = sum(len(images) * (len(images) - 1) // 2 for images, _ in sizes)
     with progress.stage("correlate", pairs, "pairs", shuffled=True) as stage:

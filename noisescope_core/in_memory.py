@@ -1,0 +1,215 @@
+"""A pile in memory, from files to verdicts: the steps that Spark runs on tables, on arrays.
+
+It finds and judges as a run through Spark does, by the same functions in the same order. Spark
+alone lists folders, reads files again, draws a sample of a size with more images than all pairs can
+serve (`whitened.piles`), and writes tables, summary and report.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from noisescope_core.config import Config
+from noisescope_core.extraction import header_row, residual_rows
+from noisescope_core.images import Size
+from noisescope_core.images.compression import Compression
+from noisescope_core.images.reference import Header, Preparation, preparations
+from noisescope_core.method import Feature, Found, Note, Score, say_nothing
+from noisescope_core.methods import method_of, shortage
+from noisescope_core.tables.rows import FingerprintRow, VerdictRow
+
+Files = Mapping[str, bytes]
+"""Contents of files by path."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What is said of a pile in memory.
+
+    Attributes
+    ----------
+    verdicts : one a file, by path
+    fingerprints : patterns found, of all sizes
+    """
+
+    verdicts: Sequence[VerdictRow]
+    fingerprints: Sequence[FingerprintRow]
+
+
+def detect(images: Files, reference: Files, config: Config, note: Note = say_nothing) -> Judged:
+    """Find the generated images among some files, as `noisescope detect` does, without Spark.
+
+    Parameters
+    ----------
+    images, reference : contents of tested and reference files by path
+    config : Config
+    note : callable
+        Takes a sentence on what is going on.
+    """
+    method = method_of(config)
+    tested = [
+        {"path": path, **row}
+        for path in sorted(images)
+        for row in residual_rows(images[path], config, "image", {})
+    ]
+    changed = _preparations(tested, reference, config) if method.adapts_reference else {}
+    photographs = [
+        row
+        for path in sorted(reference)
+        for row in residual_rows(reference[path], config, "reference", changed)
+    ]
+    features, of_reference = _by_size(tested, config), _by_size(photographs, config)
+    undecided: dict[Size, str | None] = {}
+    results: list[Found] = []
+    for size in sorted(features):
+        counts = [
+            len({feature.image_id for feature in some.get(size, ())})
+            for some in (features, of_reference)
+        ]
+        undecided[size] = shortage(config, size, *counts)
+        if undecided[size] is None:
+            pile = method.pile(features[size], of_reference[size], size, config)
+            results.append(method.find(pile, config, note))
+    fingerprints = [row for found in results for row in found.fingerprints]
+    scores: dict[str, Score | None] = {}
+    test = Tester(fingerprints, config)
+    for size, some in features.items():
+        answers = test.scores(some, of_reference.get(size, ()), size)
+        scores.update(zip((feature.image_id for feature in some), answers, strict=True))
+    verdicts = [_verdict(row, scores.get(row["image_id"]), undecided) for row in tested]
+    return Judged(sorted(verdicts, key=lambda verdict: verdict.path), fingerprints)
+
+
+class Tester:
+    """The test of images against the generators' fingerprints among some.
+
+    Parameters
+    ----------
+    fingerprints : rows of all patterns found
+    config : Config
+    """
+
+    def __init__(self, fingerprints: Iterable[FingerprintRow], config: Config) -> None:
+        self._method, self._config = method_of(config), config
+        by_size: dict[Size, list[FingerprintRow]] = {}
+        generators = [row for row in fingerprints if row.flagged]
+        for row in sorted(generators, key=lambda row: row.fingerprint_id):
+            by_size.setdefault((row.width, row.height), []).append(row)
+        everywhere = self._method.everywhere(config) and bool(generators)
+        self._test = self._method.test(by_size, config, everywhere)
+
+    def score(self, image: Feature, size: Size) -> Score | None:
+        """Test one image; the threshold is missing where the reference's scores decide it."""
+        return self._test(image.image_id, size, pa.py_buffer(image.stored.tobytes()))
+
+    def scores(
+        self, images: Sequence[Feature], reference: Sequence[Feature], size: Size, threads: int = 1
+    ) -> list[Score | None]:
+        """Test images of one size, each with its threshold."""
+        scores = self._each(images, size, threads)
+        threshold = self._method.threshold
+        if threshold is None or not any(scores):
+            return scores
+        distinct = {image.image_id: image for image in reference}.values()
+        of_reference = self._each(list(distinct), size, threads)
+        bar = threshold([score.score for score in of_reference if score], self._config)
+        return [score and replace(score, threshold=bar) for score in scores]
+
+    def _each(self, images: Sequence[Feature], size: Size, threads: int) -> list[Score | None]:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(lambda image: self.score(image, size), images))
+
+
+def _by_size(rows: Iterable[Mapping[str, Any]], config: Config) -> dict[Size, list[Feature]]:
+    method = method_of(config)
+    features: dict[Size, list[Feature]] = defaultdict(list)
+    for row in rows:
+        if row["status"] != "scored":
+            continue
+        size = row["width"], row["height"]
+        stored = np.frombuffer(row["residual"], method.dtype).reshape(method.shape(size, config))
+        compression = Compression(row["format"], bytes(row["quantization"]))
+        features[size].append(
+            Feature(
+                row["image_id"], stored, np.frombuffer(row["sketch"], np.uint8),
+                str(compression), row.get("watermark"),
+            )
+        )  # fmt: skip
+    return features
+
+
+def _preparations(
+    tested: Iterable[Mapping[str, Any]], reference: Files, config: Config
+) -> dict[str, list[Preparation]]:
+    kinds = {
+        (
+            row["image_id"],
+            (row["width"], row["height"]),
+            Compression(row["format"], bytes(row["quantization"])),
+        )
+        for row in tested
+        if row["status"] == "scored"
+    }
+    headers = {
+        (row["image_id"], (row["width"], row["height"]), row["format"], row["quantization"])
+        for row in (header_row(content, config) for content in reference.values())
+        if row["reason"] is None
+    }
+    method = method_of(config)
+    return preparations(
+        Counter((size, compression) for _, size, compression in kinds),
+        [
+            Header(image_id, size, Compression(kind, bytes(tables)))
+            for image_id, size, kind, tables in headers
+        ],
+        method.least_images(config),
+        method.least_reference(config),
+        config.discovery.reference,
+        config.seed,
+    )
+
+
+def _verdict(
+    row: Mapping[str, Any], score: Score | None, undecided: Mapping[Size, str | None]
+) -> VerdictRow:
+    """Make the verdict of one file, as `spark.stages.verdicts` makes those of a table."""
+    size = row.get("width"), row.get("height")
+    verdict = VerdictRow(
+        path=row["path"],
+        image_id=row["image_id"],
+        width=size[0],
+        height=size[1],
+        status=row["status"],
+        reason=row.get("reason"),
+    )
+    # A size that cannot be decided by itself may lie on another size's fingerprint.
+    is_fake = score is not None and score.is_fake
+    reason = undecided.get((row.get("width") or 0, row.get("height") or 0))
+    if row["status"] != "scored":
+        return verdict
+    if reason is not None and not is_fake:
+        return replace(verdict, status="unscored", reason=reason)
+    if score is None:
+        return replace(verdict, is_fake=False)
+    verdict = replace(
+        verdict,
+        is_fake=is_fake,
+        score=score.score,
+        threshold=score.threshold,
+        confidence=score.confidence,
+    )
+    if not is_fake:
+        return verdict
+    return replace(
+        verdict,
+        fingerprint_id=score.fingerprint_id,
+        shift_x=score.shift_x,
+        shift_y=score.shift_y,
+    )

@@ -1,0 +1,45 @@
+"""The methods there are, and the one door to them: a method is chosen by its name here alone."""
+
+from __future__ import annotations
+
+from noisescope_core.config import Config
+from noisescope_core.errors import UsageError
+from noisescope_core.images import Size
+from noisescope_core.method import Method
+from noisescope_core.paper.method import METHOD as PAPER
+from noisescope_core.whitened.method import METHOD as WHITENED
+
+METHODS = {method.name: method for method in (WHITENED, PAPER)}
+"""Methods by name; the default one comes first."""
+
+
+def method_of(config: Config) -> Method:
+    """Give the method that a configuration names.
+
+    Examples
+    --------
+    >>> method_of(Config(method="paper")).least_images(Config(method="paper"))
+    51
+    """
+    return METHODS[config.method]
+
+
+def check_for_scans(config: Config) -> None:
+    """Raise UsageError for what scheduled scans do not know."""
+    if not method_of(config).scans:
+        known = ", ".join(method.name for method in METHODS.values() if method.scans)
+        raise UsageError(f"method: scan knows the method {known} alone")
+    # The tables outlive a configuration, and residuals of two denoisers do not compare.
+    if config.residual.denoiser != "wavelet":
+        raise UsageError("residual.denoiser: scan knows the denoiser wavelet alone")
+
+
+def shortage(config: Config, size: Size, images: int, reference: int) -> str | None:
+    """Say why a size cannot be decided; None if it can."""
+    method = method_of(config)
+    name = f"{size[0]} x {size[1]}"
+    if images < (least := method.least_images(config)):
+        return f"too few images of {name} to decide: {images:,}, needed {least:,}"
+    if reference < (least := method.least_reference(config)):
+        return f"too few reference images of {name} to calibrate: {reference:,}, needed {least:,}"
+    return None

@@ -1,0 +1,35 @@
+"""Stage 4: find the patterns that images of each size share; the decisions are made on the driver.
+
+The method's `find` decides; what it asks for is worked out where the images lie.
+"""
+
+from __future__ import annotations
+
+from noisescope_core.app.progress import Stage
+from noisescope_core.config import Config
+from noisescope_core.method import Found, Note
+from noisescope_core.methods import method_of
+from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.stages.methods import stages_of
+from noisescope_core.spark.tables.run import Run
+
+
+def cluster(run: Run, config: Config, progress: Progress) -> None:
+    """Read the correlations, write `clusters`, `fingerprints` and, by the paper, `merging`."""
+    method, stages = method_of(config), stages_of(config)
+    results: list[Found] = []
+    with progress.stage("cluster") as stage:
+        piles = stages.piles(run, config)
+        for number, pile in enumerate(piles):
+            stage.part(number, len(piles))
+            size = f"{pile.size[0]} x {pile.size[1]}"
+            results.append(method.find(pile, config, _noted(stage, size)))
+        run.write_rows("clusters", (row for found in results for row in found.clusters))
+        if stages.merges:
+            run.write_rows("merging", (found.merging for found in results if found.merging))
+        run.write_rows("fingerprints", (row for found in results for row in found.fingerprints))
+        stage.done(stages.in_words(results))
+
+
+def _noted(stage: Stage, size: str) -> Note:
+    return lambda text: stage.note(f"{size}: {text}")
