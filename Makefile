@@ -1,5 +1,6 @@
 # make demo   makes images itself and finds the generated ones among them
 # make test   runs the tests
+# make test-heart  runs those that need neither Spark nor Java
 # make test-oldest  runs those that need Spark on the oldest Spark that setup.cfg allows
 # make lint   checks style and types
 # make bench  measures speed and memory, writes benchmarks/results.md
@@ -18,7 +19,7 @@ apt = { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $$package >/dev/null 2>&1 && exit 0; \
 	done; echo "needed: sudo apt-get install $(firstword $(1))" >&2; exit 1; }
 
-.PHONY: help setup demo test test-oldest lint bench wheel docs clean
+.PHONY: help setup demo test test-heart test-oldest lint bench wheel docs clean
 help:
 	@sed -n 's/^# \(make\|Each\)/\1/p' Makefile
 
@@ -50,6 +51,9 @@ test: setup
 	command -v $$browser >/dev/null && exit 0; done; ($(call apt,chromium)) || true
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
+test-heart: .venv/installed
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m heart -n 2 tests/heart
+
 # All else as locked, in an environment of its own.
 .venv-oldest/installed: setup.cfg pyproject.toml requirements.lock
 	$(PYTHON) -m venv --clear $(@D)
@@ -61,7 +65,7 @@ test: setup
 	@touch $@
 
 test-oldest: setup .venv-oldest/installed
-	.venv-oldest/bin/python -m pytest $$(grep -l 'importorskip("pyspark")' tests/test_*.py)
+	.venv-oldest/bin/python -m pytest -m spark
 
 lint: setup
 	$(BIN)/ruff check .

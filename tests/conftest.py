@@ -46,9 +46,16 @@ LONGEST = (
     "large_piles", "notebooks", "experiments",
 )  # fmt: skip
 
+TESTS = Path(__file__).parent
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest files first."""
+    """Mark each test with its room, those of other rooms that need Spark too; longest first."""
+    for item in items:
+        room = item.path.relative_to(TESTS).parts[0]
+        item.add_marker(room)
+        if "spark" in getattr(item, "fixturenames", ()):
+            item.add_marker("spark")
     names = [f"test_{name}.py" for name in LONGEST]
     items.sort(key=lambda i: names.index(i.path.name) if i.path.name in names else len(names))
 
@@ -118,3 +125,13 @@ def dump(tmp_path_factory: pytest.TempPathFactory) -> Dump:
     for k in range(120):
         save(reference / f"{k:03d}.png", picture(rng))
     return Dump(images, reference, frozenset(fakes))
+
+
+@pytest.fixture(scope="session")
+def experiment_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of images for small experiments."""
+    from tests.experiment_files import write_sets
+
+    folder = tmp_path_factory.mktemp("sets")
+    write_sets(folder)
+    return folder

@@ -21,7 +21,7 @@ import pytest
 from noisescope_core.cli import stage_command
 from noisescope_core.config import Config, load_config
 from tests.conftest import SMALL
-from tests.test_detect import run_detect
+from tests.spark.test_detect import run_detect
 
 pytest.importorskip("pyspark")
 import pyspark
@@ -31,7 +31,7 @@ from noisescope_core.spark.stages.paper.correlate import correlate
 from noisescope_core.spark.tables.run import UNFINISHED, Run
 from noisescope_core.tables.schemas import SCHEMAS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LIMIT = 300
 """Seconds after which a test gives up waiting."""
 

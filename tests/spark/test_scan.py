@@ -13,16 +13,16 @@ import pytest
 pytest.importorskip("pyspark")
 pytest.importorskip("delta")
 
-from tests.scan_days import ATTACKS
+from tests.spark.programs.scan_days import ATTACKS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     folder = tmp_path_factory.mktemp("days")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.scan_days", str(folder)],
+        [sys.executable, "-m", "tests.spark.programs.scan_days", str(folder)],
         cwd=ROOT, capture_output=True, text=True, check=False,
         env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
     )  # fmt: skip

@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import SMALL
 
+pytestmark = pytest.mark.spark
+
 
 def noisescope(*arguments, **environment):
     return subprocess.run(

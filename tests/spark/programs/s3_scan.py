@@ -1,7 +1,7 @@
 """A scan and a run on S3, in a process of their own: jars belong to a session's start.
 
-`python -m tests.s3_scan FOLDER ENDPOINT` scans s3a://pile while the server is busy, then runs
-detect on it undisturbed, and leaves what came of it in FOLDER/told.json.
+`python -m tests.spark.programs.s3_scan FOLDER ENDPOINT` scans s3a://pile while the server is busy,
+then runs detect on it undisturbed, and leaves what came of it in FOLDER/told.json.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from noisescope_core.spark.tables.run import Run
 
 SETTINGS = (
     "spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=2", "scan.gather=5",
-    # As in tests.scan_days, and no half seconds of patience with a server on this machine.
+    # As in scan_days, and no half seconds of patience with a server on this machine.
     "spark.conf.spark.sql.codegen.wholeStage=false",
     "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
     "spark.conf.spark.hadoop.fs.s3a.retry.throttle.interval=20ms",

@@ -16,7 +16,7 @@ pytest.importorskip("delta")
 pytest.importorskip("moto")
 boto3 = pytest.importorskip("boto3")
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 KEY, SECRET = "AKIANOISESCOPE", secrets.token_hex(20)
 # One is gone when Spark asks how large it is, one when it reads it.
 GONE = {"/pile/images/gone-1.jpg": "HEAD", "/pile/images/gone-2.jpg": "GET"}
@@ -45,7 +45,10 @@ def command(env, *arguments):
 @pytest.fixture(scope="module")
 def endpoint():
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.s3_server", KEY], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.spark.programs.s3_server", KEY],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
     server.terminate()
@@ -84,7 +87,7 @@ def told(endpoint, client, tmp_path_factory):
         pytest.skip("Maven, where the jars of Delta and S3 come from, cannot be reached")
     assert fetched.returncode == 0, fetched.stderr
     done = subprocess.run(
-        [sys.executable, "-m", "tests.s3_scan", str(folder), endpoint],
+        [sys.executable, "-m", "tests.spark.programs.s3_scan", str(folder), endpoint],
         cwd=ROOT, capture_output=True, text=True, check=False, env=surroundings(endpoint),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

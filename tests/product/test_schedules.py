@@ -17,7 +17,7 @@ import yaml
 from noisescope_core.app import task
 from noisescope_core.cli import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCHEDULES = ROOT / "schedules"
 BUNDLE = SCHEDULES / "databricks/databricks.yml"
 DAG_FILE = SCHEDULES / "airflow/noisescope_scan.py"

@@ -11,7 +11,7 @@ from noisescope_core.config import Config, load_config
 from noisescope_core.errors import UsageError
 from noisescope_core.residual import FILTERS
 
-DEFAULT = Path(__file__).parents[1] / "conf/default.yaml"
+DEFAULT = Path(__file__).parents[2] / "conf/default.yaml"
 
 
 def test_the_page_of_defaults_is_the_defaults():

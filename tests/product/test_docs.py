@@ -13,7 +13,7 @@ import yaml
 from noisescope_core.cli import main
 from noisescope_core.config import Config, load_config
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = "<!-- not run: "
 

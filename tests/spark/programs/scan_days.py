@@ -1,7 +1,7 @@
 """Days of scheduled scans, in a process of their own: Delta belongs to a session's start.
 
-`python -m tests.scan_days FOLDER` scans what arrives there day by day, dies once before its commit,
-and leaves what the tables then held in FOLDER/days.json.
+`python -m tests.spark.programs.scan_days FOLDER` scans what arrives there day by day, dies once
+before its commit, and leaves what the tables then held in FOLDER/days.json.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """An S3 server in a process of its own, which counts what is asked of it.
 
-`python -m tests.s3_server KEY` prints its port. PUT /_rules sets what goes wrong, GET /_asked tells
-what was asked since.
+`python -m tests.spark.programs.s3_server KEY` prints its port. PUT /_rules sets what goes wrong,
+GET /_asked tells what was asked since.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What analysts decide between scans, in a process of its own: Delta belongs to a session's start.
 
-`python -m tests.registry_days FOLDER` scans, decides, scans again, and leaves what the tables held
-in FOLDER/days.json.
+`python -m tests.spark.programs.registry_days FOLDER` scans, decides, scans again, and leaves what
+the tables held in FOLDER/days.json.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from noisescope_core.spark.scans.store import Store, latest
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.start import start_session
 from noisescope_core.tables.schemas import LONG_LIVED
-from tests.scan_days import SETTINGS
+from tests.spark.programs.scan_days import SETTINGS
 
 
 def main(folder: Path) -> None:

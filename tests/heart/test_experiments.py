@@ -1,8 +1,6 @@
-"""Experiments: files checked as a whole, draws, resumption, rows against the truth, Spark."""
+"""Experiments: files checked as a whole, draws, resumption, rows against the truth."""
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +8,6 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,44 +21,9 @@ from noisescope_core.experiments.pictures import Drawn, draw, listed
 from noisescope_core.experiments.run import batches, here, judged, run_experiment
 from noisescope_core.experiments.summary import markdown, plots, write_summary
 from noisescope_core.experiments.table import SCHEMA, append, read
-from tests.conftest import picture, save
+from tests.experiment_files import PLAIN, silent, written
 
-CONF = Path(__file__).parents[1] / "conf/experiments"
-
-PLAIN = {
-    "title": "a test",
-    "side": 64,
-    "draws": 2,
-    "methods": ["csd", "azimuthal"],
-    "sets": {"made": "made", "taken": "taken"},
-    "trials": {
-        "one": {"generated": {"made": 6}, "photographs": {"taken": 6}, "reference": {"taken": 12}}
-    },
-}
-
-
-def written(tmp_path, **changes):
-    file = tmp_path / "experiment.yaml"
-    file.write_text(yaml.safe_dump({**PLAIN, **changes}))
-    return str(file)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sets")
-    rng = np.random.default_rng(3)
-    for name, count in (("made", 8), ("taken", 20)):
-        (folder / name).mkdir()
-        for k in range(count):
-            pixels = picture(rng, (70, 66))
-            # Colours that no photograph of the other set has.
-            pixels[:, :, 0] += 8 * rng.standard_normal((70, 66)) * (name == "made")
-            save(folder / name / f"{k:02}.png", pixels)
-    return folder
-
-
-def silent(line):
-    pass
+CONF = Path(__file__).parents[2] / "conf/experiments"
 
 
 def test_files_that_come_with_the_project_are_valid():
@@ -106,7 +68,7 @@ def test_a_mistake_is_named(tmp_path, changes, said):
     assert len(str(told.value).splitlines()) <= 3
 
 
-def test_absent_folders_and_too_few_images_are_told_before_anything_runs(tmp_path, data):
+def test_absent_folders_and_too_few_images_are_told_before_anything_runs(tmp_path, experiment_sets):
     trials = {
         "one": {"generated": {"made": 9}, "photographs": {"taken": 6}, "reference": {"taken": 15}},
         "large": {"side": 68, "photographs": {"taken": 1}, "reference": {"taken": 1}},
@@ -114,7 +76,7 @@ def test_absent_folders_and_too_few_images_are_told_before_anything_runs(tmp_pat
     sets = {"made": "made", "taken": "taken", "gone": "gone"}
     experiment = load_experiment(written(tmp_path, trials=trials, sets=sets))
     with pytest.raises(UsageError) as told:
-        run_experiment(experiment, listed(experiment, data), tmp_path / "out", silent)
+        run_experiment(experiment, listed(experiment, experiment_sets), tmp_path / "out", silent)
     said = str(told.value)
     assert "gone is not a folder" in said
     assert "trials.one: needs 9 images of made" in said
@@ -166,37 +128,37 @@ def test_answers_are_held_against_the_truth():
     assert judged(drawn, Answer([]))["f1"] == 0
 
 
-def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, data, monkeypatch):
+def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, experiment_sets, monkeypatch):
     experiment = load_experiment(written(tmp_path))
     out = tmp_path / "out"
     asked = [experiment.key(*one) for one in experiment.asked()]
     assert len(set(asked)) == len(asked) == 4
 
     def only_first(todo):
-        yield from here(experiment, listed(experiment, data), 1)(todo[:1])
+        yield from here(experiment, listed(experiment, experiment_sets), 1)(todo[:1])
 
-    run_experiment(experiment, listed(experiment, data), out, silent, only_first)
+    run_experiment(experiment, listed(experiment, experiment_sets), out, silent, only_first)
     first = read(out).to_pylist()
     assert [row["method"] for row in first] == ["csd", "csd"]
     left = batches(experiment, {row["key"] for row in first})
     assert [batch.method for batch in left] == ["azimuthal"]
-    run_experiment(experiment, listed(experiment, data), out, silent)
+    run_experiment(experiment, listed(experiment, experiment_sets), out, silent)
     rows = read(out).to_pylist()
     assert sorted(row["key"] for row in rows) == sorted(asked)
     assert [row for row in rows if row["method"] == "csd"] == first
     monkeypatch.setattr(runner, "answered", None)
-    run_experiment(experiment, listed(experiment, data), out, silent)
+    run_experiment(experiment, listed(experiment, experiment_sets), out, silent)
 
 
-def test_a_batch_that_fails_costs_no_other(tmp_path, data):
+def test_a_batch_that_fails_costs_no_other(tmp_path, experiment_sets):
     experiment = load_experiment(written(tmp_path))
 
     def failing(todo):
         yield todo[0], ValueError("no such thing\nmore")
-        yield from here(experiment, listed(experiment, data), 1)(todo[1:])
+        yield from here(experiment, listed(experiment, experiment_sets), 1)(todo[1:])
 
     with pytest.raises(NoiseScopeError, match=r"1 of 2 batches failed; 64 x 64 .*: no such thing$"):
-        run_experiment(experiment, listed(experiment, data), tmp_path, silent, failing)
+        run_experiment(experiment, listed(experiment, experiment_sets), tmp_path, silent, failing)
     assert [row["method"] for row in read(tmp_path).to_pylist()] == ["azimuthal"] * 2
 
 
@@ -272,7 +234,7 @@ def test_every_attack_with_and_without_defence(tmp_path):
     assert text.count("](page/") == 1
 
 
-def test_another_residual_is_another_condition(tmp_path, data):
+def test_another_residual_is_another_condition(tmp_path, experiment_sets):
     trials = {
         "one": {"generated": {"made": 8}, "photographs": {"taken": 5}, "reference": {"taken": 14}}
     }
@@ -281,7 +243,7 @@ def test_another_residual_is_another_condition(tmp_path, data):
                 settings=["method=paper", "calibration.t_merge=5", "texture.images=2",
                           "texture.neighbours=5", "clustering.classify_above=2"], draws=1)
     )  # fmt: skip
-    run_experiment(experiment, listed(experiment, data), tmp_path, silent)
+    run_experiment(experiment, listed(experiment, experiment_sets), tmp_path, silent)
     rows = read(tmp_path).to_pylist()
     assert [row["defence"] for row in sorted(rows, key=lambda r: r["condition_number"])] == [
         "none", "blur", "nlm",
@@ -346,51 +308,11 @@ def test_a_summary_of_several_generators_counts_fingerprints_by_those_who_tell_t
     assert sum(line.startswith("| both") for line in lines) == 2
 
 
-def test_batches_side_by_side_on_spark_give_the_same_answers(spark, tmp_path, data):
-    from noisescope_core.spark.experiments import on_executors
-
-    experiment = load_experiment(written(tmp_path, files=["as found", "saved again"]))
-    run_experiment(experiment, listed(experiment, data), tmp_path / "here", silent)
-    answers = on_executors(spark, experiment, listed(experiment, data))
-    run_experiment(experiment, listed(experiment, data), tmp_path / "there", silent, answers)
-
-    def told(out):
-        columns = [
-            name for name in SCHEMA.names if name not in ("seconds", "ready_seconds", "finished")
-        ]
-        rows = read(out).select(columns).to_pylist()
-        return sorted(rows, key=lambda row: row["key"])
-
-    assert told(tmp_path / "there") == told(tmp_path / "here")
-    assert len(told(tmp_path / "here")) == 8
-
-
-def experiment_command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "noisescope_core.cli", "experiment", *map(str, arguments)],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-
-
-def test_the_command_runs_a_file_and_prints_its_summary(tmp_path, data):
-    file = written(tmp_path)
-    done = experiment_command("run", file, "--data", data, "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    assert "a test: 4 answers by 2 methods, 0 are there; 2 batches" in done.stderr
-    assert "azimuthal" in done.stdout
-    assert f"Summary: {tmp_path / 'out/summary.md'}" in done.stdout
-    wrong = experiment_command("run", file, "--data", tmp_path, "--out", tmp_path / "other")
-    assert wrong.returncode == 2
-    assert wrong.stderr.count("is not a folder") == 2
-    assert "Traceback" not in wrong.stderr
-    assert not (tmp_path / "other").exists()
-
-
-def test_a_row_says_with_which_versions_it_was_made(tmp_path, data):
+def test_a_row_says_with_which_versions_it_was_made(tmp_path, experiment_sets):
     experiment = Experiment.model_validate({**PLAIN, "methods": ["csd"], "draws": 1})
-    run_experiment(experiment, listed(experiment, data), tmp_path, silent)
+    run_experiment(experiment, listed(experiment, experiment_sets), tmp_path, silent)
     (row,) = read(tmp_path).to_pylist()
     assert {"noisescope", "numpy"} <= json.loads(row["versions"]).keys()
     append(tmp_path, [row])
     assert read(tmp_path).num_rows == 1
-    assert listed(experiment, data)["made"][0].name == "00.png"
+    assert listed(experiment, experiment_sets)["made"][0].name == "00.png"

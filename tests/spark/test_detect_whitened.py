@@ -37,8 +37,8 @@ from noisescope_core.whitened.planes.duplicates import first_of_group, sketch
 from noisescope_core.whitened.planes.products import band_correlations
 from noisescope_core.whitened.planes.whitening import packed, unpacked, whitened_planes
 from tests.conftest import SMALL, picture, save
-from tests.test_detect import run_detect, verdicts_of
-from tests.test_watermark import marked, photograph
+from tests.heart.test_watermark import marked, photograph
+from tests.spark.test_detect import run_detect, verdicts_of
 
 pytest.importorskip("pyspark")
 

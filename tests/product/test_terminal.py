@@ -22,7 +22,7 @@ from noisescope_core.cli import SECTIONS, main
 from noisescope_core.config import load_config
 from noisescope_core.errors import UsageError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def noisescope(*arguments, **environment):

@@ -95,6 +95,7 @@ def test_code_that_cannot_be_kept_and_threads_that_are_held_back(monkeypatch, tm
     assert "OMP_NUM_THREADS" in doctor.threads().mend
 
 
+@pytest.mark.spark
 def test_a_sound_machine_is_told_so_and_nothing_is_left_behind(tmp_path, dump):
     pytest.importorskip("pyspark")
     done = command(
@@ -108,6 +109,7 @@ def test_a_sound_machine_is_told_so_and_nothing_is_left_behind(tmp_path, dump):
     assert list(Path(tmp_path / "out").glob("*")) == []
 
 
+@pytest.mark.spark
 def test_what_keeps_a_run_from_working_is_told_with_its_remedy(tmp_path):
     pytest.importorskip("pyspark")
     (tmp_path / "file").write_text("")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from noisescope_core.report import render_report
-from tests.test_report import EVIDENCE, HOSTILE, results
+from tests.report_inputs import EVIDENCE, HOSTILE, results
 
 pytest.importorskip("playwright")
 

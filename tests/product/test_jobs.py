@@ -13,8 +13,9 @@ import yaml
 from tests.conftest import SMALL
 
 pyspark = pytest.importorskip("pyspark")
+pytestmark = pytest.mark.spark
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STAGES = ("extract", "calibrate", "correlate", "cluster", "score")
 
 # One Spark for all of them; each is run as spark-submit runs it, by its own file.

@@ -1,6 +1,6 @@
 """Every notebook is valid in Databricks' source format, and runs as it is.
 
-The one of scheduled scans needs Delta: it runs in tests/test_connect.py.
+The one of scheduled scans needs Delta: it runs in tests/spark/test_connect.py.
 """
 
 import ast
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from noisescope_core import api
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
 
 HEADER, SEPARATOR, MAGIC = "# Databricks notebook source", "# COMMAND ----------", "# MAGIC"
