@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from noisescope_core.config import Config, load_config
 from noisescope_core.errors import UsageError
+from noisescope_core.methods import method_of
 from noisescope_core.residual import FILTERS
 
 DEFAULT = Path(__file__).parents[2] / "conf/default.yaml"
@@ -140,15 +141,15 @@ def test_one_letter_missing_still_finds_the_key(name, data):
         load_config(None, [f"calibration.{wrong}=3"])
 
 
+def needed(*settings):
+    config = load_config(None, settings)
+    method = method_of(config)
+    return method.least_images(config), method.least_reference(config)
+
+
 def test_what_a_size_needs():
-    assert (Config().least_images(), Config().least_reference()) == (20, 60)
-    config = load_config(None, ["method=paper"])
-    assert config.least_reference() == 350
-    assert config.least_images() == 51
-    few = load_config(None, ["method=paper", "texture.neighbours=4", "texture.images=5"])
-    assert few.least_reference() == 40
-    fixed = load_config(
-        None,
-        ["method=paper", "texture.neighbours=4", "texture.images=5", "calibration.t_merge=9"],
-    )
-    assert fixed.least_reference() == 5
+    assert needed() == (20, 60)
+    assert needed("method=paper") == (51, 350)
+    few = ("method=paper", "texture.neighbours=4", "texture.images=5")
+    assert needed(*few)[1] == 40
+    assert needed(*few, "calibration.t_merge=9")[1] == 5

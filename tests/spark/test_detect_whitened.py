@@ -23,10 +23,11 @@ from noisescope_core.report.figures import signed_root
 from noisescope_core.report.plots import plot_explanation
 from noisescope_core.residual import channel_residuals
 from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.stages.cluster import cluster
 from noisescope_core.spark.stages.report import counted_scores, told_of_fingerprints
 from noisescope_core.spark.stages.summary import summarise
-from noisescope_core.spark.stages.whitened import correlate as bands
-from noisescope_core.spark.stages.whitened.cluster import discover_patterns
+from noisescope_core.spark.stages.whitened.correlate import correlate_bands
+from noisescope_core.spark.stages.whitened.pile import stored_piles
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.results import open_results
 from noisescope_core.whitened.correlations import prepare
@@ -34,6 +35,7 @@ from noisescope_core.whitened.discovery import STEPS, discover
 from noisescope_core.whitened.planes import products as pair_products
 from noisescope_core.whitened.planes.bands import BANDS, PLANES, layout, parts_of
 from noisescope_core.whitened.planes.duplicates import first_of_group, sketch
+from noisescope_core.whitened.planes.pair_correlations import add_products
 from noisescope_core.whitened.planes.products import band_correlations
 from noisescope_core.whitened.planes.whitening import packed, unpacked, whitened_planes
 from tests.conftest import SMALL, picture, save
@@ -291,17 +293,18 @@ def test_a_band_may_be_cut_too(run, spark, tmp_path):
     # Smaller than a configuration may say, as these images are.
     spark_settings = config.spark.model_copy(update={"block_bytes": 65536})
     small = config.model_copy(update={"spark": spark_settings})
-    (searched,) = bands.searched_sizes(again, config)
-    before = bands.gathered(again, config, searched)
+    (pile,) = stored_piles(again, config)
+    nothing = np.zeros((4, 4), bool)
+    before = pile.correlations(nothing)
     pairs = summarise(again, config)["sizes"][0]["pairs"]
-    pieces = [band for part in parts_of(searched.bins, 65536 // 180) for band, _ in part]
+    pieces = [band for part in parts_of(pile.bins, 65536 // 180) for band, _ in part]
     assert len(pieces) > len(BANDS)
-    bands.correlate_bands(again, small, Progress(spark))
+    correlate_bands(again, small, Progress(spark))
     assert again.read("band_correlations").count() == len(pieces)
-    after = bands.gathered(again, small, searched)
+    after = pile.correlations(nothing)
     # Halves are rounded to half precision each.
     np.testing.assert_allclose(after, before, rtol=2e-3, atol=1e-5)
-    assert summarise(again, small)["sizes"][0]["pairs"] == pairs == searched.pairs
+    assert summarise(again, small)["sizes"][0]["pairs"] == pairs == pile.pairs
 
 
 def test_blocks_of_rows_make_the_whole(monkeypatch):
@@ -311,7 +314,7 @@ def test_blocks_of_rows_make_the_whole(monkeypatch):
     assert [first for _, first, _ in blocks] == [0, 50, 100, 150]
     whole = np.zeros((180, 180), np.float32)
     for _, first, products in blocks:
-        bands._add(whole, first, products.astype(np.float16).ravel())
+        add_products(whole, first, products.astype(np.float16).ravel())
     exact = features.astype(np.int64) @ features.T
     np.testing.assert_allclose(whole, exact, rtol=1e-3)
 
@@ -487,7 +490,7 @@ def test_a_lost_part_of_a_table_is_an_error_and_no_smaller_answer(run, spark, tm
     again = Run(spark, str(copy))
     config = load_config(None, SETTINGS)
     with pytest.raises(NoiseScopeError, match="run correlate again"):
-        discover_patterns(again, config, Progress(spark))
+        cluster(again, config, Progress(spark))
     residuals = max((copy / "residuals").glob("part-*"), key=lambda file: file.stat().st_size)
     (copy / "residuals" / f".{residuals.name}.crc").unlink()
     residuals.write_bytes(residuals.read_bytes()[:2000])

@@ -1,0 +1,53 @@
+"""A run through Spark and a pile in memory: the same fingerprints, the same verdicts."""
+
+import pyarrow.dataset as ds
+import pytest
+
+from noisescope_core.config import load_config
+from noisescope_core.in_memory import detect
+from tests.conftest import SMALL
+from tests.spark.test_detect import run_detect
+
+pytest.importorskip("pyspark")
+
+WHITENED = (*[s for s in SMALL if s.startswith("spark.")], "method=whitened")
+ABOUT = ("score", "threshold", "confidence")
+"""Columns of verdicts that sums in another order may change in the last digits."""
+
+
+def contents(folder):
+    return {str(file): file.read_bytes() for file in folder.iterdir()}
+
+
+def rows_of(table, out):
+    return ds.dataset(out / table).to_table().to_pylist()
+
+
+@pytest.mark.parametrize("settings", [SMALL, WHITENED], ids=["paper", "whitened"])
+def test_spark_finds_and_judges_as_arrays_do(settings, spark, dump, tmp_path):
+    config = load_config(None, settings)
+    run_detect(spark, config, dump.images, dump.reference, tmp_path)
+    judged = detect(contents(dump.images), contents(dump.reference), config)
+
+    stored = {row["fingerprint_id"]: row for row in rows_of("fingerprints", tmp_path)}
+    assert stored
+    assert stored.keys() == {row.fingerprint_id for row in judged.fingerprints}
+    for row in judged.fingerprints:
+        other = stored[row.fingerprint_id]
+        for name in ("members", "flagged", "maker", "images", "covered", "header", "watermark"):
+            assert other[name] == (
+                list(row.members) if name == "members" else getattr(row, name)
+            ), name
+        for name in ("cohesion", "strength", "threshold", "member_mean", "margin"):
+            expected = getattr(row, name)
+            assert other[name] == (expected and pytest.approx(expected, rel=1e-6)), name
+
+    verdicts = {row["path"]: row for row in rows_of("verdicts", tmp_path)}
+    assert len(verdicts) == len(judged.verdicts) == 60
+    for verdict in judged.verdicts:
+        other = verdicts[verdict.path]
+        for name, value in vars(verdict).items():
+            if name in ABOUT and value is not None:
+                assert other[name] == pytest.approx(value, rel=1e-5, abs=1e-6), name
+            else:
+                assert other[name] == value, name
