@@ -121,7 +121,7 @@ def ready(variant: Variant, listed: Pictures, known: Features) -> Method:
         part = known.between(rows)
         shares = known.bins.shares()[: variant.bands]
         with _changed(variant):
-            prepared = search.prepare_counted(
+            prepared = search.arrange_distinct(
                 part[: variant.bands],
                 known.sketches[rows],
                 drawn.tested,
@@ -166,8 +166,7 @@ def _changed(variant: Variant) -> Iterator[None]:
     with ExitStack() as stack:
         for module, name, value in variant.changes:
             stack.enter_context(patch.object(module, name, value))
-        for name, parts in zip(("_PARTS", "_GRID_PARTS"), search._parts(), strict=True):
-            stack.enter_context(patch.object(search, name, parts))
+        stack.enter_context(patch.object(search, "VIEW_BANDS", search.view_bands()))
         yield
 
 

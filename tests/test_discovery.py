@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from noisescope_core.whitened.acceptance import (
-    SURE,
+    SURE_COHESION,
     Acceptance,
     SharedSet,
     _found_off_grid,
@@ -14,7 +14,7 @@ from noisescope_core.whitened.acceptance import (
 )
 from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
 from noisescope_core.whitened.confidence import fit_bar
-from noisescope_core.whitened.correlations import Correlations, prepare
+from noisescope_core.whitened.correlations import Correlations, Roles, arrange
 from noisescope_core.whitened.discovery import _refined, discover
 from noisescope_core.whitened.growth import band_scores, grow, learned_weights
 from noisescope_core.whitened.planes.bands import layout
@@ -40,10 +40,8 @@ def correlations_of(residuals, tested, counted=None) -> Correlations:
     features = np.stack([whitened_planes(channels) for channels in residuals])
     bins = layout(SIDE, SIDE)
     rows = np.arange(tested, len(residuals))
-    return prepare(
-        band_correlations(features, features, bins), tested, rows[::2], rows[1::2],
-        bins.shares(), counted,
-    )  # fmt: skip
+    roles = Roles(tested, rows[::2], rows[1::2], counted)
+    return arrange(band_correlations(features, features, bins), roles, bins.shares())
 
 
 def searched(seed, groups, photographs=100):
@@ -61,7 +59,7 @@ def test_a_pattern_that_comes_with_either_sign_is_no_fingerprint():
     residuals[:120] += signs[:, None, None, None] * rng.normal(size=(3, SIDE, SIDE))
     correlations = correlations_of(residuals.astype(np.float32), 120)
     found = shared_sets(correlations)
-    assert max(one.cohesion for one in found) > SURE
+    assert max(one.cohesion for one in found) > SURE_COHESION
     assert not any(one.accepted for one in found)
     assert discover(correlations) == []
 

@@ -242,7 +242,7 @@ def _surface(
     side = config.whitening.side
     known = fingerprint_of(SimpleNamespace(**row), side)
     pattern = pattern_of(known.fingerprint_id, of, known.mean, known.weights, side)
-    return alignment.correlation_surface(unpacked(cell), size, pattern, side)
+    return alignment.alignment_surface(unpacked(cell), size, pattern, side)
 
 
 def _bands(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from noisescope_core.config import Config
 from noisescope_core.images import Size
-from noisescope_core.whitened.piles.directions import DIRECTIONS, ROUNDS
+from noisescope_core.whitened.piles.directions import DIRECTIONS_PER_VIEW, POWER_ROUNDS
 from noisescope_core.whitened.piles.shards import shard_count
 from noisescope_core.whitened.planes.bands import BANDS, PLANES, compared, parts_of
 from noisescope_core.whitened.planes.products import WIDENED
@@ -162,12 +162,12 @@ def plan_size(
         stage("shards", files + searched * file_bytes, shipped, searched * stored, memory, seconds)
     spectral = route == "spectral" and images > limits.images
     if spectral:
-        along = 4.0 * (images + known) * DIRECTIONS * VIEWS * values * ROUNDS / rates.flops
-        block = DIRECTIONS * VIEWS * values
+        block = DIRECTIONS_PER_VIEW * VIEWS * values
+        along = 4.0 * (images + known) * block * POWER_ROUNDS / rates.flops
         memory = 16 * block + 5 * config.spark.batch_bytes
-        shipped = ROUNDS * rates.cores * 8 * block
-        stage("directions", ROUNDS * (images + known) * cell, shipped, 0, memory,
-              ROUNDS * JOB_SECONDS + PASS * along / rates.cores)  # fmt: skip
+        shipped = POWER_ROUNDS * rates.cores * 8 * block
+        stage("directions", POWER_ROUNDS * (images + known) * cell, shipped, 0, memory,
+              POWER_ROUNDS * JOB_SECONDS + PASS * along / rates.cores)  # fmt: skip
     # The paper's energies come from power added up over groups of frequencies.
     products = (1 if whitened else 1.25) * 2.0 * rows**2 * values / rates.flops
     if whitened:

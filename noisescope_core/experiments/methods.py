@@ -28,8 +28,8 @@ from noisescope_core.paper.clustering import Members, cluster_residuals
 from noisescope_core.paper.detector import detection_threshold, score_images
 from noisescope_core.residual import channel_residuals, noise_residual
 from noisescope_core.texture import haralick_features
-from noisescope_core.whitened.acceptance import bars_of
-from noisescope_core.whitened.correlations import Correlations, prepare_counted
+from noisescope_core.whitened.acceptance import acceptance_of
+from noisescope_core.whitened.correlations import Correlations, arrange_distinct
 from noisescope_core.whitened.discovery import SharedPattern, discover
 from noisescope_core.whitened.evidence import gather, own_energy
 from noisescope_core.whitened.growth import band_scores, combined
@@ -112,10 +112,10 @@ def whitened(listed: Pictures, config: Config) -> Method:
         if _too_few(drawn, limits.least_images, limits.least_reference):
             return Answer([], undecided=True)
         rows = listed.rows(drawn)
-        prepared = prepare_counted(
+        prepared = arrange_distinct(
             known.between(rows), known.sketches[rows], drawn.tested, known.bins.shares()
         )
-        patterns = discover(prepared, bars_of(config))
+        patterns = discover(prepared, acceptance_of(config))
         generators = [
             pattern
             for pattern in patterns

@@ -27,7 +27,7 @@ from scipy.special import chdtrc, gammaln
 
 from noisescope_core.config import Config
 from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
-from noisescope_core.whitened.correlations import Correlations, Search, side_by_side
+from noisescope_core.whitened.correlations import BandGroup, Correlations, side_by_side
 from noisescope_core.whitened.growth import (
     band_scores,
     combined,
@@ -36,21 +36,21 @@ from noisescope_core.whitened.growth import (
     reference_bar,
 )
 from noisescope_core.whitened.planes.bands import PLANES
-from noisescope_core.whitened.planes.duplicates import NOISE
+from noisescope_core.whitened.planes.duplicates import DUPLICATE_CORRELATION
 
-SURE = 8.0
+SURE_COHESION = 8.0
 """Cohesion from which repeats with drawn signs wait until the search tells what chance reaches."""
 
-CLEAR = 3.0
+CLEAR_TIMES = 3.0
 """Times the best of what is left in the end at which they are not needed."""
 
 TO_ONE_OPPOSITE = 4
 """Members of a set to one image with its negative at which they are not needed."""
 
-INDEPENDENT = 1e-12
+GRID_SET_CHANCE = 1e-12
 """Chance that a set chosen on the grid agrees off it as much, were noise independent and normal."""
 
-LEAST_SEARCHED = 10
+LEAST_ALIVE = 10
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ class Acceptance:
     seed: int = 0
 
 
-BARS = Acceptance()
+DEFAULT_ACCEPTANCE = Acceptance()
 """Those of the default method."""
 
 
-def bars_of(config: Config) -> Acceptance:
+def acceptance_of(config: Config) -> Acceptance:
     """Take the bars out of a configuration."""
     limits = config.discovery
     return Acceptance(limits.chance, limits.margin, limits.repeats, limits.members, config.seed)
@@ -105,7 +105,7 @@ class SharedSet:
 
 def shared_sets(
     correlations: Correlations,
-    bars: Acceptance = BARS,
+    bars: Acceptance = DEFAULT_ACCEPTANCE,
     note: Callable[[str], None] = lambda text: None,
 ) -> list[SharedSet]:
     """Search for sets of images that agree: `discover` without its last step.
@@ -120,7 +120,7 @@ def shared_sets(
     found: list[tuple[SharedSet, NDArray[np.bool_]]] = []
     left: list[SharedSet] = []
     reached = np.inf
-    while alive.sum() > max(bars.least, LEAST_SEARCHED):
+    while alive.sum() > max(bars.least, LEAST_ALIVE):
         one = _found_off_grid(correlations, alive, bars, note)
         if one is None or not one.accepted:
             rejected, reached = one, max([one.cohesion, *one.repeats]) if one else 0.0
@@ -154,7 +154,7 @@ def _confirmed(
         elif (
             one.off_grid
             and not one.repeats
-            and (one.cohesion < CLEAR * reached or _has_opposite(correlations, one))
+            and (one.cohesion < CLEAR_TIMES * reached or _has_opposite(correlations, one))
         ):
             one = _repeated(correlations, one, searched, bars, note)
         if not one.accepted:
@@ -173,7 +173,7 @@ def _found_off_grid(
     if members is None:
         return None
     one = SharedSet(members, value, [], True, value >= 1)
-    if not one.accepted or value >= SURE:
+    if not one.accepted or value >= SURE_COHESION:
         return one
     return _repeated(correlations, one, alive, bars, note)
 
@@ -209,7 +209,7 @@ def _has_opposite(correlations: Correlations, one: SharedSet) -> bool:
 
 
 def _most_cohesive(
-    search: Search, alive: NDArray[np.bool_], bars: Acceptance
+    search: BandGroup, alive: NDArray[np.bool_], bars: Acceptance
 ) -> tuple[NDArray[np.bool_] | None, float]:
     grown = _candidates(search, alive, bars.least)
     if not grown.shape[1]:
@@ -242,12 +242,12 @@ def _found_on_grid(
     return SharedSet(grown[:, number], value, chances, False, accepted)
 
 
-def _candidates(search: Search, alive: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+def _candidates(search: BandGroup, alive: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
     rows = np.flatnonzero(alive)
     starts: list[NDArray[np.intp]] = []
     together = search.views[0][np.ix_(rows, rows)] / np.float32(len(PLANES))
     # A pair beyond any fingerprint's strength is one picture twice: no reason to merge.
-    together[together >= 0.99 * NOISE] = 0
+    together[together >= 0.99 * DUPLICATE_CORRELATION] = 0
     starts += [rows[cluster] for cluster in pair_clusters(together, search.scale)]
     tested = len(alive)
     joint = np.concatenate([rows, np.arange(tested, len(search.views[0]))])
@@ -270,7 +270,7 @@ def _candidates(search: Search, alive: NDArray[np.bool_], least: int) -> NDArray
 
 
 def cohesion(
-    search: Search, members: NDArray[np.bool_], alive: int, chance: float
+    search: BandGroup, members: NDArray[np.bool_], alive: int, chance: float
 ) -> NDArray[np.float64]:
     """Say how far sets exceed what chance allows.
 
@@ -312,7 +312,7 @@ def measured(
     return float(_excess(search, column.astype(np.float32))[0]) / _bound_of_one_set(search)
 
 
-def _excess(search: Search, columns: NDArray[np.float32]) -> NDArray[np.float64]:
+def _excess(search: BandGroup, columns: NDArray[np.float32]) -> NDArray[np.float64]:
     # Columns of 0 and 1, or with signs drawn -1 and 1.
     tested = len(columns)
     sizes = np.abs(columns).sum(0)
@@ -326,9 +326,9 @@ def _excess(search: Search, columns: NDArray[np.float32]) -> NDArray[np.float64]
     return excess
 
 
-def _bound_of_one_set(search: Search) -> float:
+def _bound_of_one_set(search: BandGroup) -> float:
     # Sets that were not chosen in this search: no subsets to allow for.
-    return excess_bound(1, 1, len(search.products), INDEPENDENT)
+    return excess_bound(1, 1, len(search.products), GRID_SET_CHANCE)
 
 
 def excess_bound(images: int, size: int, freedom: int, chance: float) -> float:

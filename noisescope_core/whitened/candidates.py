@@ -16,8 +16,8 @@ from scipy.special import chdtri
 from noisescope_core.correlation.pairs import Pairs
 from noisescope_core.merging import match_pairs
 
-DIRECTIONS = 6
-QUANTILES = (0.9, 0.98)
+LEADING_DIRECTIONS = 6
+STANDING_OUT_QUANTILES = (0.9, 0.98)
 FALSE_MERGES = 0.05
 """Chance that one pair of unrelated images is merged at the start."""
 
@@ -80,7 +80,7 @@ def spectral_directions(correlations: NDArray[np.float32], tested: int) -> list[
     """
     if not correlations.any():
         return []
-    count = min(DIRECTIONS, len(correlations) - 1)
+    count = min(LEADING_DIRECTIONS, len(correlations) - 1)
     # A fixed start, or the directions would differ from run to run.
     start = np.ones(len(correlations))
     _, vectors = eigsh(correlations, count, which="LA", v0=start)
@@ -88,5 +88,5 @@ def spectral_directions(correlations: NDArray[np.float32], tested: int) -> list[
         np.flatnonzero(side[:tested] > np.quantile(side[tested:], quantile))
         for direction in vectors.T[::-1]
         for side in (direction, -direction)
-        for quantile in QUANTILES
+        for quantile in STANDING_OUT_QUANTILES
     ]

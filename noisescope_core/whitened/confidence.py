@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, gammaln, stdtrit
 
 from noisescope_core.whitened.growth import FALSE_POSITIVES
-from noisescope_core.whitened.robust import robust
+from noisescope_core.whitened.robust import median_and_spread
 
-FREEDOM = 8.0
+STUDENT_FREEDOM = 8.0
 """Degrees of freedom of both laws."""
 
 
@@ -85,14 +85,16 @@ def fit_bar(
     stands_for : (t,) float or None
         Images of the pile that each tested image stands for, where they are a sample of it.
     """
-    centre, spread = (float(value) for value in robust(np.asarray(reference, np.float64)))
+    centre, spread = (
+        float(value) for value in median_and_spread(np.asarray(reference, np.float64))
+    )
     z = (np.asarray(scores, np.float64) - centre) / spread
     mean = float(np.median(z[members]))
-    deviation = max(1.0, float(robust(z[members])[1]))
+    deviation = max(1.0, float(median_and_spread(z[members])[1]))
     weights = np.ones(len(members)) if stands_for is None else stands_for
     count = float(weights[members].sum())
     prior = float(np.log(count / max(float(weights.sum()) - count, 1.0)))
-    promised = float(stdtrit(FREEDOM, 1 - FALSE_POSITIVES))
+    promised = float(stdtrit(STUDENT_FREEDOM, 1 - FALSE_POSITIVES))
     bar = Bar(centre, spread, promised, mean, deviation, prior)
     grid = np.linspace(0, max(mean, promised), 2000)
     against = grid[bar.log_odds(grid) < 0]
@@ -102,6 +104,6 @@ def fit_bar(
 
 def _log_density(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """Logarithm of the density of Student's t."""
-    half = (FREEDOM + 1) / 2
-    scale = gammaln(half) - gammaln(FREEDOM / 2) - np.log(FREEDOM * np.pi) / 2
-    return np.asarray(scale - half * np.log1p(z * z / FREEDOM))
+    half = (STUDENT_FREEDOM + 1) / 2
+    scale = gammaln(half) - gammaln(STUDENT_FREEDOM / 2) - np.log(STUDENT_FREEDOM * np.pi) / 2
+    return np.asarray(scale - half * np.log1p(z * z / STUDENT_FREEDOM))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.method import Score, Test
-from noisescope_core.whitened.alignment import Pattern, pattern_of, search
+from noisescope_core.whitened.alignment import Pattern, best_alignment, pattern_of
 from noisescope_core.whitened.confidence import Bar
 from noisescope_core.whitened.overlay import TILE, uncovered
 from noisescope_core.whitened.planes.bands import PLANES, Layout, compared
@@ -173,7 +173,7 @@ def match_test(by_size: dict[Size, list[Any]], config: Config, everywhere: bool)
             in_place = max(answers, key=lambda one: (one.is_fake, one.confidence, one.score))
             if in_place.is_fake or not patterns:
                 return in_place
-        found = search(feature, size, patterns, side)
+        found = best_alignment(feature, size, patterns, side)
         if in_place and found.pce <= found.threshold:
             return in_place
         return Score(

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from noisescope_core.whitened.acceptance import BARS, Acceptance, SharedSet, measured, shared_sets
+from noisescope_core.whitened.acceptance import (
+    DEFAULT_ACCEPTANCE,
+    Acceptance,
+    SharedSet,
+    measured,
+    shared_sets,
+)
 from noisescope_core.whitened.confidence import Bar, fit_bar
 from noisescope_core.whitened.correlations import Correlations
 from noisescope_core.whitened.growth import band_scores, combined, learned_weights
@@ -23,7 +29,7 @@ FINAL_ROUNDS = 8
 
 ASSIGNMENTS = 3
 
-STEPS = (
+GROWTH_STEPS = (
     "as the search found them",
     "each image tested for itself, off the JPEG grid",
     "over all frequencies, and cut where two patterns were in it",
@@ -47,7 +53,7 @@ class SharedPattern:
     in_reference : share of the held-out reference images above the threshold
     agreement, error : (33,) float, mean correlation of two members by band, and its standard
         error if they were unrelated
-    growth : row numbers of its images after every step of `STEPS`
+    growth : row numbers of its images after every step of `GROWTH_STEPS`
     """
 
     members: NDArray[np.intp]
@@ -65,14 +71,14 @@ class SharedPattern:
 
 def discover(
     correlations: Correlations,
-    bars: Acceptance = BARS,
+    bars: Acceptance = DEFAULT_ACCEPTANCE,
     note: Callable[[str], None] = lambda text: None,
 ) -> list[SharedPattern]:
     """Find the patterns that tested images share and reference images lack.
 
     Parameters
     ----------
-    correlations : Correlations, from `prepare`
+    correlations : Correlations, from `arrange`
     bars : Acceptance
     note : callable
         Told what is going on.

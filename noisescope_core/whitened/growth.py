@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from noisescope_core.whitened.robust import robust
+from noisescope_core.whitened.robust import median_and_spread
 
-ROUNDS = 25
+GROWTH_ROUNDS = 25
 
 FALSE_POSITIVES = 0.005
 """Share of reference images above the bar."""
 
-PRIOR = 5.0
+PRIOR_MEMBERS = 5.0
 """Members' worth of belief that a pattern is spread over the bands like noise."""
 
-LEAST = 3
+LEAST_GROWN = 3
 
 
 def band_scores(products: NDArray[np.float32], members: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -77,7 +77,7 @@ def learned_weights(
     count = np.maximum(members.sum(0), 1)
     mean = np.stack([(part[:tested] * members).sum(0) / count for part in scores]) - centre
     even = shares[:, None] / shares.sum() * np.maximum(mean.sum(0), 0)
-    mean = (count * mean + PRIOR * even) / (count + PRIOR)
+    mean = (count * mean + PRIOR_MEMBERS * even) / (count + PRIOR_MEMBERS)
     # A band that the reference lacks (colour, where it is grey) has no measure.
     carried = variance > 1e-18
     return np.where(carried, np.maximum(mean, 0) / np.where(carried, variance, 1), 0), centre
@@ -109,7 +109,7 @@ def reference_bar(reference: NDArray[np.float64]) -> NDArray[np.float64]:
     The 99.5th percentile, held between the normal one and four spreads: so few images know little
     of so high a quantile, and a generated image among them must not raise it.
     """
-    centre, spread = robust(reference)
+    centre, spread = median_and_spread(reference)
     measured = np.quantile(reference, 1 - FALSE_POSITIVES, axis=0)
     low = centre - ndtri(FALSE_POSITIVES) * spread
     return np.asarray(np.clip(measured, low, centre + 4 * spread), np.float64)
@@ -138,7 +138,7 @@ def grow(
     moving = list(range(len(sets)))
     # Many sets end in a circle, or on another's way: a step is taken once.
     steps: dict[bytes, NDArray[np.bool_]] = {}
-    for _ in range(ROUNDS):
+    for _ in range(GROWTH_ROUNDS):
         if not moving:
             break
         names = {number: sets[number].tobytes() for number in moving}
@@ -168,10 +168,10 @@ def _step(
     scores = band_scores(products, members)
     total = combined(scores, *learned_weights(scores, members, shares))
     chosen = total[:tested] > reference_bar(total[tested:])
-    chosen[:, chosen.sum(0) < LEAST] = False
+    chosen[:, chosen.sum(0) < LEAST_GROWN] = False
     return chosen
 
 
 def _distinct(members: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    kept = members[:, members.sum(0) >= LEAST]
+    kept = members[:, members.sum(0) >= LEAST_GROWN]
     return np.unique(kept, axis=1) if kept.shape[1] else kept

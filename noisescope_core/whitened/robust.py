@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def robust(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def median_and_spread(
+    values: NDArray[np.floating],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Median and 1.4826 times the median absolute deviation, along the first axis."""
     centre = np.median(values, axis=0)
     spread = 1.4826 * np.median(np.abs(values - centre), axis=0)

@@ -19,9 +19,9 @@ generator fall into groups of 0.64 to 0.70."""
 PROOF = 8.0
 """Standard errors by which halves must agree more within than between."""
 
-LEAST = 12
-SMALLEST = 3
-ROUNDS = 10
+LEAST_TO_SPLIT = 12
+LEAST_ON_A_SIDE = 3
+CUT_ROUNDS = 10
 
 
 def split(products: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.bool_] | None:
@@ -38,7 +38,7 @@ def split(products: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArra
     (m,) bool
         One of the two sides, or None if nothing proves that there are two.
     """
-    if products.shape[1] < LEAST:
+    if products.shape[1] < LEAST_TO_SPLIT:
         return None
     for learned, held_out in ((0, 1), (1, 0)):
         side = _cut(_weighed(products[learned::2], weights[learned::2]))
@@ -55,13 +55,13 @@ def _cut(agreement: NDArray[np.float64]) -> NDArray[np.bool_] | None:
     images = len(agreement)
     filled = agreement.copy()
     # Members differ in strength, which alone is a pattern of rank one.
-    for _ in range(ROUNDS):
+    for _ in range(CUT_ROUNDS):
         values, vectors = eigsh(filled, 2, which="LA", v0=np.ones(images))
         leading = vectors[:, 1] ** 2 * values[1] + vectors[:, 0] ** 2 * values[0]
         np.fill_diagonal(filled, leading)
     side = vectors[:, 0] > 0
-    for _ in range(ROUNDS):
-        if min(side.sum(), (~side).sum()) < SMALLEST:
+    for _ in range(CUT_ROUNDS):
+        if min(side.sum(), (~side).sum()) < LEAST_ON_A_SIDE:
             return None
         first = agreement @ side / (side.sum() - side)
         second = agreement @ ~side / ((~side).sum() - ~side)

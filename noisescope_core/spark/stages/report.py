@@ -18,7 +18,7 @@ from noisescope_core.spark.stages.sets import by_shards
 from noisescope_core.spark.tables.cells import collected
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.schemas import columns
-from noisescope_core.whitened.discovery import STEPS
+from noisescope_core.whitened.discovery import GROWTH_STEPS
 
 BUCKET = 0.01
 """Signed roots of scores that a histogram counts together: finer than any bar of a figure."""
@@ -204,7 +204,11 @@ def _grown(rounds: list[dict[str, Any]], members: set[str]) -> list[dict[str, An
     for steps in sets.values():
         if steps[max(steps)] == members:
             return [
-                {"step": STEPS[number - 1], "images": len(images), "members": len(images & members)}
+                {
+                    "step": GROWTH_STEPS[number - 1],
+                    "images": len(images),
+                    "members": len(images & members),
+                }
                 for number, images in sorted(steps.items())
             ]
     return []

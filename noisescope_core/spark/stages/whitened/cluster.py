@@ -24,8 +24,8 @@ from noisescope_core.spark.stages.sets import ImageSet
 from noisescope_core.spark.stages.whitened.correlate import Searched, gathered, searched_sizes
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.schemas import columns
-from noisescope_core.whitened.acceptance import bars_of
-from noisescope_core.whitened.correlations import prepare_counted
+from noisescope_core.whitened.acceptance import acceptance_of
+from noisescope_core.whitened.correlations import arrange_distinct
 from noisescope_core.whitened.discovery import SharedPattern, discover
 from noisescope_core.whitened.evidence import gather, own_energy
 from noisescope_core.whitened.overlay import (
@@ -41,7 +41,7 @@ from noisescope_core.whitened.planes.whitening import spatial, unpacked
 MAKER = columns("fingerprints").index("maker")
 
 Found = tuple[tuple[Any, ...], list[list[str]]]
-"""Row of `fingerprints`, and the images after every step of `discovery.STEPS`."""
+"""Row of `fingerprints`, and the images after every step of `discovery.GROWTH_STEPS`."""
 
 
 def discover_patterns(run: Run, config: Config, progress: Progress) -> None:
@@ -117,7 +117,7 @@ def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> lis
         correlations = gathered(run, config, searched)
         sketches = np.concatenate([answer.result() for answer in asked])
     # Hashes sort the images, so their order says nothing of them.
-    prepared = prepare_counted(
+    prepared = arrange_distinct(
         correlations,
         sketches,
         searched.images,
@@ -127,7 +127,7 @@ def _discover(run: Run, config: Config, searched: Searched, stage: Stage) -> lis
     del correlations
     return discover(
         prepared,
-        bars_of(config),
+        acceptance_of(config),
         note=lambda text: stage.note(f"{width} x {height}: {text}"),
     )
 

@@ -32,7 +32,7 @@ from noisescope_core.tables.schemas import SCHEMAS
 from noisescope_core.whitened.overlay import TILE
 from noisescope_core.whitened.planes.bands import BANDS, PLANES, Layout, compared, parts_of
 from noisescope_core.whitened.planes.products import products_below
-from noisescope_core.whitened.planes.whitening import STEPS
+from noisescope_core.whitened.planes.whitening import STORED_STEPS
 
 _PRODUCTS = "band long, values long, first long, compared long, products binary"
 
@@ -205,7 +205,7 @@ def _length(slices: list[tuple[int, slice]]) -> int:
 def _multiplier(
     parts: list[list[tuple[int, slice]]], bins: Layout
 ) -> Callable[[pa.Table], pa.Table]:
-    scale = _scale(bins) / np.float32(STEPS**2 * bins.values)
+    scale = _scale(bins) / np.float32(STORED_STEPS**2 * bins.values)
 
     def multiply(table: pa.Table) -> pa.Table:
         slices = parts[table["part"][0].as_py()]
