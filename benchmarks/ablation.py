@@ -103,10 +103,10 @@ VARIANTS = {
     "search off the grid": Variant(
         (
             *_wherever("OFF_GRID", np.ones(len(bands.BANDS), bool)),
-            (acceptance, "_found_on_grid", _nothing),
+            (acceptance, "_search_on_grid", _nothing),
         )
     ),
-    "search on the grid": Variant(((acceptance, "_found_on_grid", _nothing),)),
+    "search on the grid": Variant(((acceptance, "_search_on_grid", _nothing),)),
     "drawn signs": Variant(repeats=0),
     "bar in the gap": Variant(((discovery, "fit_bar", _quantile_bar),)),
 }

@@ -7,12 +7,11 @@ from noisescope_core.whitened.acceptance import (
     SURE_COHESION,
     Acceptance,
     SharedSet,
-    _found_off_grid,
-    cohesion,
-    excess_bound,
+    _search_off_grid,
     shared_sets,
 )
 from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
+from noisescope_core.whitened.cohesion import cohesion, excess_bound
 from noisescope_core.whitened.confidence import fit_bar
 from noisescope_core.whitened.correlations import Correlations, Roles, arrange
 from noisescope_core.whitened.discovery import _refined, discover
@@ -135,7 +134,7 @@ def test_a_pattern_mostly_on_the_grid_is_found_by_what_it_leaves_off_it():
     # Others share a grid alone: a history, and no generator.
     on_the_grid(rng, tested, np.arange(40, 60), 0)
     correlations = correlations_of(np.concatenate([tested, reference]), 100)
-    alone = _found_off_grid(correlations, np.ones(100, bool), Acceptance())
+    alone = _search_off_grid(correlations, np.ones(100, bool), Acceptance())
     assert alone is not None and not alone.accepted
     (pattern,) = discover(correlations)
     assert set(pattern.members) <= set(range(12))

@@ -16,7 +16,7 @@ from noisescope_core.whitened.acceptance import (
     DEFAULT_ACCEPTANCE,
     Acceptance,
     SharedSet,
-    measured,
+    measured_cohesion,
     shared_sets,
 )
 from noisescope_core.whitened.confidence import Bar, fit_bar
@@ -107,7 +107,9 @@ def _refined(
         carried = few or z[added].mean() > 0.25 * z[off].mean()
         settled = whole if carried else off
         # What chance picked together falls apart where every image is tested for itself.
-        if measured(correlations, one, settled, alive, bars.chance) < max([1, *one.repeats]):
+        if measured_cohesion(correlations, one, settled, alive, bars.chance) < max(
+            [1, *one.repeats]
+        ):
             continue
         for piece in _pieces(correlations, settled, bars.least):
             sets.append(piece)
