@@ -14,7 +14,7 @@ from noisescope_core.whitened.candidates import pair_clusters, spectral_directio
 from noisescope_core.whitened.cohesion import cohesion, excess_bound
 from noisescope_core.whitened.confidence import fit_bar
 from noisescope_core.whitened.correlations import Correlations, Roles, arrange
-from noisescope_core.whitened.discovery import _refined, discover
+from noisescope_core.whitened.discovery import discover, patterns_of
 from noisescope_core.whitened.growth import band_scores, grow, learned_weights
 from noisescope_core.whitened.planes.bands import layout
 from noisescope_core.whitened.planes.products import band_correlations
@@ -69,7 +69,7 @@ def test_members_that_chance_picked_together_fall_apart():
     members = np.zeros(100, bool)
     members[:40] = True
     by_chance = SharedSet(members, 9.0, [6.5], True, True)
-    assert _refined(correlations, [by_chance], Acceptance()) == []
+    assert patterns_of(correlations, [by_chance], Acceptance()) == []
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,7 @@ from noisescope_core.whitened.planes.duplicates import DUPLICATE_CORRELATION
 
 SURE_COHESION = 8.0
 """Cohesion from which drawn signs wait until the end of the search, which tells what chance
-reaches in this pile. Chosen: repeats cost as much as the search itself, and sets this strong
-rarely need them."""
+reaches in this pile. Chosen: each repeat costs as much as the search itself."""
 
 CLEAR_TIMES = 3.0
 """A sure set needs no drawn signs if it is so many times as cohesive as the best that is left in
