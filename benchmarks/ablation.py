@@ -105,10 +105,10 @@ VARIANTS = {
     "search off the grid": Variant(
         (
             *_wherever("OFF_GRID", np.ones(len(bands.BANDS), bool)),
-            (acceptance, "_found_on_grid", _nothing),
+            (acceptance, "_search_on_grid", _nothing),
         )
     ),
-    "search on the grid": Variant(((acceptance, "_found_on_grid", _nothing),)),
+    "search on the grid": Variant(((acceptance, "_search_on_grid", _nothing),)),
     "drawn signs": Variant(repeats=0),
     "bar in the gap": Variant(((discovery, "fit_bar", _quantile_bar),)),
 }
@@ -184,7 +184,7 @@ def ready(variant: Variant, listed: Pictures, known: Features) -> Method:
         part = known.between(rows)
         shares = known.bins.shares()[: variant.bands]
         with _changed(variant):
-            prepared = search.prepare_counted(
+            prepared = search.arrange_distinct(
                 part[: variant.bands],
                 known.sketches[rows],
                 drawn.tested,
@@ -229,8 +229,7 @@ def _changed(variant: Variant) -> Iterator[None]:
     with ExitStack() as stack:
         for module, name, value in variant.changes:
             stack.enter_context(patch.object(module, name, value))
-        for name, parts in zip(("_PARTS", "_GRID_PARTS"), search._parts(), strict=True):
-            stack.enter_context(patch.object(search, name, parts))
+        stack.enter_context(patch.object(search, "VIEW_BANDS", search.view_bands()))
         yield
 
 

@@ -19,7 +19,7 @@ from noisescope_core.experiments.methods import Answer, Method
 from noisescope_core.experiments.pictures import Drawn, Pictures
 from noisescope_core.residual import channel_residuals, mixed
 from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
-from noisescope_core.whitened.planes.duplicates import NOISE
+from noisescope_core.whitened.planes.duplicates import DUPLICATE_CORRELATION
 from noisescope_core.whitened.planes.whitening import smoothed_power
 
 FALSE_POSITIVES = 0.005
@@ -85,7 +85,7 @@ def find(correlations: NDArray[np.float32], tested: int) -> list[NDArray[np.intp
     """
     searching, held_out = np.array_split(np.arange(tested, len(correlations)), 2)
     scale = 0.4549 / float(np.median(correlations[np.ix_(searching, held_out)] ** 2))
-    clipped = np.clip(correlations, -NOISE, NOISE)
+    clipped = np.clip(correlations, -DUPLICATE_CORRELATION, DUPLICATE_CORRELATION)
     alive = np.ones(tested, bool)
     found: list[NDArray[np.intp]] = []
     while alive.sum() > LEAST_SEARCHED:
@@ -111,7 +111,7 @@ def _seeds(
 ) -> NDArray[np.bool_]:
     rows = np.flatnonzero(alive)
     together = correlations[np.ix_(rows, rows)]
-    together[together > NOISE] = 0
+    together[together > DUPLICATE_CORRELATION] = 0
     joint = np.concatenate([rows, searching])
     starts: list[Any] = [
         *pair_clusters(together, scale),

@@ -15,7 +15,7 @@ from noisescope_core.images.decode import decode
 from noisescope_core.residual import channel_residuals, mixed
 from noisescope_core.simulate import Kind, World, jpeg_file, simulated_image
 from noisescope_core.whitened.alignment import pattern_of
-from noisescope_core.whitened.correlations import Correlations, prepare_counted
+from noisescope_core.whitened.correlations import Correlations, arrange_distinct
 from noisescope_core.whitened.discovery import SharedPattern, discover
 from noisescope_core.whitened.growth import band_scores, combined
 from noisescope_core.whitened.planes.bands import OFF_GRID, Layout, layout
@@ -56,7 +56,7 @@ def main() -> None:
     features = [whitened_planes(one) for one in [*tested, *residuals["reference"]]]
     sketches = np.stack([sketch(one) for of in images.values() for one in of])
     products = band_correlations(features, features, BINS)
-    correlations = prepare_counted(products, sketches, len(tested), BINS.shares())
+    correlations = arrange_distinct(products, sketches, len(tested), BINS.shares())
     (pattern,) = discover(correlations)
     with style.context(["default", STYLE]):
         draw_residuals(images, residuals)

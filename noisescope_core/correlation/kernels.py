@@ -11,7 +11,7 @@ from noisescope_core.compiled import compiled, compiled_sums
 HOLE = 11
 """Side of the neighbourhood of zero shift that the mean leaves out, in pixels."""
 
-GROUP = 16
+GROUP_WIDTH = 16
 """Neighbouring frequencies of a row whose power is added up."""
 
 DEVIATIONS = 8
@@ -24,7 +24,7 @@ its group; lines in common make the sum positive; lines of the one beside lines 
 it negative, but the variance large as well.
 """
 
-TILE = 8
+PAIR_TILE = 8
 
 
 @compiled
@@ -47,7 +47,7 @@ def group_power(transform: Any, weights: Any, power: Any) -> None:
         for k in range(transform.shape[1]):
             row = transform[i, k]
             for group in range(power.shape[3]):
-                first, last = group * GROUP, min((group + 1) * GROUP, width)
+                first, last = group * GROUP_WIDTH, min((group + 1) * GROUP_WIDTH, width)
                 total = squares = row[0].real * 0
                 for c in range(first, last):
                     value = row[c].real * row[c].real + row[c].imag * row[c].imag

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 from threadpoolctl import threadpool_limits
 
-from noisescope_core.correlation.kernels import HOLE, TILE, mark_open, pair_energies
+from noisescope_core.correlation.kernels import HOLE, PAIR_TILE, mark_open, pair_energies
 from noisescope_core.correlation.spectra import (
     Spectra,
     aligned,
@@ -233,12 +233,12 @@ def _energies(
         right, second = folded_of(b, second)
     along, across = _hole_tables(a.shape, a.pixels.dtype.name)
     # Pairs of few residuals after one another, whose transforms stay in the cache.
-    order = np.lexsort((second, first, second // TILE, first // TILE))
+    order = np.lexsort((second, first, second // PAIR_TILE, first // PAIR_TILE))
     energies = np.empty((2, len(first)))
 
     def add_up(pairs: range) -> None:
-        for start in pairs[:: TILE * TILE]:
-            part = order[start : min(start + TILE * TILE, pairs.stop)]
+        for start in pairs[:: PAIR_TILE * PAIR_TILE]:
+            part = order[start : min(start + PAIR_TILE * PAIR_TILE, pairs.stop)]
             energies[:, part] = pair_energies(
                 left.both, left.first, right.both, right.first,
                 first[part], second[part], along, across,

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import fft
 
-from noisescope_core.correlation.kernels import GROUP, HOLE, fold, group_power
+from noisescope_core.correlation.kernels import GROUP_WIDTH, HOLE, fold, group_power
 
-BATCH = 4
+IMAGES_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ def spectra(
     dtype = np.dtype(dtype)
     in_place = overwrite and stack.dtype == dtype and stack.flags.carray
     centred = stack if in_place else np.empty((n, height, width), dtype)
-    power = np.empty((n, 2, height // 2 + 1, -(-width // GROUP)))
+    power = np.empty((n, 2, height // 2 + 1, -(-width // GROUP_WIDTH)))
     weights = np.sqrt(half_plane_weights(height) / (height * width))
 
     def transform(images: range) -> None:
-        for start in images[::BATCH]:
-            part = slice(start, min(start + BATCH, images.stop))
+        for start in images[::IMAGES_AT_ONCE]:
+            part = slice(start, min(start + IMAGES_AT_ONCE, images.stop))
             pixels = centred[part]
             if not in_place:
                 pixels[:] = stack[part]
@@ -130,8 +130,8 @@ def _folded(a: Spectra, rows: NDArray[np.intp]) -> FoldedTransforms:
     first = np.empty((len(rows), height // 2 + 1, 2), a.pixels.dtype)
 
     def fill(images: range) -> None:
-        for start in images[::BATCH]:
-            part = slice(start, min(start + BATCH, images.stop))
+        for start in images[::IMAGES_AT_ONCE]:
+            part = slice(start, min(start + IMAGES_AT_ONCE, images.stop))
             pixels = a.pixels[rows[part]].reshape(-1, height, width)
             fold(_transform(pixels), both[part], first[part])
 
@@ -140,7 +140,7 @@ def _folded(a: Spectra, rows: NDArray[np.intp]) -> FoldedTransforms:
 
 
 def in_threads(work: Callable[[range], None], count: int) -> None:
-    threads = min(fft.get_workers(), -(-count // BATCH))
+    threads = min(fft.get_workers(), -(-count // IMAGES_AT_ONCE))
     if threads <= 1:
         work(range(count))
         return

@@ -1,11 +1,13 @@
 """Search for sets of images that agree, and acceptance of those that chance does not explain.
 
-Candidates grow on the bands that neither the JPEG grid nor lines of processing reach. The best
-is accepted as a shared pattern if it passes two tests, its images are taken out, and the search
-goes on until nothing is left:
+This is step 6 of docs/method.md. In come `Correlations`, out come `SharedSet`s.
 
-- *chance*: were all correlations independent and normal, sets this cohesive would be found
-  anywhere among all subsets of their size with less than a stated probability (union bound);
+Candidates grow on the bands that neither the JPEG grid nor lines of processing reach. The most
+cohesive one is accepted as a shared pattern if it passes two tests. Then its images are taken out,
+and the search goes on until nothing more is accepted:
+
+- *chance*: were all correlations independent and normal, a set this cohesive would be found
+  anywhere among all subsets of its size with less than a stated probability (union bound);
 - *signs*: real correlations have heavier tails than that. Noise is as likely as its negative, so
   the same search is repeated with the sign of every image drawn at random, which leaves
   everything in place but what images truly share. The candidate must beat all repeats by a margin.
@@ -17,17 +19,16 @@ its images agree off the grid, on bands that had no part in choosing them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import chdtrc, gammaln
 
 from noisescope_core.config import Config
+from noisescope_core.method import Note, say_nothing
 from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
-from noisescope_core.whitened.correlations import Correlations, Search, side_by_side
+from noisescope_core.whitened.cohesion import bound_of_one_set, cohesion, excess
+from noisescope_core.whitened.correlations import BandGroup, Correlations, side_by_side
 from noisescope_core.whitened.growth import (
     band_scores,
     combined,
@@ -36,31 +37,39 @@ from noisescope_core.whitened.growth import (
     reference_bar,
 )
 from noisescope_core.whitened.planes.bands import PLANES
-from noisescope_core.whitened.planes.duplicates import NOISE
+from noisescope_core.whitened.planes.duplicates import DUPLICATE_CORRELATION
 
-SURE = 8.0
-"""Cohesion from which repeats with drawn signs wait until the search tells what chance reaches."""
+SURE_COHESION = 8.0
+"""Cohesion from which drawn signs wait until the end of the search, which tells what chance
+reaches in this pile. Chosen: each repeat costs as much as the search itself."""
 
-CLEAR = 3.0
-"""Times the best of what is left in the end at which they are not needed."""
+CLEAR_TIMES = 3.0
+"""A sure set needs no drawn signs if it is so many times as cohesive as the best that is left in
+the end. Chosen, to be well above `Acceptance.margin`."""
 
 TO_ONE_OPPOSITE = 4
-"""Members of a set to one image with its negative at which they are not needed."""
+"""A sure set needs no drawn signs if it has more than so many members to one image with the
+negative of its pattern. Chosen: no generator makes negatives, but resized edges come with either
+sign."""
 
-INDEPENDENT = 1e-12
-"""Chance that a set chosen on the grid agrees off it as much, were noise independent and normal."""
+LEAST_ALIVE = 10
+"""With so many images or fewer left, the search ends. Chosen: fewer tell nothing of chance."""
 
-LEAST_SEARCHED = 10
+SAME_PICTURE = 0.99 * DUPLICATE_CORRELATION
+"""Correlation of a pair, -1..1, from which it is no reason to merge: `correlations` cuts stronger
+ones at `DUPLICATE_CORRELATION`, up to rounding."""
 
 
 @dataclass(frozen=True)
 class Acceptance:
     """What a set of images must pass to be more than chance.
 
+    The values are those of `conf/default.yaml`, section `discovery`.
+
     Attributes
     ----------
-    chance : of accepting a set of a given size among independent, normal correlations
-    margin : by which its cohesion must exceed that of every repeat with drawn signs
+    chance : of accepting a set of a given size among independent, normal correlations, 0..1
+    margin : by which its cohesion must exceed that of every repeat with drawn signs, at least 1
     repeats : number of these
     least : images in the smallest set
     seed : of the signs
@@ -73,12 +82,18 @@ class Acceptance:
     seed: int = 0
 
 
-BARS = Acceptance()
-"""Those of the default method."""
+DEFAULT_ACCEPTANCE = Acceptance()
+"""What the default method asks for."""
 
 
-def bars_of(config: Config) -> Acceptance:
-    """Take the bars out of a configuration."""
+def acceptance_of(config: Config) -> Acceptance:
+    """Take out of a configuration what a set must pass.
+
+    Examples
+    --------
+    >>> acceptance_of(Config()) == DEFAULT_ACCEPTANCE
+    True
+    """
     limits = config.discovery
     return Acceptance(limits.chance, limits.margin, limits.repeats, limits.members, config.seed)
 
@@ -86,6 +101,10 @@ def bars_of(config: Config) -> Acceptance:
 @dataclass(frozen=True)
 class SharedSet:
     """A set of tested images that agree, and whether chance explains it.
+
+    Its members are rows of one search. `discovery.SharedPattern` is what an accepted set becomes
+    once it is refined over all bands and has a bar. `piles.shards.Candidate` is a set that the
+    search of one shard found, as it comes back from the table: members by id, without the rest.
 
     Attributes
     ----------
@@ -103,12 +122,27 @@ class SharedSet:
     accepted: bool
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """A set that was taken out of the search, and the images that it was found among."""
+
+    shared: SharedSet
+    searched: NDArray[np.bool_]
+
+
 def shared_sets(
     correlations: Correlations,
-    bars: Acceptance = BARS,
-    note: Callable[[str], None] = lambda text: None,
+    acceptance: Acceptance = DEFAULT_ACCEPTANCE,
+    note: Note = say_nothing,
 ) -> list[SharedSet]:
-    """Search for sets of images that agree: `discover` without its last step.
+    """Search for sets of images that agree: `discovery.discover` without its last steps.
+
+    Parameters
+    ----------
+    correlations : Correlations, from `correlations.arrange`
+    acceptance : Acceptance
+    note : callable
+        Takes sentences on what is going on.
 
     Returns
     -------
@@ -117,233 +151,201 @@ def shared_sets(
         that drawn signs explain and the best of what was left, which were not accepted.
     """
     alive = correlations.counted.copy()
-    found: list[tuple[SharedSet, NDArray[np.bool_]]] = []
-    left: list[SharedSet] = []
+    taken: list[_Taken] = []
+    refused: list[SharedSet] = []
     reached = np.inf
-    while alive.sum() > max(bars.least, LEAST_SEARCHED):
-        one = _found_off_grid(correlations, alive, bars, note)
-        if one is None or not one.accepted:
-            rejected, reached = one, max([one.cohesion, *one.repeats]) if one else 0.0
-            one = _found_on_grid(correlations, alive, bars)
-            if one is None or not one.accepted:
-                left = [last for last in (rejected, one) if last]
+    while alive.sum() > max(acceptance.least, LEAST_ALIVE):
+        shared = _search_off_grid(correlations, alive, acceptance, note)
+        if shared is None or not shared.accepted:
+            best = shared
+            reached = max([best.cohesion, *best.repeats]) if best else 0.0
+            shared = _search_on_grid(correlations, alive, acceptance)
+            if shared is None or not shared.accepted:
+                refused = [last for last in (best, shared) if last]
                 break
-        found.append((one, alive.copy()))
-        alive &= ~one.members
-        note(f"{len(found)} found, {int(alive.sum()):,} images left")
-    sets = _confirmed(correlations, found, reached, bars, note)
-    return sorted(sets, key=lambda one: not one.accepted) + left
+        taken.append(_Taken(shared, alive.copy()))
+        alive &= ~shared.members
+        note(f"{len(taken)} found, {int(alive.sum()):,} images left")
+    confirmed = _confirmed(correlations, taken, reached, acceptance, note)
+    return sorted(confirmed, key=lambda shared: not shared.accepted) + refused
 
 
 def _confirmed(
     correlations: Correlations,
-    found: list[tuple[SharedSet, NDArray[np.bool_]]],
+    taken: list[_Taken],
     reached: float,
-    bars: Acceptance,
-    note: Callable[[str], None],
+    acceptance: Acceptance,
+    note: Note,
 ) -> list[SharedSet]:
-    """Repeat with signs drawn what was taken without, unless it is clear of all that is left."""
-    sets = []
+    """Repeat with signs drawn what was taken without, unless it is clear of all that is left.
+
+    Parameters
+    ----------
+    reached : float
+        Cohesion of the best that was left in the end, drawn signs included.
+    """
+    confirmed = []
     explained = np.zeros_like(correlations.counted)
-    for one, searched in found:
-        if one.off_grid and explained.any():
+    for found in taken:
+        shared, searched = found.shared, found.searched
+        if shared.off_grid and explained.any():
             # What was found once a chance set was out must hold with it in.
             searched = searched | explained
-            value = measured(correlations, one, one.members, int(searched.sum()), bars.chance)
-            one = _repeated(correlations, replace(one, cohesion=value), searched, bars, note)
+            alive = int(searched.sum())
+            value = measured_cohesion(
+                correlations, shared, shared.members, alive, acceptance.chance
+            )
+            shared = _repeated(
+                correlations, replace(shared, cohesion=value), searched, acceptance, note
+            )
         elif (
-            one.off_grid
-            and not one.repeats
-            and (one.cohesion < CLEAR * reached or _has_opposite(correlations, one))
+            shared.off_grid
+            and not shared.repeats
+            and (
+                shared.cohesion < CLEAR_TIMES * reached
+                or _has_opposite(correlations, shared.members)
+            )
         ):
-            one = _repeated(correlations, one, searched, bars, note)
-        if not one.accepted:
-            explained |= one.members
-        sets.append(one)
-    return sets
+            shared = _repeated(correlations, shared, searched, acceptance, note)
+        if not shared.accepted:
+            explained |= shared.members
+        confirmed.append(shared)
+    return confirmed
 
 
-def _found_off_grid(
+def _search_off_grid(
     correlations: Correlations,
     alive: NDArray[np.bool_],
-    bars: Acceptance,
-    note: Callable[[str], None] = lambda text: None,
+    acceptance: Acceptance,
+    note: Note = say_nothing,
 ) -> SharedSet | None:
-    members, value = _most_cohesive(correlations.off_grid, alive, bars)
+    """Find the most cohesive set off the grid; None if no candidate grows to the least size."""
+    members, value = _most_cohesive(correlations.off_grid, alive, acceptance)
     if members is None:
         return None
-    one = SharedSet(members, value, [], True, value >= 1)
-    if not one.accepted or value >= SURE:
-        return one
-    return _repeated(correlations, one, alive, bars, note)
+    shared = SharedSet(members, value, [], True, value >= 1)
+    if not shared.accepted or value >= SURE_COHESION:
+        return shared
+    return _repeated(correlations, shared, alive, acceptance, note)
 
 
 def _repeated(
     correlations: Correlations,
-    one: SharedSet,
+    shared: SharedSet,
     alive: NDArray[np.bool_],
-    bars: Acceptance,
-    note: Callable[[str], None],
+    acceptance: Acceptance,
+    note: Note,
 ) -> SharedSet:
     """Repeat the search that found a set with signs drawn, until one repeat comes near it."""
-    chances: list[float] = []
+    repeats: list[float] = []
     accepted = True
-    while accepted and len(chances) < bars.repeats:
+    while accepted and len(repeats) < acceptance.repeats:
         note(
-            f"a set of {one.members.sum():,} is held against drawn signs, "
-            f"{len(chances) + 1} of {bars.repeats}"
+            f"a set of {shared.members.sum():,} is held against drawn signs, "
+            f"{len(repeats) + 1} of {acceptance.repeats}"
         )
-        signed = correlations.off_grid.with_signs(np.random.default_rng((bars.seed, len(chances))))
-        chances.append(_most_cohesive(signed, alive, bars)[1])
-        accepted = one.cohesion >= bars.margin * chances[-1]
-    return replace(one, repeats=chances, accepted=accepted)
+        rng = np.random.default_rng((acceptance.seed, len(repeats)))
+        signed = correlations.off_grid.with_signs(rng)
+        repeats.append(_most_cohesive(signed, alive, acceptance)[1])
+        accepted = shared.cohesion >= acceptance.margin * repeats[-1]
+    return replace(shared, repeats=repeats, accepted=accepted)
 
 
-def _has_opposite(correlations: Correlations, one: SharedSet) -> bool:
-    """Whether many images carry the negative of a set's pattern, as no generator's do."""
-    products, column = correlations.off_grid.products, one.members[:, None]
-    scores = band_scores(products, column)
-    total = -combined(scores, *learned_weights(scores, column, correlations.off_grid.shares))
+def _has_opposite(correlations: Correlations, members: NDArray[np.bool_]) -> bool:
+    """Say whether many images carry the negative of a set's pattern, as no generator's do."""
+    group, column = correlations.off_grid, members[:, None]
+    scores = band_scores(group.products, column)
+    total = -combined(scores, *learned_weights(scores, column, group.shares))
     opposite = total[: correlations.tested] > reference_bar(total[correlations.tested :])
-    return bool(opposite[correlations.counted].sum() * TO_ONE_OPPOSITE > one.members.sum())
+    return bool(opposite[correlations.counted].sum() * TO_ONE_OPPOSITE > members.sum())
 
 
 def _most_cohesive(
-    search: Search, alive: NDArray[np.bool_], bars: Acceptance
+    group: BandGroup, alive: NDArray[np.bool_], acceptance: Acceptance
 ) -> tuple[NDArray[np.bool_] | None, float]:
-    grown = _candidates(search, alive, bars.least)
+    """Grow all candidates; return the members and the cohesion of the best one."""
+    grown = _grown_candidates(group, alive, acceptance.least)
     if not grown.shape[1]:
         return None, 0.0
-    values = cohesion(search, grown, int(alive.sum()), bars.chance)
+    values = cohesion(group, grown, int(alive.sum()), acceptance.chance)
     # Cohesion grows with the size, so the most cohesive is also the most complete.
     number = int(np.argmax(values))
     return grown[:, number], float(values[number])
 
 
-def _found_on_grid(
-    correlations: Correlations, alive: NDArray[np.bool_], bars: Acceptance
+def _search_on_grid(
+    correlations: Correlations, alive: NDArray[np.bool_], acceptance: Acceptance
 ) -> SharedSet | None:
-    grown = _candidates(correlations.on_grid, alive, bars.least)
+    """Grow candidates on grid and lines; choose and test the best by the bands off them."""
+    grown = _grown_candidates(correlations.on_grid, alive, acceptance.least)
     if not grown.shape[1]:
         return None
     columns = grown.astype(np.float32)
-    bound = _bound_of_one_set(correlations.off_grid)
-    values = _excess(correlations.off_grid, columns) / bound
+    bound = bound_of_one_set(correlations.off_grid)
+    values = excess(correlations.off_grid, columns) / bound
     number = int(np.argmax(values))
-    chances = []
-    for repeat in range(bars.repeats):
-        rng = np.random.default_rng((bars.seed, repeat))
+    repeats = []
+    for repeat in range(acceptance.repeats):
+        rng = np.random.default_rng((acceptance.seed, repeat))
         signs = rng.choice(np.array([-1, 1], np.float32), len(columns))
-        chances.append(
-            float(_excess(correlations.off_grid, columns * signs[:, None]).max()) / bound
-        )
+        repeats.append(float(excess(correlations.off_grid, columns * signs[:, None]).max()) / bound)
     value = float(values[number])
-    accepted = value >= max(1, bars.margin * max(chances, default=0))
-    return SharedSet(grown[:, number], value, chances, False, accepted)
+    accepted = value >= max(1, acceptance.margin * max(repeats, default=0))
+    return SharedSet(grown[:, number], value, repeats, False, accepted)
 
 
-def _candidates(search: Search, alive: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+def _grown_candidates(group: BandGroup, alive: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+    """Grow every candidate among the images alive: (t, k) bool, sets of `least` or more."""
     rows = np.flatnonzero(alive)
-    starts: list[NDArray[np.intp]] = []
-    together = search.views[0][np.ix_(rows, rows)] / np.float32(len(PLANES))
-    # A pair beyond any fingerprint's strength is one picture twice: no reason to merge.
-    together[together >= 0.99 * NOISE] = 0
-    starts += [rows[cluster] for cluster in pair_clusters(together, search.scale)]
     tested = len(alive)
-    joint = np.concatenate([rows, np.arange(tested, len(search.views[0]))])
-    for directions in side_by_side(
-        lambda view: spectral_directions(view[joint][:, joint], len(rows)), search.views
-    ):
-        starts += [rows[seed] for seed in directions]
+    starts = _starts(group, rows, tested)
     seeds = np.zeros((tested, len(starts)), bool)
     for column, start in enumerate(starts):
         seeds[start, column] = True
-    products = search.products
+    products = group.products
     if len(rows) < tested:
         met = np.concatenate([rows, np.arange(tested, products.shape[1])])
         products = np.stack([matrix[met][:, rows] for matrix in products])
-    grown = grow(products, seeds[rows], search.shares)
+    grown = grow(products, seeds[rows], group.shares)
     grown = grown[:, grown.sum(0) >= least]
-    found = np.zeros((tested, grown.shape[1]), bool)
-    found[rows] = grown
-    return found
+    candidates = np.zeros((tested, grown.shape[1]), bool)
+    candidates[rows] = grown
+    return candidates
 
 
-def cohesion(
-    search: Search, members: NDArray[np.bool_], alive: int, chance: float
-) -> NDArray[np.float64]:
-    """Say how far sets exceed what chance allows.
-
-    The mean correlation within a set is standardised band by band; for a given set of unrelated
-    images the sum of the squares is at most chi-square. The bound is its value at `chance` over
-    the number of subsets of that size.
-
-    Parameters
-    ----------
-    members : (t, k) bool
-    alive : int
-        Images that sets were chosen from.
-    chance : float
-        Of finding any set of a given size beyond 1 among unrelated images.
-
-    Returns
-    -------
-    (k,) float64
-        The sum over its bound.
-    """
-    sizes = members.sum(0)
-    freedom = len(search.products)
-    bounds = {size: excess_bound(alive, int(size), freedom, chance) for size in np.unique(sizes)}
-    excess = _excess(search, members.astype(np.float32))
-    return np.asarray(excess / np.array([bounds[size] for size in sizes]), np.float64)
+def _starts(group: BandGroup, rows: NDArray[np.intp], tested: int) -> list[NDArray[np.intp]]:
+    """List the sets that growth starts from: row numbers of pair clusters, then of directions."""
+    starts: list[NDArray[np.intp]] = []
+    together = group.views[0][np.ix_(rows, rows)] / np.float32(len(PLANES))
+    # A pair beyond any fingerprint's strength is one picture twice: no reason to merge.
+    together[together >= SAME_PICTURE] = 0
+    starts += [rows[cluster] for cluster in pair_clusters(together, group.scale)]
+    joint = np.concatenate([rows, np.arange(tested, len(group.views[0]))])
+    for directions in side_by_side(
+        lambda view: spectral_directions(view[joint][:, joint], len(rows)), group.views
+    ):
+        starts += [rows[start] for start in directions]
+    return starts
 
 
-def measured(
+def measured_cohesion(
     correlations: Correlations,
-    one: SharedSet,
+    shared: SharedSet,
     members: NDArray[np.bool_],
     alive: int,
     chance: float,
 ) -> float:
-    """Cohesion of these members, out of so many images, as that of the set is measured."""
-    column, search = members[:, None], correlations.off_grid
-    if one.off_grid:
-        return float(cohesion(search, column, alive, chance)[0])
-    return float(_excess(search, column.astype(np.float32))[0]) / _bound_of_one_set(search)
+    """Measure the cohesion of some members as that of a shared set was measured.
 
-
-def _excess(search: Search, columns: NDArray[np.float32]) -> NDArray[np.float64]:
-    # Columns of 0 and 1, or with signs drawn -1 and 1.
-    tested = len(columns)
-    sizes = np.abs(columns).sum(0)
-    pairs = sizes * (sizes - 1) / 2
-    signed = bool((columns < 0).any())
-    excess = np.zeros(columns.shape[1])
-    for matrix, centre, spread in zip(search.products, search.centre, search.spread, strict=True):
-        within = ((matrix[:tested] @ columns) * columns).sum(0) / 2 / pairs
-        z = (within - (0 if signed else centre)) / spread * np.sqrt(pairs)
-        excess += np.maximum(z, 0) ** 2
-    return excess
-
-
-def _bound_of_one_set(search: Search) -> float:
-    # Sets that were not chosen in this search: no subsets to allow for.
-    return excess_bound(1, 1, len(search.products), INDEPENDENT)
-
-
-def excess_bound(images: int, size: int, freedom: int, chance: float) -> float:
-    """Chi-square value that any subset of `size` of `images` exceeds with at most `chance`."""
-    subsets = gammaln(images + 1) - gammaln(size + 1) - gammaln(images - size + 1)
-    target = np.log(chance) - subsets
-
-    def missing(value: float) -> float:
-        tail = chdtrc(freedom, value)
-        if tail > 0:
-            log_tail = np.log(tail)
-        else:
-            # Beyond the smallest double the tail is exp(-x / 2) and a power.
-            half = freedom / 2
-            log_tail = -value / 2 + (half - 1) * np.log(value / 2) - gammaln(half)
-        return float(log_tail - target)
-
-    return float(brentq(missing, freedom, 10 * (freedom - target)))
+    Parameters
+    ----------
+    shared : SharedSet
+        Its `off_grid` says how cohesion is measured.
+    members : (t,) bool
+        Of that set as it is now.
+    alive, chance : as for `cohesion`
+    """
+    column, group = members[:, None], correlations.off_grid
+    if shared.off_grid:
+        return float(cohesion(group, column, alive, chance)[0])
+    return float(excess(group, column.astype(np.float32))[0]) / bound_of_one_set(group)

@@ -28,15 +28,15 @@ from noisescope_core.whitened.planes.whitening import half_spectrum, spatial
 FALSE_ALARMS = 1e-4
 """Share of unrelated images that pass at some shift of some fingerprint, were all normal."""
 
-MARGIN = 1.4
+TAIL_MARGIN = 1.4
 """By which PCE must exceed that, for what pictures repeat is not normal: of photographs in real
 sets, one in 300 came to 1.0 to 1.3 times, none further."""
 
-BLOCK = 8
-CLIP = 3.0
+JPEG_BLOCK = 8
+BIN_CLIP = 3.0
 """Bins are cut at so many times their median: what repeats in a picture has a few large ones."""
 
-KEPT = 4
+KEPT_SPECTRA = 4
 """Spectra of a fingerprint, by shape: images of one size come together."""
 
 CARRYING = 0.01
@@ -64,13 +64,14 @@ class Pattern:
 
 
 @dataclass(frozen=True)
-class Found:
+class Alignment:
     """The best match of an image at another alignment.
 
     Attributes
     ----------
     pce : of the peak
-    threshold : PCE that an unrelated image passes as rarely as `FALSE_ALARMS` says, with `MARGIN`
+    threshold : PCE that an unrelated image passes as rarely as `FALSE_ALARMS` says, times
+        `TAIL_MARGIN`
     confidence : probability, 0..1
     fingerprint_id : str
     shift : (x, y) in pixels; the image's pixel (u, v) lies at (u + x, v + y) of the fingerprint
@@ -109,9 +110,9 @@ def pattern_of(
     return Pattern(fingerprint_id, size, pixels, _origin(size, side))
 
 
-def search(
+def best_alignment(
     feature: NDArray[Any], size: tuple[int, int], patterns: Sequence[Pattern], side: int
-) -> Found:
+) -> Alignment:
     """Search an image at all shifts for every fingerprint.
 
     Parameters
@@ -125,7 +126,7 @@ def search(
 
     Returns
     -------
-    Found
+    Alignment
         Of the fingerprint and shift that are furthest above, or least below, their threshold.
     """
     bins = compared(size[1], size[0], side)
@@ -140,28 +141,28 @@ def search(
         if pattern.size == size:
             surface[_hole((0, 0), shape)] = 0
         offset = _offset(size, pattern, side)
-        for step in (BLOCK, 1):
+        for step in (JPEG_BLOCK, 1):
             pce, peak, shifts = _peak(surface, offset, step)
             trials = shifts * len(patterns)
-            threshold = MARGIN * float(ndtri(FALSE_ALARMS / 2 / trials)) ** 2
-            chance = log_ndtr(-np.sqrt(max(pce / MARGIN, 0.0))) + np.log(trials)
+            threshold = TAIL_MARGIN * float(ndtri(FALSE_ALARMS / 2 / trials)) ** 2
+            chance = log_ndtr(-np.sqrt(max(pce / TAIL_MARGIN, 0.0))) + np.log(trials)
             y, x = (
                 (k + length // 2) % length - length // 2 + start
                 for k, length, start in zip(peak, shape, offset, strict=True)
             )
             confidence = float(expit(np.log(CARRYING) - chance))
-            found.append(Found(pce, threshold, confidence, pattern.fingerprint_id, (x, y)))
+            found.append(Alignment(pce, threshold, confidence, pattern.fingerprint_id, (x, y)))
     return max(found, key=lambda match: match.pce / match.threshold)
 
 
-def correlation_surface(
+def alignment_surface(
     feature: NDArray[Any], size: tuple[int, int], pattern: Pattern, side: int
 ) -> NDArray[np.float32]:
-    """Correlate an image with one fingerprint at all shifts, as `search` does.
+    """Correlate an image with one fingerprint at all shifts, as `best_alignment` does.
 
     Parameters
     ----------
-    feature, size, side : as for `search`
+    feature, size, side : as for `best_alignment`
 
     Returns
     -------
@@ -202,7 +203,7 @@ def _correlated(
     spectra: NDArray[np.complex64], pattern: Pattern, shape: tuple[int, int]
 ) -> NDArray[np.float32]:
     if shape not in pattern.spectra:
-        if len(pattern.spectra) >= KEPT:
+        if len(pattern.spectra) >= KEPT_SPECTRA:
             pattern.spectra.clear()
         pattern.spectra[shape] = fft.rfft2(pattern.pixels, s=shape)
     product = np.einsum("pij,pij->ij", spectra, pattern.spectra[shape])
@@ -218,7 +219,7 @@ def _offset(size: tuple[int, int], pattern: Pattern, side: int) -> tuple[int, in
 def _clipped(spectra: NDArray[np.complex64]) -> NDArray[np.complex64]:
     magnitude = np.abs(spectra)
     # A quarter of the rows says what the median is.
-    limit = CLIP * np.median(magnitude[:, ::4], axis=(1, 2), keepdims=True)
+    limit = BIN_CLIP * np.median(magnitude[:, ::4], axis=(1, 2), keepdims=True)
     return np.asarray(spectra * np.minimum(1, limit / (magnitude + 1e-30)), np.complex64)
 
 
@@ -245,8 +246,8 @@ def _peak(
 
 def _standardised(surface: NDArray[np.float32]) -> NDArray[np.float32]:
     """Divide shifts by their spread, among those that lie alike on the grid of blocks."""
-    rows, columns = (side // BLOCK for side in surface.shape)
-    alike = surface.reshape(rows, BLOCK, columns, BLOCK)
+    rows, columns = (side // JPEG_BLOCK for side in surface.shape)
+    alike = surface.reshape(rows, JPEG_BLOCK, columns, JPEG_BLOCK)
     energy = np.square(alike)
     # The peak must not count against itself.
     energy = np.minimum(energy, 9 * energy.mean((0, 2), keepdims=True))

@@ -1,9 +1,10 @@
-"""Where a shared pattern may be: the sets of images that growth starts from.
+"""Where a shared pattern may be: the sets of images that growth starts from (docs/method.md, 4).
 
-Two sources. Pairs that correlate more than chance allows are merged into clusters, which finds
-few images with a strong pattern. Leading directions of the correlation matrix of tested and
-reference images together find many images with a weak one: because both kinds stand in one
-matrix, photographs like the reference can gather in no direction but by chance.
+In come correlations of all pairs, out come sets of row numbers. There are two sources. Pairs that
+correlate more than chance allows are merged into clusters, which finds few images with a strong
+pattern. Leading directions of the correlation matrix of tested and reference images together find
+many images with a weak one: because both kinds stand in one matrix, photographs like the
+reference can gather in no direction but by chance.
 """
 
 from __future__ import annotations
@@ -16,10 +17,20 @@ from scipy.special import chdtri
 from noisescope_core.correlation.pairs import Pairs
 from noisescope_core.merging import match_pairs
 
-DIRECTIONS = 6
-QUANTILES = (0.9, 0.98)
+LEADING_DIRECTIONS = 6
+"""Leading eigenvectors that are looked at. Chosen: one direction often carries two or three
+generators, and a search takes one set at a time."""
+
+REFERENCE_QUANTILES = (0.9, 0.98)
+"""Quantiles, 0..1, of the reference images' entries along a direction, beyond which tested images
+are a start. Chosen: the lower one for patterns of many images, the higher one for few."""
+
 FALSE_MERGES = 0.05
-"""Chance that one pair of unrelated images is merged at the start."""
+"""Chance, 0..1, that any pair of unrelated images is merged at the start. Chosen: a false merge
+costs little, since growth drops it."""
+
+LEAST_CLUSTER = 3
+"""Images in the smallest cluster that growth starts from. Chosen: the least that grows too."""
 
 
 def pair_clusters(correlations: NDArray[np.float32], scale: float) -> list[list[int]]:
@@ -38,9 +49,16 @@ def pair_clusters(correlations: NDArray[np.float32], scale: float) -> list[list[
     -------
     list of list of int
         Clusters of three images or more, row numbers.
+
+    Examples
+    --------
+    >>> correlations = np.zeros((6, 6), np.float32)
+    >>> correlations[np.ix_([0, 2, 5], [0, 2, 5])] = 0.1 * (1 - np.eye(3))
+    >>> pair_clusters(correlations, 10_000.0)
+    [[0, 2, 5]]
     """
     images = len(correlations)
-    if images < 3:
+    if images < LEAST_CLUSTER:
         return []
     bar = np.sqrt(chdtri(1, 2 * FALSE_MERGES / (images * (images - 1))) / scale)
     clusters = [[image] for image in range(images)]
@@ -50,18 +68,20 @@ def pair_clusters(correlations: NDArray[np.float32], scale: float) -> list[list[
         rho = np.tril(products / norm[:, None] / norm, -1)
         first, second = np.nonzero(rho > bar)
         if not len(first):
-            return [sorted(cluster) for cluster in clusters if len(cluster) >= 3]
+            return [sorted(cluster) for cluster in clusters if len(cluster) >= LEAST_CLUSTER]
         pairs = Pairs(first, second, rho[first, second].astype(np.float64), 0, 0)
         matched = match_pairs(pairs, len(clusters))
         struck = {number for pair in matched for number in pair}
         kept = [number for number in range(len(clusters)) if number not in struck]
         groups = [list(pair) for pair in matched] + [[number] for number in kept]
         clusters = [[image for number in group for image in clusters[number]] for group in groups]
+        # Rows of the two merged clusters are added up, then their columns.
         first_of = np.array([group[0] for group in groups])
+        second_of = [high for _, high in matched]
         rows = products[first_of]
-        rows[: len(matched)] += products[[pair[1] for pair in matched]]
+        rows[: len(matched)] += products[second_of]
         products = rows[:, first_of]
-        products[:, : len(matched)] += rows[:, [pair[1] for pair in matched]]
+        products[:, : len(matched)] += rows[:, second_of]
 
 
 def spectral_directions(correlations: NDArray[np.float32], tested: int) -> list[NDArray[np.intp]]:
@@ -76,17 +96,18 @@ def spectral_directions(correlations: NDArray[np.float32], tested: int) -> list[
     Returns
     -------
     list of (k,) int
-        Row numbers of tested images beyond a quantile of the reference images' entries.
+        Row numbers of tested images beyond a quantile of the reference images' entries, either
+        way along each direction.
     """
     if not correlations.any():
         return []
-    count = min(DIRECTIONS, len(correlations) - 1)
+    count = min(LEADING_DIRECTIONS, len(correlations) - 1)
     # A fixed start, or the directions would differ from run to run.
     start = np.ones(len(correlations))
     _, vectors = eigsh(correlations, count, which="LA", v0=start)
     return [
-        np.flatnonzero(side[:tested] > np.quantile(side[tested:], quantile))
+        np.flatnonzero(entries[:tested] > np.quantile(entries[tested:], quantile))
         for direction in vectors.T[::-1]
-        for side in (direction, -direction)
-        for quantile in QUANTILES
+        for entries in (direction, -direction)
+        for quantile in REFERENCE_QUANTILES
     ]

@@ -1,5 +1,8 @@
 """From scores to verdicts: the bar of a fingerprint, and how sure a verdict is.
 
+This is step 8 of docs/method.md. In come the scores of tested and of held-out reference images
+against one fingerprint, out comes its `Bar`.
+
 Scores are standardised by the reference images that served for nothing else (median and median
 absolute deviation). Both kinds are taken to follow Student's t, whose tails are as heavy as theirs:
 photographs around 0, members around the median of the members' own scores, each against the
@@ -17,10 +20,23 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, gammaln, stdtrit
 
 from noisescope_core.whitened.growth import FALSE_POSITIVES
-from noisescope_core.whitened.robust import robust
+from noisescope_core.whitened.robust import median_and_spread
 
-FREEDOM = 8.0
-"""Degrees of freedom of both laws."""
+STUDENT_FREEDOM = 8.0
+"""Degrees of freedom of both laws (docs/method.md, step 8). Chosen: its tails are heavier
+than a normal law's, as those of scores are."""
+
+LEAST_DEVIATION = 1.0
+"""Spread of members' scores, in spreads of the reference, at least. Chosen: members' scores vary as
+noise does, and by more where their strengths differ."""
+
+GRADES = 2000
+"""Scores between 0 and the members' mean at which the odds are worked out. Chosen: steps far finer
+than a spread."""
+
+DECIDES = 1e-3
+"""Weight of the score beside the odds when fits are compared. Chosen, so small that it decides only
+between equal odds."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +45,11 @@ class Bar:
 
     Attributes
     ----------
-    centre, spread : of the reference images' scores; z = (score - centre) / spread
+    centre, spread : of the reference images' scores; the standardised score is
+        z = (score - centre) / spread
     threshold : z above which an image carries the fingerprint
     mean, deviation : of the members' z
-    prior : logarithm of members over others
+    prior : natural logarithm of the number of members over that of the others
     """
 
     centre: float
@@ -58,7 +75,7 @@ class Bar:
         """Grade how well images fit, to be compared between fingerprints; above 0 over the bar."""
         # Odds saturate where members abound; the score then decides.
         z = np.asarray(z, np.float64)
-        above = np.maximum(self.log_odds(z), 0) + 1e-3 * z
+        above = np.maximum(self.log_odds(z), 0) + DECIDES * z
         return np.where(z > self.threshold, above, z - self.threshold)
 
     def confidence(self, z: ArrayLike) -> NDArray[np.float64]:
@@ -84,17 +101,30 @@ def fit_bar(
         At least one.
     stands_for : (t,) float or None
         Images of the pile that each tested image stands for, where they are a sample of it.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> members = np.arange(200) < 50
+    >>> scores = rng.normal(size=200) + 10 * members
+    >>> bar = fit_bar(scores, rng.normal(size=300), members)
+    >>> bool(((bar.standardised(scores) > bar.threshold) == members).all())
+    True
+    >>> bar.confidence([0.0, 10.0]).round(3).tolist()
+    [0.0, 1.0]
     """
-    centre, spread = (float(value) for value in robust(np.asarray(reference, np.float64)))
+    centre, spread = (
+        float(value) for value in median_and_spread(np.asarray(reference, np.float64))
+    )
     z = (np.asarray(scores, np.float64) - centre) / spread
     mean = float(np.median(z[members]))
-    deviation = max(1.0, float(robust(z[members])[1]))
+    deviation = max(LEAST_DEVIATION, float(median_and_spread(z[members])[1]))
     weights = np.ones(len(members)) if stands_for is None else stands_for
     count = float(weights[members].sum())
     prior = float(np.log(count / max(float(weights.sum()) - count, 1.0)))
-    promised = float(stdtrit(FREEDOM, 1 - FALSE_POSITIVES))
+    promised = float(stdtrit(STUDENT_FREEDOM, 1 - FALSE_POSITIVES))
     bar = Bar(centre, spread, promised, mean, deviation, prior)
-    grid = np.linspace(0, max(mean, promised), 2000)
+    grid = np.linspace(0, max(mean, promised), GRADES)
     against = grid[bar.log_odds(grid) < 0]
     even = float(against[-1]) if len(against) else 0.0
     return Bar(centre, spread, max(promised, min(even, mean)), mean, deviation, prior)
@@ -102,6 +132,6 @@ def fit_bar(
 
 def _log_density(z: NDArray[np.float64]) -> NDArray[np.float64]:
     """Logarithm of the density of Student's t."""
-    half = (FREEDOM + 1) / 2
-    scale = gammaln(half) - gammaln(FREEDOM / 2) - np.log(FREEDOM * np.pi) / 2
-    return np.asarray(scale - half * np.log1p(z * z / FREEDOM))
+    half = (STUDENT_FREEDOM + 1) / 2
+    scale = gammaln(half) - gammaln(STUDENT_FREEDOM / 2) - np.log(STUDENT_FREEDOM * np.pi) / 2
+    return np.asarray(scale - half * np.log1p(z * z / STUDENT_FREEDOM))

@@ -1,8 +1,12 @@
-"""What a search for shared patterns looks at: correlations of all pairs, arranged (docs/method.md).
+"""Correlations of all pairs, arranged for the search (docs/method.md, step 3).
 
-Tested images and half of the reference search together, the other half of the reference is held out
-for the bars. Correlations are kept by band, off the JPEG grid and lines of processing and on them,
-scaled to one spread per image.
+In come the correlations of all pairs of one size's images, band by band
+(`planes.products.band_correlations`), tested images first, then reference images. Out come
+`Correlations`. Tested images and one half of the reference take part in the search together; the
+other half is held out, so that the bars of fingerprints stand on images which had no say in
+choosing them. The bands off the JPEG grid and off lines of processing are kept apart from those
+on them, and the correlations of every image are scaled to one spread: images with little noise
+correlate more widely than others.
 """
 
 from __future__ import annotations
@@ -18,32 +22,76 @@ from threadpoolctl import ThreadpoolController
 
 from noisescope_core.compiled import compiled, compiled_sums
 from noisescope_core.whitened.planes.bands import BANDS, OFF_GRID, PLANES
-from noisescope_core.whitened.planes.duplicates import NOISE, first_of_group
+from noisescope_core.whitened.planes.duplicates import DUPLICATE_CORRELATION, first_of_group
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 ROWS_AT_ONCE = 256
+"""Rows that a thread scales at a time. Chosen: enough blocks for all threads, and few of them."""
+
 LEAST_CARRYING = 20
+"""Reference images that must have noise in a band; with fewer the band has no say. Chosen: the
+spread of the band is known from so many at least."""
+
+LEAST_SPREAD = 0.5
+"""Spread of an image's correlations, over the typical one, below which it is not scaled up
+further. Chosen: noise in an image that correlates with nothing must not be blown up."""
+
+CHI_SQUARE_MEDIAN = 0.4549
+"""Median of a chi-square with one degree of freedom."""
 
 
 @dataclass(frozen=True)
-class Search:
-    """Correlations over the bands of one search.
+class Roles:
+    """Which images of a size do what.
+
+    Attributes
+    ----------
+    tested : int
+        The first so many rows are tested images.
+    searching, held_out : (s,) and (r,) int
+        Row numbers of the reference images that take part in the search, and of those that serve
+        for the bars alone.
+    counted : (tested,) bool, or None for all
+        Tested images that count: of duplicates only the first.
+    stands_for : (tested,) float, or None
+        Images of the pile that each tested image stands for; None if they are the pile.
+    """
+
+    tested: int
+    searching: NDArray[np.intp]
+    held_out: NDArray[np.intp]
+    counted: NDArray[np.bool_] | None = None
+    stands_for: NDArray[np.float64] | None = None
+
+    def tested_and_held_out(self) -> NDArray[np.intp]:
+        """Row numbers of the images that are scored: (t + r,)."""
+        return np.concatenate([np.arange(self.tested), self.held_out])
+
+    def tested_and_searching(self) -> NDArray[np.intp]:
+        """Row numbers of the images that candidates are looked for among: (t + s,)."""
+        return np.concatenate([np.arange(self.tested), self.searching])
+
+
+@dataclass(frozen=True)
+class BandGroup:
+    """Correlations over a group of bands: those off grid and lines, or those on them.
 
     Attributes
     ----------
     products : (b, t + r, t) float32
         Of tested images and held-out reference images with tested images, by band, scaled to one
-        spread per image, cut at `duplicates.NOISE`, 0 where an image meets itself.
+        spread per image, cut at `duplicates.DUPLICATE_CORRELATION`, 0 where an image meets itself.
     views : list of (t + s, t + s) float32
-        Of tested images and the reference images that search: all planes and bands, and parts.
+        Sums over bands of the same for tested images and the reference images that search. The
+        first is the sum over all 33 bands, the others are sums over parts of this group.
     scale : float
         Times a squared correlation of unrelated images in the first view, over the number of
         planes, is chi-square with one degree of freedom.
     centre, spread : (b,) float
         Of the correlations of unrelated images, by band.
-    shares : (b,) float, of all values in each band
+    shares : (b,) float, of all values in each band, 0..1
     """
 
     products: NDArray[np.float32]
@@ -53,7 +101,7 @@ class Search:
     spread: NDArray[np.float64]
     shares: NDArray[np.float64]
 
-    def with_signs(self, rng: np.random.Generator) -> Search:
+    def with_signs(self, rng: np.random.Generator) -> BandGroup:
         """Draw a sign for every image: what images share is gone, all else is as it was."""
         tested, searching = self.products.shape[2], len(self.views[0])
         signs = rng.choice(np.array([-1, 1], np.float32), searching + self.products.shape[1])
@@ -76,9 +124,9 @@ class Correlations:
     whole : (33, t + r, t) float32
         Of tested images and held-out reference images with tested images, over all bands, neither
         scaled nor cut; 0 in bands that fewer than `LEAST_CARRYING` reference images carry.
-    off_grid, on_grid : Search
+    off_grid, on_grid : BandGroup
         Over the bands that neither grid nor lines reach, and over grid and lines.
-    shares : (33,) float, of all values in each band
+    shares : (33,) float, of all values in each band, 0..1
     counted : (t,) bool
         Tested images that count: of duplicates only the first.
     stands_for : (t,) float or None
@@ -86,8 +134,8 @@ class Correlations:
     """
 
     whole: NDArray[np.float32]
-    off_grid: Search
-    on_grid: Search
+    off_grid: BandGroup
+    on_grid: BandGroup
     shares: NDArray[np.float64]
     counted: NDArray[np.bool_]
     stands_for: NDArray[np.float64] | None = None
@@ -98,94 +146,156 @@ class Correlations:
         return int(self.whole.shape[2])
 
 
-def prepare(
-    correlations: NDArray[np.float32],
-    tested: int,
-    searching: NDArray[np.intp],
-    held_out: NDArray[np.intp],
-    shares: NDArray[np.float64],
-    counted: NDArray[np.bool_] | None = None,
-    stands_for: NDArray[np.float64] | None = None,
+def arrange(
+    correlations: NDArray[np.float32], roles: Roles, shares: NDArray[np.float64]
 ) -> Correlations:
     """Arrange the correlations of all pairs for discovery.
 
     Parameters
     ----------
-    correlations : (33, n, n) float32, from `whitening.band_correlations`
-        Tested images first. The diagonal is set to 0, in place.
-    tested : int
-    searching, held_out : int
-        Row numbers of the reference images that take part in the search, and of those that serve
-        for the bars alone.
-    shares : (33,) float, from `whitening.Layout.shares`
-    counted : (tested,) bool, or None for all
-    stands_for : (tested,) float, or None
-        Images of the pile that each tested image stands for.
+    correlations : (33, n, n) float32, from `products.band_correlations`
+        Tested images first. Changed in place: the diagonal is set to 0, and so are bands that the
+        reference does not carry.
+    roles : Roles
+        Which of the n images do what.
+    shares : (33,) float, from `bands.Layout.shares`
     """
-    images = correlations.shape[1]
-    diagonal = np.arange(images)
+    diagonal = np.arange(correlations.shape[1])
     correlations[:, diagonal, diagonal] = 0
-    reference = np.concatenate([searching, held_out])
-    sizes = np.stack(side_by_side(lambda matrix: _lengths(matrix, reference), correlations))
-    for matrix, size in zip(correlations, sizes, strict=True):
-        carrying = size[reference] > 0
+    spreads = _relative_spreads(correlations, np.concatenate([roles.searching, roles.held_out]))
+    total = correlations.sum(0) / len(PLANES)
+    cut = np.minimum(1, DUPLICATE_CORRELATION / np.maximum(np.abs(total), 1e-9)).astype(np.float32)
+    squares = total[np.ix_(roles.searching, roles.held_out)] ** 2
+    scale = CHI_SQUARE_MEDIAN / max(float(np.median(squares)), 1e-30)
+    scaled = _Scaled(correlations, spreads, cut, scale, shares)
+    joint = roles.tested + len(roles.searching)
+    everything = np.zeros((joint, joint), np.float32)
+    off_parts, on_parts = VIEW_BANDS
+    return Correlations(
+        np.stack([matrix[roles.tested_and_held_out(), : roles.tested] for matrix in correlations]),
+        _band_group(scaled, roles, OFF_GRID, off_parts, everything),
+        _band_group(scaled, roles, ~OFF_GRID, on_parts, everything),
+        shares,
+        np.ones(roles.tested, bool) if roles.counted is None else roles.counted,
+        roles.stands_for,
+    )
+
+
+def arrange_distinct(
+    correlations: NDArray[np.float32],
+    sketches: NDArray[np.uint8],
+    tested: int,
+    shares: NDArray[np.float64],
+    stands_for: NDArray[np.float64] | None = None,
+) -> Correlations:
+    """Hold duplicates apart, halve the reference, and `arrange`.
+
+    Parameters
+    ----------
+    correlations, shares : as for `arrange`
+    sketches : (n, 1024) uint8, from `duplicates.sketch`
+    tested : int
+        The first so many rows are tested images; all others are reference images, in an order
+        that says nothing of them.
+    stands_for : as of `Roles`
+    """
+    rows = np.arange(len(sketches))
+    counted = first_of_group(sketches, correlations.sum(0) / len(PLANES)) == rows
+    searching, held_out = np.array_split(rows[tested:][counted[tested:]], 2)
+    roles = Roles(tested, searching, held_out, counted[:tested], stands_for)
+    return arrange(correlations, roles, shares)
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """Correlations, and what scales and cuts them.
+
+    Attributes
+    ----------
+    bands : (33, n, n) float32
+    spreads : (33, n) float32, of every image's correlations, over the typical one
+    cut : (n, n) float32, 0..1, factor that brings a pair down to what no fingerprint exceeds
+    scale, shares : as of `BandGroup` and `Correlations`
+    """
+
+    bands: NDArray[np.float32]
+    spreads: NDArray[np.float32]
+    cut: NDArray[np.float32]
+    scale: float
+    shares: NDArray[np.float64]
+
+
+def _relative_spreads(
+    correlations: NDArray[np.float32], reference: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Measure every image's spread against the reference, over the typical one: (33, n).
+
+    Bands that too few reference images carry are set to 0 in `correlations`.
+    """
+    spreads = np.stack(side_by_side(lambda matrix: _lengths(matrix, reference), correlations))
+    for matrix, spread in zip(correlations, spreads, strict=True):
+        carrying = spread[reference] > 0
         if carrying.sum() < LEAST_CARRYING:
             # Grey photographs say nothing of colours.
             matrix[:] = 0
-            size[:] = 1
+            spread[:] = 1
         else:
             # Images with little noise have correlations of a wider spread.
-            size[:] = np.maximum(size / np.median(size[reference][carrying]), 0.5)
-    total = correlations.sum(0) / len(PLANES)
-    cut = np.minimum(1, NOISE / np.maximum(np.abs(total), 1e-9)).astype(np.float32)
-    rows = np.concatenate([np.arange(tested), held_out])
-    columns, joint = np.arange(tested), np.concatenate([np.arange(tested), searching])
-    squares = total[np.ix_(searching, held_out)] ** 2
-    scale = 0.4549 / max(float(np.median(squares)), 1e-30)
-    everything = np.zeros((len(joint), len(joint)), np.float32)
+            spread[:] = np.maximum(spread / np.median(spread[reference][carrying]), LEAST_SPREAD)
+    return np.asarray(spreads)
+
+
+def _band_group(
+    scaled: _Scaled,
+    roles: Roles,
+    bands: NDArray[np.bool_],
+    parts: list[NDArray[np.bool_]],
+    everything: NDArray[np.float32],
+) -> BandGroup:
+    """Scale and cut the correlations of some bands, and sum up each part of them.
+
+    Parameters
+    ----------
+    bands : (33,) bool, the bands of the group
+    parts : list of (33,) bool, one for each view but the first
+    everything : (t + s, t + s) float32
+        First view. The group adds its bands to it, so after both groups it holds all bands.
+    """
+    rows, joint = roles.tested_and_held_out(), roles.tested_and_searching()
+    columns = np.arange(roles.tested)
+    products = np.empty((int(bands.sum()), len(rows), roles.tested), np.float32)
+    views = [np.zeros_like(everything) for _ in parts]
+
+    def fill(share: slice) -> None:
+        block = np.empty_like(everything[share])
+        for number, band in enumerate(np.flatnonzero(bands)):
+            inverse = (1 / scaled.spreads[band]).astype(np.float32)
+            matrix, product = scaled.bands[band], products[number, share]
+            _scale_and_cut(matrix, inverse, scaled.cut, rows[share], columns, product)
+            _scale_and_cut(matrix, inverse, scaled.cut, joint[share], joint, block)
+            everything[share] += block
+            for view, part in zip(views, parts, strict=True):
+                if part[band]:
+                    view[share] += block
+
     # By rows, so that sums have one order whatever the number of threads.
     longest = max(len(rows), len(joint))
-    blocks = [slice(i, i + ROWS_AT_ONCE) for i in range(0, longest, ROWS_AT_ONCE)]
-
-    def search(bands: NDArray[np.bool_], parts: list[NDArray[np.bool_]]) -> Search:
-        products = np.empty((int(bands.sum()), len(rows), tested), np.float32)
-        views = [np.zeros_like(everything) for _ in parts]
-
-        def fill(share: slice) -> None:
-            part = np.empty_like(everything[share])
-            for number, band in enumerate(np.flatnonzero(bands)):
-                inverse = (1 / sizes[band]).astype(np.float32)
-                even = products[number, share]
-                _even(correlations[band], inverse, cut, rows[share], columns, even)
-                _even(correlations[band], inverse, cut, joint[share], joint, part)
-                everything[share] += part
-                for view, chosen in zip(views, parts, strict=True):
-                    if chosen[band]:
-                        view[share] += part
-
-        side_by_side(fill, blocks)
-        unrelated = products[:, tested:].reshape(len(products), len(held_out) * tested)
-        return Search(
-            products,
-            [everything, *views],
-            scale,
-            np.median(unrelated, axis=1).astype(np.float64),
-            _spread(unrelated),
-            shares[bands],
-        )
-
-    return Correlations(
-        np.stack([matrix[rows, :tested] for matrix in correlations]),
-        search(OFF_GRID, _PARTS),
-        search(~OFF_GRID, _GRID_PARTS),
-        shares,
-        np.ones(tested, bool) if counted is None else counted,
-        stands_for,
+    side_by_side(fill, [slice(i, i + ROWS_AT_ONCE) for i in range(0, longest, ROWS_AT_ONCE)])
+    unrelated = products[:, roles.tested :].reshape(
+        len(products), len(roles.held_out) * roles.tested
+    )
+    return BandGroup(
+        products,
+        [everything, *views],
+        scaled.scale,
+        np.median(unrelated, axis=1).astype(np.float64),
+        _spread(unrelated),
+        scaled.shares[bands],
     )
 
 
 @compiled
-def _even(matrix: Any, inverse: Any, cut: Any, rows: Any, columns: Any, out: Any) -> None:
+def _scale_and_cut(matrix: Any, inverse: Any, cut: Any, rows: Any, columns: Any, out: Any) -> None:
     """Take rows and columns of a band, scaled to one spread per image and cut."""
     for i in range(len(rows)):
         row = rows[i]
@@ -208,6 +318,7 @@ def _lengths(matrix: Any, columns: Any) -> Any:
 
 
 def _spread(unrelated: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Measure the standard deviation of unrelated images' correlations, by band: (b,)."""
     # An image without the plane correlates with nothing, and says nothing of those that have it.
     pairs = np.maximum((unrelated != 0).sum(1), 1)
     squares = np.einsum("bn,bn->b", unrelated, unrelated, dtype=np.float64) / pairs
@@ -215,28 +326,11 @@ def _spread(unrelated: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(np.sqrt(np.maximum(squares - mean**2, 1e-30)), np.float64)
 
 
-def prepare_counted(
-    correlations: NDArray[np.float32],
-    sketches: NDArray[np.uint8],
-    tested: int,
-    shares: NDArray[np.float64],
-    stands_for: NDArray[np.float64] | None = None,
-) -> Correlations:
-    """Hold duplicates apart, halve the reference, and `prepare`.
+def view_bands() -> tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]:
+    """List the bands of each view: off the grid all, by plane and by three rings; on it the same.
 
-    Parameters
-    ----------
-    correlations, tested, shares, stands_for : as for `prepare`; all others are reference images,
-        in an order that says nothing of them
-    sketches : (n, 1024) uint8, from `duplicates.sketch`
+    On the grid there are no rings.
     """
-    rows = np.arange(len(sketches))
-    counted = first_of_group(sketches, correlations.sum(0) / len(PLANES)) == rows
-    searching, held_out = np.array_split(rows[tested:][counted[tested:]], 2)
-    return prepare(correlations, tested, searching, held_out, shares, counted[:tested], stands_for)
-
-
-def _parts() -> tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]:
     names = np.array([name.split(", ")[0] for name in BANDS])
     ring = np.arange(len(BANDS)) % (len(BANDS) // len(PLANES))
     planes = [names == plane for plane in PLANES]
@@ -246,7 +340,8 @@ def _parts() -> tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]:
     return off_grid, on_grid
 
 
-_PARTS, _GRID_PARTS = _parts()
+VIEW_BANDS = view_bands()
+"""Bands of the views of `off_grid`, and of `on_grid`: two lists of (33,) bool."""
 
 
 def side_by_side(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
@@ -255,6 +350,6 @@ def side_by_side(work: Callable[[Part], Result], parts: Iterable[Part]) -> list[
     Products with a vector gain nothing from a second thread.
     """
     libraries = ThreadpoolController().select(user_api="blas")
-    threads = max((one["num_threads"] for one in libraries.info()), default=1)
+    threads = max((library["num_threads"] for library in libraries.info()), default=1)
     with libraries.limit(limits=1), ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, parts))

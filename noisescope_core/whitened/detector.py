@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.method import Score, Test
-from noisescope_core.whitened.alignment import Pattern, pattern_of, search
+from noisescope_core.whitened.alignment import Pattern, best_alignment, pattern_of
 from noisescope_core.whitened.confidence import Bar
 from noisescope_core.whitened.overlay import TILE, uncovered
 from noisescope_core.whitened.planes.bands import PLANES, Layout, compared
@@ -157,7 +157,7 @@ def match_test(
             matched = max(scores, key=lambda score: (score.is_fake, score.confidence, score.score))
             if matched.is_fake or not patterns:
                 return matched
-        aligned = search(feature, size, patterns, side)
+        aligned = best_alignment(feature, size, patterns, side)
         if matched and aligned.pce <= aligned.threshold:
             return matched
         return Score(

@@ -29,7 +29,7 @@ def surface(
         ready.fingerprint_id, (fingerprint.width, fingerprint.height), ready.mean, ready.weights,
         side,
     )  # fmt: skip
-    return alignment.correlation_surface(unpacked(stored), size, pattern, side)
+    return alignment.alignment_surface(unpacked(stored), size, pattern, side)
 
 
 def bands(

@@ -21,8 +21,8 @@ from noisescope_core.fingerprint import fingerprint_id
 from noisescope_core.images import Size
 from noisescope_core.method import Feature, Found, Note, say_nothing
 from noisescope_core.tables.rows import ClusterRow, FingerprintRow
-from noisescope_core.whitened.acceptance import bars_of
-from noisescope_core.whitened.correlations import prepare_counted
+from noisescope_core.whitened.acceptance import acceptance_of
+from noisescope_core.whitened.correlations import arrange_distinct
 from noisescope_core.whitened.discovery import SharedPattern, discover
 from noisescope_core.whitened.evidence import Evidence, gather, own_energy
 from noisescope_core.whitened.overlay import (
@@ -156,11 +156,11 @@ def _patterns(pile: Pile, covered: Mask, config: Config, note: Note) -> list[_Pa
     """Search once, with some tiles taken out of all images, and describe what is found."""
     correlations = pile.correlations(covered)
     # Hashes sort the images, so their order says nothing of them.
-    arranged = prepare_counted(
+    arranged = arrange_distinct(
         correlations, pile.sketches(), len(pile.ids), pile.bins.shares(), pile.stands_for
     )
     del correlations
-    shared = discover(arranged, bars_of(config), note)
+    shared = discover(arranged, acceptance_of(config), note)
     if not shared:
         return []
     groups = [pattern.members[half::2] for pattern in shared for half in (0, 1)]

@@ -1,8 +1,9 @@
-"""Growth of a candidate: its members' own pattern decides who else belongs.
+"""Growth of a candidate: its members' own pattern decides who else belongs (docs/method.md, 5).
 
-An image's score against a set is its correlation with the sum of the members but itself, band by
-band, over the square root of their number: unrelated images keep one spread, whatever the size of
-the set. Bands are weighed as a matched filter does, by the mean that the members show (each
+In come correlations by band and sets of images to start from; out come the sets that growth ends
+in. An image's score against a set is its correlation with the sum of the members but itself, band
+by band, over the square root of their number: unrelated images keep one spread, whatever the size
+of the set. Bands are weighed as a matched filter does, by the mean that the members show (each
 against the others) over the variance that the reference shows. The bar comes from reference
 images that served for nothing else. Members are chosen again until the set is stable.
 """
@@ -13,17 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from noisescope_core.whitened.robust import robust
+from noisescope_core.whitened.robust import median_and_spread
 
-ROUNDS = 25
+GROWTH_ROUNDS = 25
+"""Times that members are chosen again, at most. Chosen: what moves longer goes in a circle."""
 
 FALSE_POSITIVES = 0.005
-"""Share of reference images above the bar."""
+"""Share of reference images above the bar, 0..1: the paper's, section 3.5."""
 
-PRIOR = 5.0
-"""Members' worth of belief that a pattern is spread over the bands like noise."""
+HIGHEST_BAR = 4.0
+"""Spreads of the reference above its centre beyond which no bar of growth lies. Chosen: a
+generated image among the reference must not raise the bar."""
 
-LEAST = 3
+PRIOR_MEMBERS = 5.0
+"""Members' worth of belief that a pattern is spread over the bands as noise is (docs/method.md, 5).
+Chosen: it holds sets of few members to equal weights."""
+
+LEAST_GROWN = 3
+"""Members in the smallest set that grows. Chosen: it is the least of pair clusters too."""
+
+NO_VARIANCE = 1e-18
+"""Variance of the reference's scores up to which a band is empty. Chosen, far below that of any
+noise."""
 
 
 def band_scores(products: NDArray[np.float32], members: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -35,10 +47,12 @@ def band_scores(products: NDArray[np.float32], members: NDArray[np.bool_]) -> ND
         Correlations by band; rows are tested images, then reference images, columns tested
         images; 0 where an image meets itself.
     members : (t, k) bool
+        One set a column.
 
     Returns
     -------
     (b, t + r, k) float32
+        Correlation with the sum of the members but the image itself, over the root of their number.
     """
     tested = products.shape[2]
     others = np.repeat(members.sum(0, keepdims=True), products.shape[1], axis=0)
@@ -77,9 +91,9 @@ def learned_weights(
     count = np.maximum(members.sum(0), 1)
     mean = np.stack([(part[:tested] * members).sum(0) / count for part in scores]) - centre
     even = shares[:, None] / shares.sum() * np.maximum(mean.sum(0), 0)
-    mean = (count * mean + PRIOR * even) / (count + PRIOR)
+    mean = (count * mean + PRIOR_MEMBERS * even) / (count + PRIOR_MEMBERS)
     # A band that the reference lacks (colour, where it is grey) has no measure.
-    carried = variance > 1e-18
+    carried = variance > NO_VARIANCE
     return np.where(carried, np.maximum(mean, 0) / np.where(carried, variance, 1), 0), centre
 
 
@@ -95,7 +109,17 @@ def _medians(values: NDArray[np.float32]) -> NDArray[np.float64]:
 def combined(
     scores: NDArray[np.float32], weights: NDArray[np.float64], centre: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Weigh and sum the bands of (b, n, k) scores: (n, k)."""
+    """Weigh and sum the bands.
+
+    Parameters
+    ----------
+    scores : (b, n, k), from `band_scores`
+    weights, centre : (b, k) float, from `learned_weights`
+
+    Returns
+    -------
+    (n, k) float64
+    """
     total = np.zeros(scores.shape[1:])
     for part, weight in zip(scores, weights, strict=True):
         total += part * weight
@@ -104,15 +128,30 @@ def combined(
 
 
 def reference_bar(reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Set the bar of every set from the reference images' scores, (r, k) to (k,).
+    """Set the bar of every set from the reference images' scores.
 
-    The 99.5th percentile, held between the normal one and four spreads: so few images know little
-    of so high a quantile, and a generated image among them must not raise it.
+    It is the 99.5th percentile, held between that of a normal law and four spreads: so few images
+    say little of so high a quantile, and a generated image among them must not raise it.
+
+    Parameters
+    ----------
+    reference : (r, k) float
+        Scores of the held-out reference images against each set.
+
+    Returns
+    -------
+    (k,) float64
+
+    Examples
+    --------
+    >>> scores = np.random.default_rng(0).normal(size=(10_000, 1))
+    >>> reference_bar(scores).round(1)
+    array([2.6])
     """
-    centre, spread = robust(reference)
+    centre, spread = median_and_spread(reference)
     measured = np.quantile(reference, 1 - FALSE_POSITIVES, axis=0)
     low = centre - ndtri(FALSE_POSITIVES) * spread
-    return np.asarray(np.clip(measured, low, centre + 4 * spread), np.float64)
+    return np.asarray(np.clip(measured, low, centre + HIGHEST_BAR * spread), np.float64)
 
 
 def grow(
@@ -126,6 +165,7 @@ def grow(
     ----------
     products : (b, t + r, t) float32, as for `band_scores`
     seeds : (t, k) bool
+        Sets to start from, one a column.
     shares : (b,) float, as for `learned_weights`
 
     Returns
@@ -136,9 +176,9 @@ def grow(
     # A set is a row here.
     sets = np.ascontiguousarray(_distinct(seeds).T)
     moving = list(range(len(sets)))
-    # Many sets end in a circle, or on another's way: a step is taken once.
+    # Many sets end in a circle, or on another's way: a step is taken once, by the sets' bytes.
     steps: dict[bytes, NDArray[np.bool_]] = {}
-    for _ in range(ROUNDS):
+    for _ in range(GROWTH_ROUNDS):
         if not moving:
             break
         names = {number: sets[number].tobytes() for number in moving}
@@ -164,14 +204,16 @@ def _step(
     members: NDArray[np.bool_],
     shares: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
+    """Choose the members of every set once more, by the pattern of those it has."""
     tested = len(members)
     scores = band_scores(products, members)
     total = combined(scores, *learned_weights(scores, members, shares))
     chosen = total[:tested] > reference_bar(total[tested:])
-    chosen[:, chosen.sum(0) < LEAST] = False
+    chosen[:, chosen.sum(0) < LEAST_GROWN] = False
     return chosen
 
 
 def _distinct(members: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    kept = members[:, members.sum(0) >= LEAST]
+    """Keep one of equal sets, and none below the least size."""
+    kept = members[:, members.sum(0) >= LEAST_GROWN]
     return np.unique(kept, axis=1) if kept.shape[1] else kept

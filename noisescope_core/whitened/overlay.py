@@ -16,7 +16,7 @@ from scipy import fft
 
 from noisescope_core.whitened.planes.bands import PLANES, Layout
 from noisescope_core.whitened.planes.whitening import spatial
-from noisescope_core.whitened.robust import robust
+from noisescope_core.whitened.robust import median_and_spread
 
 TILE = 16
 """Side in pixels: no stroke of a visible watermark fills it, and rings of JPEG blocks end in it."""
@@ -24,7 +24,7 @@ TILE = 16
 TILED = 100
 """Members whose tiles are enough for a median."""
 
-STANDS_OUT = 5.0
+TILE_STANDS_OUT = 5.0
 """Spreads of all tiles from which a tile is covered."""
 
 MOST_COVERED = 0.5
@@ -76,8 +76,8 @@ def covered_tiles(tiles: NDArray[np.float32]) -> NDArray[np.bool_]:
         All false if nothing stands out.
     """
     typical = np.median(tiles, axis=0)
-    centre, spread = robust(typical.ravel())
-    covered = (typical > centre + STANDS_OUT * spread).astype(np.uint8)
+    centre, spread = median_and_spread(typical.ravel())
+    covered = (typical > centre + TILE_STANDS_OUT * spread).astype(np.uint8)
     return np.asarray(cv2.dilate(covered, np.ones((3, 3), np.uint8)), bool)
 
 

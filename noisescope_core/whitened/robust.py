@@ -1,20 +1,36 @@
-"""Growth of a candidate: its members' own pattern decides who else belongs.
-
-An image's score against a set is its correlation with the sum of the members but itself, band by
-band, over the square root of their number: unrelated images keep one spread, whatever the size of
-the set. Bands are weighed as a matched filter does, by the mean that the members show (each
-against the others) over the variance that the reference shows. The bar comes from reference
-images that served for nothing else. Members are chosen again until the set is stable.
-"""
+"""Centre and spread of values among which a few do not belong: median and median deviation."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+NORMAL = 1.4826
+"""Standard deviation of a normal law over its median absolute deviation."""
 
-def robust(values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Median and 1.4826 times the median absolute deviation, along the first axis."""
+
+def median_and_spread(
+    values: NDArray[np.floating],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Measure centre and spread along the first axis.
+
+    Parameters
+    ----------
+    values : (n, ...) float
+
+    Returns
+    -------
+    centre : (...) float64
+        Median.
+    spread : (...) float64, above 0
+        `NORMAL` times the median absolute deviation: of normal values their standard deviation.
+
+    Examples
+    --------
+    >>> centre, spread = median_and_spread(np.array([1.0, 2.0, 3.0, 4.0, 1000.0]))
+    >>> float(centre), round(float(spread), 4)
+    (3.0, 1.4826)
+    """
     centre = np.median(values, axis=0)
-    spread = 1.4826 * np.median(np.abs(values - centre), axis=0)
+    spread = NORMAL * np.median(np.abs(values - centre), axis=0)
     return np.asarray(centre, np.float64), np.asarray(spread + 1e-12, np.float64)

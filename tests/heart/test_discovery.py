@@ -4,18 +4,17 @@ import numpy as np
 import pytest
 
 from noisescope_core.whitened.acceptance import (
-    SURE,
+    SURE_COHESION,
     Acceptance,
     SharedSet,
-    _found_off_grid,
-    cohesion,
-    excess_bound,
+    _search_off_grid,
     shared_sets,
 )
 from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
+from noisescope_core.whitened.cohesion import cohesion, excess_bound
 from noisescope_core.whitened.confidence import fit_bar
-from noisescope_core.whitened.correlations import Correlations, prepare
-from noisescope_core.whitened.discovery import _refined, discover
+from noisescope_core.whitened.correlations import Correlations, Roles, arrange
+from noisescope_core.whitened.discovery import discover, patterns_of
 from noisescope_core.whitened.growth import band_scores, grow, learned_weights
 from noisescope_core.whitened.planes.bands import layout
 from noisescope_core.whitened.planes.products import band_correlations
@@ -40,10 +39,8 @@ def correlations_of(residuals, tested, counted=None) -> Correlations:
     features = np.stack([whitened_planes(channels) for channels in residuals])
     bins = layout(SIDE, SIDE)
     rows = np.arange(tested, len(residuals))
-    return prepare(
-        band_correlations(features, features, bins), tested, rows[::2], rows[1::2],
-        bins.shares(), counted,
-    )  # fmt: skip
+    roles = Roles(tested, rows[::2], rows[1::2], counted)
+    return arrange(band_correlations(features, features, bins), roles, bins.shares())
 
 
 def searched(seed, groups, photographs=100):
@@ -61,7 +58,7 @@ def test_a_pattern_that_comes_with_either_sign_is_no_fingerprint():
     residuals[:120] += signs[:, None, None, None] * rng.normal(size=(3, SIDE, SIDE))
     correlations = correlations_of(residuals.astype(np.float32), 120)
     found = shared_sets(correlations)
-    assert max(one.cohesion for one in found) > SURE
+    assert max(one.cohesion for one in found) > SURE_COHESION
     assert not any(one.accepted for one in found)
     assert discover(correlations) == []
 
@@ -72,7 +69,7 @@ def test_members_that_chance_picked_together_fall_apart():
     members = np.zeros(100, bool)
     members[:40] = True
     by_chance = SharedSet(members, 9.0, [6.5], True, True)
-    assert _refined(correlations, [by_chance], Acceptance()) == []
+    assert patterns_of(correlations, [by_chance], Acceptance()) == []
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +134,7 @@ def test_a_pattern_mostly_on_the_grid_is_found_by_what_it_leaves_off_it():
     # Others share a grid alone: a history, and no generator.
     on_the_grid(rng, tested, np.arange(40, 60), 0)
     correlations = correlations_of(np.concatenate([tested, reference]), 100)
-    alone = _found_off_grid(correlations, np.ones(100, bool), Acceptance())
+    alone = _search_off_grid(correlations, np.ones(100, bool), Acceptance())
     assert alone is not None and not alone.accepted
     (pattern,) = discover(correlations)
     assert set(pattern.members) <= set(range(12))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from noisescope_core.whitened.correlations import prepare
+from noisescope_core.whitened.correlations import Roles, arrange
 from noisescope_core.whitened.discovery import discover
 from noisescope_core.whitened.overlay import MOST_COVERED, covered_tiles, tile_agreement, uncovered
 from noisescope_core.whitened.planes.bands import PLANES, layout
@@ -42,7 +42,7 @@ def covered_by(members):
 def found(planes, tested):
     correlations = band_correlations(planes, planes, BINS)
     searching, held_out = np.array_split(np.arange(tested, len(planes)), 2)
-    prepared = prepare(correlations, tested, searching, held_out, BINS.shares())
+    prepared = arrange(correlations, Roles(tested, searching, held_out), BINS.shares())
     return [set(pattern.members.tolist()) for pattern in discover(prepared)]
 
 

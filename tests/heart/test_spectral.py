@@ -4,7 +4,7 @@ import numpy as np
 
 from noisescope_core.whitened.piles import directions as spectral
 from noisescope_core.whitened.planes.bands import layout
-from noisescope_core.whitened.planes.whitening import STEPS
+from noisescope_core.whitened.planes.whitening import STORED_STEPS
 
 BINS = layout(64, 64)
 VALUES = 3 * BINS.values
@@ -12,12 +12,12 @@ IMAGES, REFERENCE = 1500, 300
 
 
 def stored(features):
-    return np.rint(np.clip(features * STEPS, -127, 127)).astype(np.int8)
+    return np.rint(np.clip(features * STORED_STEPS, -127, 127)).astype(np.int8)
 
 
 def groups_of(features):
     block = spectral.first_block(BINS, 0)
-    for _ in range(spectral.ROUNDS):
+    for _ in range(spectral.POWER_ROUNDS):
         block = spectral.next_block(spectral.contribution(features, block), block, BINS)
     along = spectral.entries(features, block)
     return spectral.gathered(along[:IMAGES], along[IMAGES:])
@@ -73,4 +73,4 @@ def test_directions_are_orthonormal_in_every_view():
         spectral.views(BINS), np.split(block, len(spectral.views(BINS))), strict=True
     ):
         assert not part[:, ~mask].any()
-        assert np.allclose(part @ part.T, np.eye(spectral.DIRECTIONS), atol=1e-4)
+        assert np.allclose(part @ part.T, np.eye(spectral.DIRECTIONS_PER_VIEW), atol=1e-4)

@@ -10,7 +10,7 @@ from noisescope_core.whitened.planes import products as pair_products
 from noisescope_core.whitened.planes.bands import BANDS, GRID, OFF_GRID, PLANES, layout, parts_of
 from noisescope_core.whitened.planes.products import band_correlations, products_below
 from noisescope_core.whitened.planes.whitening import (
-    STEPS,
+    STORED_STEPS,
     packed,
     spatial,
     unpacked,
@@ -96,7 +96,7 @@ def test_a_stored_value_is_off_by_a_sixteenth_at_most(seed, peak):
     feature[0, 0] = peak
     read = unpacked(packed(feature).tobytes())
     assert read.shape == feature.shape
-    assert np.abs(read - np.minimum(feature, 127 / STEPS)).max() <= 0.5 / STEPS + 1e-6
+    assert np.abs(read - np.minimum(feature, 127 / STORED_STEPS)).max() <= 0.5 / STORED_STEPS + 1e-6
 
 
 @settings(max_examples=25)

@@ -30,8 +30,8 @@ from noisescope_core.spark.stages.whitened.correlate import correlate_bands
 from noisescope_core.spark.stages.whitened.pile import stored_piles
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.results import open_results
-from noisescope_core.whitened.correlations import prepare
-from noisescope_core.whitened.discovery import STEPS, discover
+from noisescope_core.whitened.correlations import Roles, arrange
+from noisescope_core.whitened.discovery import GROWTH_STEPS, discover
 from noisescope_core.whitened.planes import products as pair_products
 from noisescope_core.whitened.planes.bands import BANDS, PLANES, layout, parts_of
 from noisescope_core.whitened.planes.duplicates import first_of_group, sketch
@@ -105,8 +105,8 @@ def test_report_counts_what_the_tables_hold(run, spark):
     confidence = [row["confidence"] for row in scores if row["image_id"] in members]
     assert told["purity"] == pytest.approx(np.mean(confidence))
     assert told["carried"] == summary["counts"]["fake"]
-    assert [step["step"] for step in told["growth"]] == list(STEPS)
-    assert told["growth"][-1] == {"step": STEPS[-1], "images": 24, "members": 24}
+    assert [step["step"] for step in told["growth"]] == list(GROWTH_STEPS)
+    assert told["growth"][-1] == {"step": GROWTH_STEPS[-1], "images": 24, "members": 24}
 
 
 def test_equals_the_heart(run, dump):
@@ -126,7 +126,7 @@ def test_equals_the_heart(run, dump):
     first = first_of_group(sketches, correlations.sum(0) / len(PLANES))
     assert (first == np.arange(len(first))).all()
     searching, held_out = np.array_split(np.arange(60, 180), 2)
-    patterns = discover(prepare(correlations, 60, searching, held_out, bins.shares()))
+    patterns = discover(arrange(correlations, Roles(60, searching, held_out), bins.shares()))
     fingerprints = ds.dataset(out / "fingerprints").to_table().to_pylist()
     assert len(patterns) == len(fingerprints) == 1
     ids = [rows[names[member]]["image_id"] for member in patterns[0].members]

@@ -23,8 +23,8 @@ from noisescope_core.spark.stages.extract import extractor, header_reader
 from noisescope_core.spark.stages.listing import content_of, source
 from noisescope_core.tables.schemas import SCHEMAS
 from noisescope_core.whitened.acceptance import shared_sets
-from noisescope_core.whitened.alignment import pattern_of, search
-from noisescope_core.whitened.correlations import prepare
+from noisescope_core.whitened.alignment import best_alignment, pattern_of
+from noisescope_core.whitened.correlations import Roles, arrange
 from noisescope_core.whitened.planes.bands import BANDS, PLANES, layout
 from noisescope_core.whitened.planes.products import band_correlations
 
@@ -173,13 +173,13 @@ def _trial() -> list[tuple[str, int, int, float]]:
     half, rows = SEARCHED // 2, np.arange(SEARCHED)
     start = time.perf_counter()
     searching, held_out = np.array_split(rows[half:], 2)
-    shared_sets(prepare(pairs, half, searching, held_out, bins.shares()))
+    shared_sets(arrange(pairs, Roles(half, searching, held_out), bins.shares()))
     found = 1e6 * (time.perf_counter() - start) / SEARCHED**2
     mean = features[0].astype(np.float32)
     pattern = pattern_of("", (SIDE, SIDE), mean, np.ones(len(BANDS)), SIDE)
-    search(mean, (SIDE, SIDE), [pattern], SIDE)
+    best_alignment(mean, (SIDE, SIDE), [pattern], SIDE)
     start = time.perf_counter()
-    search(mean, (SIDE, SIDE), [pattern], SIDE)
+    best_alignment(mean, (SIDE, SIDE), [pattern], SIDE)
     align = time.perf_counter() - start
     return [
         (what, SIDE, SIDE, value)

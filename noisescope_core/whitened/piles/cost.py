@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from noisescope_core.config import Config
 from noisescope_core.cost import JOB_SECONDS, SKETCH_BYTES, Rates, SizeCounts, SizePlan, Stages
-from noisescope_core.whitened.piles.directions import DIRECTIONS, ROUNDS
+from noisescope_core.whitened.piles.directions import DIRECTIONS_PER_VIEW, POWER_ROUNDS
 from noisescope_core.whitened.piles.shards import shard_count
 from noisescope_core.whitened.planes.bands import BANDS, PLANES, compared, parts_of
 from noisescope_core.whitened.planes.products import WIDENED
@@ -149,14 +149,14 @@ def _add_shards(stages: Stages, work: _Work) -> None:
 
 def _add_directions(stages: Stages, work: _Work) -> None:
     rates, images = work.rates, work.counts.images + work.known
-    block = DIRECTIONS * VIEWS * work.values
-    products = 4.0 * images * block * ROUNDS / rates.flops
+    block = DIRECTIONS_PER_VIEW * VIEWS * work.values
+    products = 4.0 * images * block * POWER_ROUNDS / rates.flops
     stages.add(
         "directions",
-        read=ROUNDS * images * work.values,
-        shuffled=ROUNDS * rates.cores * 8 * block,
+        read=POWER_ROUNDS * images * work.values,
+        shuffled=POWER_ROUNDS * rates.cores * 8 * block,
         memory=16 * block + 5 * work.config.spark.batch_bytes,
-        seconds=ROUNDS * JOB_SECONDS + PASS * products / rates.cores,
+        seconds=POWER_ROUNDS * JOB_SECONDS + PASS * products / rates.cores,
     )
 
 

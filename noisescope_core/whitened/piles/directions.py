@@ -16,31 +16,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core.whitened.planes.bands import OFF_GRID, PLANES, Layout
-from noisescope_core.whitened.planes.whitening import STEPS
-from noisescope_core.whitened.robust import robust
+from noisescope_core.whitened.planes.whitening import STORED_STEPS
+from noisescope_core.whitened.robust import median_and_spread
 
-DIRECTIONS = 6
+DIRECTIONS_PER_VIEW = 6
 """Directions of every view: all planes together, and each by itself."""
 
-ROUNDS = 10
-CLIP = 6.0
+POWER_ROUNDS = 10
+LARGEST_ENTRY = 6.0
 """Entries are cut here: of copies of one picture a few would outweigh a generator's hundreds.
 Unrelated images have entries of standard deviation 1."""
 
-FINE = 64
+ENTRY_STEPS = 64
 """Steps of an entry to one standard deviation."""
 
-ROWS = 64
-EXACT = 256
+PRODUCT_ROWS = 64
+EXACT_ROWS = 256
 
-STANDS_OUT = 4.0
+ENTRY_STANDS_OUT = 4.0
 """Spreads of the reference from which a tested image stands out."""
 
-ALIKE = 0.25
+ONE_GROUP = 0.25
 """Share of the images of two groups together, in both of them, from which they are one."""
 
-GROUPS = 12
-LEAST = 10
+MOST_GROUPS = 12
+LEAST_GATHERED = 10
 
 
 def views(bins: Layout) -> NDArray[np.bool_]:
@@ -56,7 +56,7 @@ def first_block(bins: Layout, seed: int) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
     masks = views(bins)
     return _orthonormal(
-        [rng.standard_normal((DIRECTIONS, mask.size), np.float32) for mask in masks], masks
+        [rng.standard_normal((DIRECTIONS_PER_VIEW, mask.size), np.float32) for mask in masks], masks
     )
 
 
@@ -73,13 +73,13 @@ def entries(features: NDArray[np.int8], block: NDArray[np.float32]) -> NDArray[n
     (n, k) float32
     """
     along = np.empty((len(features), len(block)), np.float32)
-    for start in range(0, len(features), ROWS):
+    for start in range(0, len(features), PRODUCT_ROWS):
         # Always as many rows: a product's rounding may depend on its shape.
-        part = np.zeros((ROWS, features.shape[1]), np.float32)
-        rows = features[start : start + ROWS]
+        part = np.zeros((PRODUCT_ROWS, features.shape[1]), np.float32)
+        rows = features[start : start + PRODUCT_ROWS]
         part[: len(rows)] = rows
-        along[start : start + ROWS] = (part @ block.T)[: len(rows)]
-    return along / np.float32(STEPS)
+        along[start : start + PRODUCT_ROWS] = (part @ block.T)[: len(rows)]
+    return along / np.float32(STORED_STEPS)
 
 
 def contribution(features: NDArray[np.int8], block: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -87,13 +87,13 @@ def contribution(features: NDArray[np.int8], block: NDArray[np.float32]) -> NDAr
 
     Returns
     -------
-    (k, 3 * V) float64, in units of 1 / (`FINE` * `whitening.STEPS`)
+    (k, 3 * V) float64, in units of 1 / (`ENTRY_STEPS` * `whitening.STORED_STEPS`)
     """
-    steps = np.rint(np.clip(entries(features, block), -CLIP, CLIP) * FINE)
+    steps = np.rint(np.clip(entries(features, block), -LARGEST_ENTRY, LARGEST_ENTRY) * ENTRY_STEPS)
     total = np.zeros(block.shape)
     # Sums of so few stay below 2^24, where single precision still counts in ones.
-    for start in range(0, len(features), EXACT):
-        part = slice(start, start + EXACT)
+    for start in range(0, len(features), EXACT_ROWS):
+        part = slice(start, start + EXACT_ROWS)
         total += steps[part].T @ features[part].astype(np.float32)
     return total
 
@@ -113,7 +113,7 @@ def next_block(
         masks, np.split(total, len(masks)), np.split(block, len(masks)), strict=True
     ):
         # Every image meets itself; without that the bulk of the spectrum is nearer to 0.
-        parts.append(sums / (FINE * STEPS) - mask.sum() * before)
+        parts.append(sums / (ENTRY_STEPS * STORED_STEPS) - mask.sum() * before)
     return _orthonormal(parts, masks)
 
 
@@ -123,7 +123,7 @@ def _orthonormal(
     block = np.zeros((sum(map(len, parts)), masks.shape[1]), np.float32)
     for k, (part, mask) in enumerate(zip(parts, masks, strict=True)):
         directions, _ = np.linalg.qr(part[:, mask].T)
-        block[k * DIRECTIONS : (k + 1) * DIRECTIONS, mask] = directions.T
+        block[k * DIRECTIONS_PER_VIEW : (k + 1) * DIRECTIONS_PER_VIEW, mask] = directions.T
     return block
 
 
@@ -140,18 +140,20 @@ def gathered(tested: NDArray[np.float32], reference: NDArray[np.float32]) -> lis
     list of int arrays
         Row numbers, the largest group first; groups that share much are one.
     """
-    centre, spread = robust(reference)
+    centre, spread = median_and_spread(reference)
     groups: list[NDArray[np.bool_]] = []
     for sign in (1, -1):
         z, known = sign * (tested - centre) / spread, sign * (reference - centre) / spread
-        bars = np.maximum(STANDS_OUT, np.quantile(known, 1 - 1 / len(known), axis=0))
+        bars = np.maximum(ENTRY_STANDS_OUT, np.quantile(known, 1 - 1 / len(known), axis=0))
         groups += list((z > bars).T)
     merged: list[NDArray[np.bool_]] = []
     for group in sorted(groups, key=lambda group: -int(group.sum())):
         for k, other in enumerate(merged):
-            if (group & other).sum() > ALIKE * (group | other).sum():
+            if (group & other).sum() > ONE_GROUP * (group | other).sum():
                 merged[k] = other | group
                 break
         else:
             merged.append(group)
-    return [np.flatnonzero(group) for group in merged if group.sum() >= LEAST][:GROUPS]
+    return [np.flatnonzero(group) for group in merged if group.sum() >= LEAST_GATHERED][
+        :MOST_GROUPS
+    ]

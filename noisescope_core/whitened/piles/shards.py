@@ -18,13 +18,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import chdtri
 
-from noisescope_core.whitened.acceptance import SURE
+from noisescope_core.whitened.acceptance import SURE_COHESION
 from noisescope_core.whitened.candidates import FALSE_MERGES
 from noisescope_core.whitened.planes.bands import OFF_GRID, Layout
-from noisescope_core.whitened.planes.whitening import STEPS
+from noisescope_core.whitened.planes.whitening import STORED_STEPS
 from noisescope_core.whitened.splitting import MOST_ALIKE
 
-OTHERS = 0.25
+OTHERS_SHARE = 0.25
 """Share of the sample that is left to images of no candidate."""
 
 
@@ -71,7 +71,10 @@ def credible(candidates: Sequence[Candidate], margin: float) -> list[int]:
         place
         for place, one in enumerate(candidates)
         if one.accepted
-        and (one.cohesion >= margin * best[one.off_grid] or (one.off_grid and one.cohesion >= SURE))
+        and (
+            one.cohesion >= margin * best[one.off_grid]
+            or (one.off_grid and one.cohesion >= SURE_COHESION)
+        )
     ]
 
 
@@ -98,7 +101,7 @@ def same_pattern(
             rows = sums[:, plane, part].astype(np.float32)
             products += rows @ rows.T
             values += rows.shape[1]
-    products /= STEPS**2 * values
+    products /= STORED_STEPS**2 * values
     pairs = max(1, len(sums) * (len(sums) - 1))
     # Unrelated sums have a squared correlation of chi-square over the number of values.
     bar = np.sqrt(chdtri(1, 2 * FALSE_MERGES / pairs) / values)
@@ -130,7 +133,7 @@ def drawn(
     dict
         By id, how many images of the pile each stands for; the sum is about `pile`.
     """
-    place = size - int(OTHERS * size)
+    place = size - int(OTHERS_SHARE * size)
     stands_for: dict[str, float] = {}
     left = len(groups)
     for members in sorted(groups, key=len):

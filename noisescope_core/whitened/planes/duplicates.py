@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from noisescope_core.whitened.robust import robust
+from noisescope_core.whitened.robust import median_and_spread
 
-SIDE = 32
-CONTENT = 0.95
-"""Correlation of two sketches of one picture whose noise correlates above `NOISE`."""
+SKETCH_SIDE = 32
+DUPLICATE_CONTENT = 0.95
+"""Correlation of two sketches of one picture whose noise correlates above
+`DUPLICATE_CORRELATION`."""
 
-NOISE = 0.1
+DUPLICATE_CORRELATION = 0.1
 """Correlation of whitened noise that no fingerprint needs. Beyond it the middle half may say that
 pictures are alike: copies that were framed or letterboxed since."""
 
@@ -28,7 +29,7 @@ SAME_CONTENT = 0.97
 """Correlation of two sketches of one picture whose noise merely stands out of chance; faces that a
 generator aligns reach it in one pair of two thousand."""
 
-CHANCE = 4.0
+BEYOND_CHANCE = 4.0
 """Spreads of all pairs' correlations from which two images share more than chance gives."""
 
 
@@ -44,7 +45,7 @@ def sketch(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     (1024,) uint8
     """
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(grey, (SKETCH_SIDE, SKETCH_SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8).ravel()
 
 
@@ -66,16 +67,18 @@ def first_of_group(
         duplicates.
     """
     content = _standardised(sketches)
-    middle = slice(SIDE // 4, -(SIDE // 4))
-    inside = _standardised(sketches.reshape(-1, SIDE, SIDE)[:, middle, middle])
+    middle = slice(SKETCH_SIDE // 4, -(SKETCH_SIDE // 4))
+    inside = _standardised(sketches.reshape(-1, SKETCH_SIDE, SKETCH_SIDE)[:, middle, middle])
     # Of all pairs, a third is enough to know their spread.
-    _, spread = robust(correlations[::3].ravel())
-    first, second = np.nonzero(np.tril(correlations >= min(NOISE, CHANCE * float(spread)), -1))
+    _, spread = median_and_spread(correlations[::3].ravel())
+    first, second = np.nonzero(
+        np.tril(correlations >= min(DUPLICATE_CORRELATION, BEYOND_CHANCE * float(spread)), -1)
+    )
     noise = correlations[first, second]
     alike = np.einsum("ij,ij->i", content[first], content[second])
     alike_inside = np.einsum("ij,ij->i", inside[first], inside[second])
     same = (alike >= SAME_CONTENT) | (
-        (np.maximum(alike, alike_inside) >= CONTENT) & (noise >= NOISE)
+        (np.maximum(alike, alike_inside) >= DUPLICATE_CONTENT) & (noise >= DUPLICATE_CORRELATION)
     )
     links = coo_array(
         (np.ones(int(same.sum()), np.int8), (first[same], second[same])),

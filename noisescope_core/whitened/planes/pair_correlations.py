@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from noisescope_core.whitened.planes.bands import BANDS, Layout, parts_of
 from noisescope_core.whitened.planes.products import products_below
-from noisescope_core.whitened.planes.whitening import STEPS
+from noisescope_core.whitened.planes.whitening import STORED_STEPS
 
 Piece = tuple[int, slice]
 """A band, and a range of values of a whole feature that belongs to it."""
@@ -61,7 +61,7 @@ def part_products(
     pieces : from `bands.parts_of`
     bins : layout of the images' size
     """
-    scale = half_scale(bins) / np.float32(STEPS**2 * bins.values)
+    scale = half_scale(bins) / np.float32(STORED_STEPS**2 * bins.values)
     start = pieces[0][1].start
     within = [slice(cut.start - start, cut.stop - start) for _, cut in pieces]
     for number, first, products in products_below(list(features), within):

@@ -25,7 +25,7 @@ from noisescope_core.compiled import compiled
 from noisescope_core.residual import mixed
 from noisescope_core.whitened.planes.bands import PLANES, Layout, layout
 
-STEPS = 8
+STORED_STEPS = 8
 """Stored steps to one standard deviation: adds 0.0013 to a variance of 1 and holds up to 16."""
 
 LOCAL_WINDOW = 9
@@ -85,12 +85,12 @@ def packed(feature: NDArray[Any]) -> NDArray[np.int8]:
 @compiled
 def _rounded(values: Any, steps: Any) -> None:
     for k in range(len(values)):
-        steps[k] = np.rint(min(max(values[k] * STEPS, -127), 127))
+        steps[k] = np.rint(min(max(values[k] * STORED_STEPS, -127), 127))
 
 
 def unpacked(cell: Any) -> NDArray[np.float32]:
     """Read a stored feature: the bytes of `packed` as (3, V) float32."""
-    return np.frombuffer(cell, np.int8).reshape(len(PLANES), -1) * np.float32(1 / STEPS)
+    return np.frombuffer(cell, np.int8).reshape(len(PLANES), -1) * np.float32(1 / STORED_STEPS)
 
 
 def smoothed_power(spectrum: NDArray[np.complex64]) -> NDArray[np.float32]:

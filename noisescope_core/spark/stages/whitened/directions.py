@@ -41,7 +41,7 @@ def find_directions(run: Run, config: Config, progress: Progress) -> None:
     with progress.stage("directions", images, "images") as stage:
         stage.note(
             f"{images:,} images are more than all pairs can serve: their leading directions first, "
-            f"in {spectral.ROUNDS} rounds"
+            f"in {spectral.POWER_ROUNDS} rounds"
         )
         rows = [
             row for size in sizes for row in _sample(run, config, tested[size], known[size], stage)
@@ -76,8 +76,10 @@ def _entries(
     bins = compared(tested.height, tested.width, config.whitening.side)
     features = _features(run, tested, 0).unionByName(_features(run, known, len(tested)))
     block = spectral.first_block(bins, config.seed)
-    for number in range(spectral.ROUNDS):
-        stage.note(f"{tested.width} x {tested.height}: round {number + 1} of {spectral.ROUNDS}")
+    for number in range(spectral.POWER_ROUNDS):
+        stage.note(
+            f"{tested.width} x {tested.height}: round {number + 1} of {spectral.POWER_ROUNDS}"
+        )
         sums = features.mapInArrow(_adder(shipped(run.spark, block)), _SUMS)
         rows = sums.groupBy("direction").applyInArrow(_added, _SUMS).collect()
         rows.sort(key=lambda row: row.direction)

@@ -28,8 +28,8 @@ from noisescope_core.spark.tables.cells import cells_of
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.rows import SampleRow
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema, columns
-from noisescope_core.whitened.acceptance import bars_of, shared_sets
-from noisescope_core.whitened.correlations import prepare_counted
+from noisescope_core.whitened.acceptance import acceptance_of, shared_sets
+from noisescope_core.whitened.correlations import arrange_distinct
 from noisescope_core.whitened.piles.shards import (
     Candidate,
     credible,
@@ -39,7 +39,7 @@ from noisescope_core.whitened.piles.shards import (
 )
 from noisescope_core.whitened.planes.bands import PLANES, compared
 from noisescope_core.whitened.planes.products import band_correlations
-from noisescope_core.whitened.planes.whitening import STEPS, packed
+from noisescope_core.whitened.planes.whitening import STORED_STEPS, packed
 
 _TOGETHER = ("width", "height", "shard", "tested", "image_id", "sketch", "residual")
 
@@ -136,7 +136,7 @@ def _reference(run: Run, config: Config, cut: dict[Size, int]) -> DataFrame:
 
 
 def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
-    bars = bars_of(config)
+    bars = acceptance_of(config)
 
     def search_shard(table: pa.Table) -> pa.Table:
         width, height, shard = (table[name][0].as_py() for name in ("width", "height", "shard"))
@@ -150,9 +150,9 @@ def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
             features = features.reshape(len(ids), len(PLANES), -1)
             del table
             correlations = band_correlations(features, features, bins)
-            correlations /= np.float32(STEPS**2)
+            correlations /= np.float32(STORED_STEPS**2)
             found = shared_sets(
-                prepare_counted(correlations, sketches, tested, bins.shares()),
+                arrange_distinct(correlations, sketches, tested, bins.shares()),
                 bars,
             )
             rows = [
@@ -176,7 +176,7 @@ def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
 
 
 def _total(features: NDArray[np.int8]) -> bytes:
-    total = features.sum(0, dtype=np.float32) / np.float32(STEPS * np.sqrt(len(features)))
+    total = features.sum(0, dtype=np.float32) / np.float32(STORED_STEPS * np.sqrt(len(features)))
     return packed(total).tobytes()
 
 
