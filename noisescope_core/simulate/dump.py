@@ -39,8 +39,8 @@ _CHUNK = 16
 """Images that a process is handed at once; chosen: few enough to share small dumps out evenly."""
 
 _BOMB_SIDE = 30_000
-"""Pixels a side of the image that is refused for its size: 900 million pixels, far above the default
-of ``decode.max_pixels``."""
+"""Pixels a side of the image that is refused for its size: 900 million pixels, far above what
+``decode.max_pixels`` is by default."""
 
 
 @dataclass(frozen=True)
