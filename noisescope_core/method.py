@@ -119,16 +119,16 @@ class Explaining:
 
 @dataclass(frozen=True)
 class Words:
-    """What the report may say of a method's figures; sentences, not escaped.
+    """What the report says of a method's figures: plain text, to be escaped by the page.
 
     Attributes
     ----------
-    name : what the method is called in the footer, with what it goes back to
+    name : how the footer names the method; the citation of the paper follows it
     has_merging : whether T_merge, refined pairs, rounds and clusters are told of each size
-    has_confidence : whether verdicts have a confidence
     about : how the expected number of false alarms is introduced, such as "at most about"
     alarms_on_top : what comes on top of the expected false alarms, "" if nothing does
-    purity : what the purity of a fingerprint says, with `{share}` in place of the figure
+    purity : the purity of a fingerprint, with `{share}` in place of the figure
+    purity_meaning : what that purity says, directly after it
     terms : term and meaning, in the order of the page; `{share}` stands for the share of
         photographs let through, in per cent, `{per_thousand}` for the same in a thousand
     false_alarms : of the configuration as stored: share of photographs that a threshold lets
@@ -138,10 +138,10 @@ class Words:
 
     name: str
     has_merging: bool
-    has_confidence: bool
     about: str
     alarms_on_top: str
     purity: str
+    purity_meaning: str
     terms: Sequence[tuple[str, str]]
     false_alarms: Callable[[Mapping[str, Any]], float]
     steps: Sequence[str] = ()

@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 from pyarrow import fs
 
-from noisescope_core.attacks.catalogue import attack
+from noisescope_core.attacks import attack
 from noisescope_core.config import Config
 from noisescope_core.correlation.surface import peak_shift
 from noisescope_core.errors import UsageError, first_line

@@ -1,7 +1,4 @@
-"""Attacks: what happens to images on their way, and what is done to them to hide their generator.
-
-Every attack keeps the size, since images of another size would only be compared among themselves.
-"""
+"""The attacks by name: what each does to the pixels of an image, and how strong it may be."""
 
 from __future__ import annotations
 
@@ -17,10 +14,13 @@ from numpy.typing import NDArray
 from noisescope_core.attacks.pixels import Image, check_pixels, standardised
 
 _LAST_QUALITY = 90
+"""JPEG quality of the second file of `jpeg_twice`; chosen: a usual one."""
 
 _ENLARGEMENT = 1.05
+"""By which `social` enlarges before it crops; chosen: pixels move by a fraction of one."""
 
 _TEMPLATE, _SEARCH = 7, 21
+"""Sides in pixels of the windows of non-local means, OpenCV's defaults."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,25 @@ def check(name: str, strength: float) -> str | None:
     name : key of `ATTACKS`
     strength : float
         In the unit of that attack.
+
+    Examples
+    --------
+    >>> check("jpeg", 85)
+    >>> check("jpg", 85)
+    'jpg: no such attack, did you mean jpeg?'
     """
     if name not in ATTACKS:
         close = difflib.get_close_matches(name, ATTACKS, 1)
         advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(ATTACKS)}"
         return f"{name}: no such attack, {advice}"
-    kind = ATTACKS[name]
-    valid = f"{kind.lowest:g} to {kind.highest:g}"
+    entry = ATTACKS[name]
+    valid = f"{entry.lowest:g} to {entry.highest:g}"
     # Written so that NaN is outside.
-    if not kind.lowest <= strength <= kind.highest:
-        return f"{name}: strength {strength} is outside {valid} ({kind.meaning})"
-    if kind.step and (strength - kind.lowest) % kind.step:
-        return (
-            f"{name}: strength {strength} is not {valid} in steps of {kind.step} ({kind.meaning})"
-        )
+    if not entry.lowest <= strength <= entry.highest:
+        return f"{name}: strength {strength} is outside {valid} ({entry.meaning})"
+    if entry.step and (strength - entry.lowest) % entry.step:
+        valid = f"{valid} in steps of {entry.step}"
+        return f"{name}: strength {strength} is not {valid} ({entry.meaning})"
     return None
 
 
@@ -123,21 +128,27 @@ def attack(
     if wrong := check(name, strength):
         raise ValueError(wrong)
     check_pixels(pixels)
+    _check_pattern(name, pixels, pattern)
+    # (H, W) becomes (H, W, 1).
+    planes = None if pattern is None else np.atleast_3d(pattern)
+    return ATTACKS[name].apply(pixels, strength, rng, planes)
+
+
+def _check_pattern(name: str, pixels: Image, pattern: NDArray[np.floating[Any]] | None) -> None:
     needed = ATTACKS[name].pattern
     if (pattern is None) != (needed is None):
         raise ValueError(
             f"{name}: needs {f'the pattern of a {needed}' if needed else 'no pattern'}"
         )
-    if pattern is not None:
-        if pattern.shape not in (pixels.shape, pixels.shape[:2]) or pattern.dtype.kind != "f":
-            raise ValueError(
-                f"{name}: pattern must be float {pixels.shape[:2]} or {pixels.shape}, "
-                f"got {pattern.dtype} {pattern.shape}"
-            )
-        if not np.isfinite(pattern).all():
-            raise ValueError(f"{name}: pattern must be finite")
-        pattern = pattern if pattern.ndim == 3 else pattern[:, :, None]
-    return ATTACKS[name].apply(pixels, strength, rng, pattern)
+    if pattern is None:
+        return
+    if pattern.shape not in (pixels.shape, pixels.shape[:2]) or pattern.dtype.kind != "f":
+        raise ValueError(
+            f"{name}: pattern must be float {pixels.shape[:2]} or {pixels.shape}, "
+            f"got {pattern.dtype} {pattern.shape}"
+        )
+    if not np.isfinite(pattern).all():
+        raise ValueError(f"{name}: pattern must be finite")
 
 
 def _rounded(values: NDArray[Any]) -> Image:
@@ -159,7 +170,7 @@ def _resized(pixels: Image, shape: Sequence[int], interpolation: int) -> Image:
     return np.asarray(cv2.resize(pixels, size, interpolation=interpolation), np.uint8)
 
 
-def _centre(pixels: Image, height: int, width: int) -> Image:
+def _middle(pixels: Image, height: int, width: int) -> Image:
     top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
     return pixels[top : top + height, left : left + width]
 
@@ -218,14 +229,14 @@ def _resize(pixels: Image, factor: float, *_: object) -> Image:
 
 
 def _crop(pixels: Image, share: float, *_: object) -> Image:
-    kept = _centre(pixels, *_shrunk_sides(pixels, share))
+    kept = _middle(pixels, *_shrunk_sides(pixels, share))
     return _resized(kept, pixels.shape[:2], cv2.INTER_CUBIC)
 
 
 def _social(pixels: Image, quality: float, *_: object) -> Image:
     height, width = pixels.shape[:2]
     sides = (round(height * _ENLARGEMENT), round(width * _ENLARGEMENT))
-    return _jpeg(_centre(_resized(pixels, sides, cv2.INTER_CUBIC), height, width), quality)
+    return _jpeg(_middle(_resized(pixels, sides, cv2.INTER_CUBIC), height, width), quality)
 
 
 def _camera_fingerprint(

@@ -1,7 +1,4 @@
-"""Attacks: what happens to images on their way, and what is done to them to hide their generator.
-
-Every attack keeps the size, since images of another size would only be compared among themselves.
-"""
+"""Patterns that attacks add or take away: of cameras, drawn or estimated, and of generators."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Attacks: what happens to images on their way, and what is done to them to hide their generator.
-
-Every attack keeps the size, since images of another size would only be compared among themselves.
-"""
+"""What an attack costs a picture: PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -12,10 +9,13 @@ from numpy.typing import NDArray
 from noisescope_core.attacks.pixels import Image, check_pixels
 
 _SSIM_REACH = 5
+"""Pixels from the middle of a window to its border; Wang et al. 2004: 11 x 11."""
 
 _SSIM_SIGMA = 1.5
+"""Standard deviation of the window in pixels; Wang et al. 2004."""
 
 _SSIM_FLOORS = ((0.01 * 255) ** 2, (0.03 * 255) ** 2)
+"""C1 and C2, squared grey levels, by K1 = 0.01 and K2 = 0.03; Wang et al. 2004."""
 
 
 def psnr(before: Image, after: Image) -> float:

@@ -96,7 +96,7 @@ def detect(
     config = configured(config_file, settings)
     check_exist({"--images": images, "--reference": reference})
     spark, run, progress = open_run(out, config, whole=True, locations=(images, reference))
-    from noisescope_core.report.render import answer
+    from noisescope_core.report.answer import answer
     from noisescope_core.spark.session.jvm import keep_classes
     from noisescope_core.spark.stages.detect import detect as detect_all
 

@@ -68,7 +68,7 @@ def _show(told: Explanation) -> None:
     from rich.table import Table
 
     from noisescope_core.report.explanation import changes, facts, strips, verdict_of
-    from noisescope_core.report.render import visible
+    from noisescope_core.report.formats import visible
 
     out = Console(highlight=False)
 

@@ -366,6 +366,6 @@ def erase(
 
 def _plain(value: object) -> str:
     """Text with what cannot be seen spelt out."""
-    from noisescope_core.report.render import visible
+    from noisescope_core.report.formats import visible
 
     return str(visible(str(value)))

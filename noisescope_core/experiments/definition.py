@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from noisescope_core import __version__
-from noisescope_core.attacks.catalogue import ATTACKS, check
+from noisescope_core.attacks import ATTACKS, check
 from noisescope_core.config import Config, load_config
 from noisescope_core.errors import UsageError, first_line
 from noisescope_core.simulate import Upsampling

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from noisescope_core.attacks.catalogue import ATTACKS, attack
+from noisescope_core.attacks import ATTACKS, attack
 from noisescope_core.attacks.patterns import camera_pattern, estimated_fingerprint
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.experiments.definition import Condition, Experiment, ImageSet, Trial

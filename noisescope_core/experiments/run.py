@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from noisescope_core import __version__
 from noisescope_core.app.evaluation import ratios
-from noisescope_core.attacks.catalogue import ATTACKS
+from noisescope_core.attacks import ATTACKS
 from noisescope_core.attacks.quality import psnr, ssim
 from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.experiments.definition import Condition, Experiment, Trial

@@ -1,5 +1,5 @@
 """The page that a run leaves behind for people."""
 
-from .render import render_report
+from noisescope_core.report.render import render_report
 
 __all__ = ["render_report"]

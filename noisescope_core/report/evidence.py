@@ -46,45 +46,75 @@ class Measurement:
         return FINDINGS[self.maker][self.against]
 
 
-# Name, digits, what it is, what another maker's would be, bound, whether a generator's is above it,
-# and of whom it then is not.
-MEASURED: tuple[tuple[str, int, str, str, float, bool, str], ...] = (
-    (
+@dataclass(frozen=True)
+class Rule:
+    """How one number of the evidence is judged.
+
+    Attributes
+    ----------
+    name : of the column of `fingerprints`
+    digits : to print of the value
+    meaning : what the number is
+    otherwise : what it would be if the pattern were not a generator's
+    bound : between the values of a generator's pattern and of another maker's
+    is_above : whether a generator's is above the bound
+    maker : whose the pattern is if not
+    """
+
+    name: str
+    digits: int
+    meaning: str
+    otherwise: str
+    bound: float
+    is_above: bool
+    maker: str
+
+    def measured(self, record: Mapping[str, Any]) -> Measurement:
+        """Judge the value of a row of `fingerprints`."""
+        value = float(record[self.name])
+        against = value < self.bound if self.is_above else value > self.bound
+        return Measurement(
+            self.name, value, self.digits, self.meaning, self.otherwise, self.maker, against
+        )
+
+
+RULES = (
+    Rule(
         "spread", 2,
         "Is it all over the picture? How well the images agree in the typical tile of 16 x 16 "
         "pixels, over the average tile: about 1 if everywhere alike.",
         f"A logo, a caption or a frame is in some places only: below {LEAST_SPREAD:g}.",
         LEAST_SPREAD, True, "overlay",
     ),
-    (
+    Rule(
         "grid", 2,
         "Share of the pattern that repeats every 16 pixels or runs along lines, as the blocks of "
         "JPEG do.",
         f"Compression has nearly all of its pattern there: above {MOST_GRID:g}.",
         MOST_GRID, False, "processing",
     ),
-    (
+    Rule(
         "lattice", 2,
         "Share of the rest that repeats at one distance, in many frequencies.",
         f"The edges of JPEG blocks that were resized later: above {MOST_LATTICE:g}. What a "
         "generator\u2019s upsampling repeats lies in a few frequencies and does not count.",
         MOST_LATTICE, False, "processing",
     ),
-    (
+    Rule(
         "uneven", 2,
         "Whether the images have their own noise in the same places: 0 if it is spread evenly.",
         f"Blocks compressed until they are flat have noise at their edges alone: above "
         f"{MOST_UNEVEN:g}.",
         MOST_UNEVEN, False, "processing",
     ),
-    (
+    Rule(
         "colour", 2,
         "Strength of the pattern in the colours, over that in the brightness; two standard errors "
         "are taken off.",
         f"A camera\u2019s sensor leaves its pattern in the brightness: below {LEAST_COLOUR:g}.",
         LEAST_COLOUR, True, "device",
     ),
-    (
+    Rule(
         "peak", 2,
         "Strength of the most prominent ring of frequencies, over its neighbours; two standard "
         "errors are taken off. Upsampling has frequencies of its own.",
@@ -92,19 +122,35 @@ MEASURED: tuple[tuple[str, int, str, str, float, bool, str], ...] = (
         f"{LEAST_PEAK:g}.",
         LEAST_PEAK, True, "device",
     ),
-    (
+    Rule(
         "strength", 3,
         "Correlation of two of the images in the brightness.",
         f"Photosites differ by about a hundredth, which is weak: below {LEAST_STRENGTH:g}.",
         LEAST_STRENGTH, True, "device",
     ),
 )  # fmt: skip
+"""In the order in which they are asked; bounds are those of `whitened.evidence`."""
 
 FINDINGS = {
     "overlay": ("no overlay", "as an overlay"),
     "processing": ("no processing", "as processing"),
     "device": ("no sensor", "could be a sensor"),
 }
+"""By maker: what a value says that does not speak for it, and one that does."""
+
+PROCESSING = {
+    "grid": "nearly all of it lies on the JPEG grid and on lines",
+    "lattice": "much of it repeats as the edges of resized JPEG blocks do",
+    "uneven": "the images have their noise in the same places, as compressed blocks do",
+}
+"""By measurement that speaks for processing: why."""
+
+NO_SENSOR = {
+    "colour": "is in the colours",
+    "peak": "has frequencies of its own",
+    "strength": "is strong",
+}
+"""By measurement that speaks against a sensor: why."""
 
 
 def measurements(record: Mapping[str, Any]) -> list[Measurement]:
@@ -121,12 +167,7 @@ def measurements(record: Mapping[str, Any]) -> list[Measurement]:
     """
     if record["cohesion"] is None:
         return []
-    told = []
-    for name, digits, meaning, otherwise, bound, above, maker in MEASURED:
-        value = float(record[name])
-        against = value < bound if above else value > bound
-        told.append(Measurement(name, value, digits, meaning, otherwise, maker, against))
-    return told
+    return [rule.measured(record) for rule in RULES]
 
 
 def reason(record: Mapping[str, Any]) -> str:
@@ -141,37 +182,28 @@ def reason(record: Mapping[str, Any]) -> str:
     str
         Plain text, not escaped; "" where nothing was measured.
     """
-    against = {one.name for one in measurements(record) if one.against}
     if record["cohesion"] is None:
         return ""
-    if record["maker"] == "generator" and (record["watermarked"] or 0) > 0.5:
+    against = {measurement.name for measurement in measurements(record) if measurement.against}
+    maker = record["maker"]
+    if maker == "generator" and (record["watermarked"] or 0) > 0.5:
         return "Most of its images carry the known watermark of one generator, which decides."
-    if record["maker"] == "overlay":
+    if maker == "overlay":
         return (
             "The images agree in some places of the picture only, as under a logo, a caption or a "
             "frame."
         )
-    if record["maker"] == "processing":
-        ways = {
-            "grid": "nearly all of it lies on the JPEG grid and on lines",
-            "lattice": "much of it repeats as the edges of resized JPEG blocks do",
-            "uneven": "the images have their noise in the same places, as compressed blocks do",
-        }
-        said = " and ".join(text for name, text in ways.items() if name in against)
-        return f"It is what processing leaves: {said}."
-    if record["maker"] == "device":
+    if maker == "processing":
+        traces = " and ".join(trace for name, trace in PROCESSING.items() if name in against)
+        return f"It is what processing leaves: {traces}."
+    if maker == "device":
         return (
             "It is in the brightness more than in the colours, smooth in frequency and weak, as "
             "the pattern of a camera\u2019s sensor is. In doubt a pattern is taken for a "
             "device\u2019s."
         )
-    ways = {
-        "colour": "is in the colours",
-        "peak": "has frequencies of its own",
-        "strength": "is strong",
-    }
-    said = " and ".join(text for name, text in ways.items() if name not in against)
+    traces = " and ".join(trace for name, trace in NO_SENSOR.items() if name not in against)
     return (
         "It is all over the picture, as no overlay is; little of it lies where JPEG or resizing "
-        f"would put it; and it {said}, as no sensor\u2019s pattern is."
+        f"would put it; and it {traces}, as no sensor\u2019s pattern is."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -14,9 +15,7 @@ from numpy.typing import NDArray
 
 from noisescope_core.app.explanation import Explanation, Match
 from noisescope_core.correlation.surface import middle_hole, peak_in_the_middle
-from noisescope_core.whitened.planes.bands import BANDS, PLANES
-
-from .figures import (
+from noisescope_core.report.figures import (
     FLAG,
     INK,
     MUTED,
@@ -29,68 +28,87 @@ from .figures import (
     pixels_of,
     signed_root,
 )
-from .plots import AROUND, SHOWN_SIDE, around_peak, draw_scores, score_edges
-from .render import plural, template
+from noisescope_core.report.formats import plural
+from noisescope_core.report.plots import AROUND, SHOWN_SIDE, around_peak, draw_scores, score_edges
+from noisescope_core.report.render import template
+from noisescope_core.whitened.planes.bands import BANDS, PLANES
+
+NOTHING_KNOWN = "Nothing can be said about this image."
 
 BLOCKS = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+"""Bars of a histogram in a terminal, from none to the whole height of a line."""
 
 
-def verdict_of(told: Explanation) -> tuple[str, str]:
+def verdict_of(explanation: Explanation) -> tuple[str, str]:
     """Give the verdict in one sentence, and what it rests on in a few more."""
-    match = told.match
-    tested = "" if told.of_run else " The run did not test this file; it was tested just now."
-    if told.status == "quarantined" and told.pixels is None:
-        return "Not a readable image.", f"{_sentence(told.reason)}{tested}"
-    if match is None:
-        return (
-            "Nothing can be said about this image.",
-            f"{_sentence(told.reason)}{tested}"
-            if told.reason
-            else "No generator\u2019s fingerprint was found in the run, so there is nothing to "
-            f"hold the image against. That does not prove it a photograph.{tested}",
+    match = explanation.match
+    headline, meaning = NOTHING_KNOWN, _sentence(explanation.reason)
+    if explanation.status == "quarantined" and explanation.pixels is None:
+        headline = "Not a readable image."
+    elif match is None and not explanation.reason:
+        meaning = (
+            "No generator\u2019s fingerprint was found in the run, so there is nothing to hold "
+            "the image against. That does not prove it a photograph."
         )
+    elif match is not None and match.is_fake:
+        headline, meaning = _carries_it(match)
+    elif match is not None and explanation.status != "unscored":
+        headline, meaning = _carries_none(match)
+    if not explanation.of_run:
+        meaning += " The run did not test this file; it was tested just now."
+    return headline, meaning
+
+
+def _carries_it(match: Match) -> tuple[str, str]:
     name = match.fingerprint["fingerprint_id"]
-    higher = int(np.count_nonzero(match.scores.reference >= match.score))
-    of = plural(len(match.scores.reference), "reference photograph")
-    reached = (
-        f"None of {of} scores as high." if not higher else f"{higher:,} of {of} score as high."
+    evidence = _higher_references(match)
+    if match.shift is not None:
+        evidence = (
+            f"It lies {_shifted(*match.shift)} on the images of that fingerprint: a crop, or an "
+            "image of another size."
+        )
+    return (
+        "Generated, by all that this run can tell.",
+        f"It carries fingerprint {name}: its score of {match.score:,.1f} is "
+        f"{match.score / match.threshold:,.1f} times the threshold of {match.threshold:,.1f}. "
+        f"{evidence}",
     )
-    if match.shift is not None and match.is_fake:
-        x, y = match.shift
-        reached = (
-            f"It lies {_shifted(x, y)} on the images of that fingerprint: a crop, or an image of "
-            "another size."
-        )
-    if match.is_fake:
-        times = match.score / match.threshold
-        return (
-            "Generated, by all that this run can tell.",
-            f"It carries fingerprint {name}: its score of {match.score:,.1f} is {times:,.1f} times "
-            f"the threshold of {match.threshold:,.1f}. {reached}{tested}",
-        )
-    if told.status == "unscored":
-        return ("Nothing can be said about this image.", f"{_sentence(told.reason)}{tested}")
+
+
+def _carries_none(match: Match) -> tuple[str, str]:
+    name = match.fingerprint["fingerprint_id"]
     return (
         "No fingerprint was found in this image.",
         f"Closest is {name}, but its score of {match.score:,.1f} is below the threshold of "
-        f"{match.threshold:,.1f}. {reached} That does not prove it a photograph: generators of "
-        f"which the pile held too few images leave no fingerprint to compare with.{tested}",
+        f"{match.threshold:,.1f}. {_higher_references(match)} That does not prove it a "
+        "photograph: generators of which the pile held too few images leave no fingerprint to "
+        "compare with.",
     )
 
 
+def _higher_references(match: Match) -> str:
+    """Say how many reference photographs score as high as the image."""
+    higher = int(np.count_nonzero(match.scores.reference >= match.score))
+    photographs = plural(len(match.scores.reference), "reference photograph")
+    if not higher:
+        return f"None of {photographs} scores as high."
+    return f"{higher:,} of {photographs} score as high."
+
+
 def _sentence(reason: str | None) -> str:
-    return f"{reason or 'no reason is known'}.".capitalize() if reason else ""
+    return f"{reason}.".capitalize() if reason else ""
 
 
-def as_json(told: Explanation) -> dict[str, Any]:
+def as_json(explanation: Explanation) -> dict[str, Any]:
     """Say what the explanation says as values that JSON knows; pictures are left out."""
-    headline, meaning = verdict_of(told)
+    headline, meaning = verdict_of(explanation)
     values: dict[str, Any] = {
-        name: getattr(told, name) for name in ("path", "image_id", "of_run", "status", "reason")
+        name: getattr(explanation, name)
+        for name in ("path", "image_id", "of_run", "status", "reason")
     }
-    values |= {"verdict": headline, "meaning": meaning, "facts": dict(facts(told))}
-    if match := told.match:
-        names = ("score", "threshold", "confidence", "is_fake", "shift", "is_member", "peak")
+    values |= {"verdict": headline, "meaning": meaning, "facts": dict(facts(explanation))}
+    if match := explanation.match:
+        names = ["score", "threshold", "confidence", "is_fake", "shift", "is_member", "peak"]
         values |= {name: getattr(match, name) for name in names}
         values["fingerprint_id"] = match.fingerprint["fingerprint_id"]
         values["changes"] = [asdict(change) for change in match.changes]
@@ -99,9 +117,9 @@ def as_json(told: Explanation) -> dict[str, Any]:
     return values
 
 
-def facts(told: Explanation) -> list[tuple[str, str]]:
+def facts(explanation: Explanation) -> list[tuple[str, str]]:
     """Say what the verdict rests on, name and value."""
-    match = told.match
+    match = explanation.match
     if match is None:
         return []
     row = match.fingerprint
@@ -154,8 +172,8 @@ def _agreement(bands: NDArray[np.float64]) -> str:
 def changes(match: Match) -> list[tuple[str, str, str]]:
     """List what would change the verdict: what was done, score, verdict."""
     return [
-        (one.what, f"{one.score:,.1f}", "flagged" if one.is_fake else "not flagged")
-        for one in match.changes
+        (change.what, f"{change.score:,.1f}", "flagged" if change.is_fake else "not flagged")
+        for change in match.changes
     ]
 
 
@@ -181,42 +199,56 @@ def strips(match: Match, width: int) -> list[str]:
     return lines
 
 
-def render_explanation(told: Explanation) -> str:
+def render_explanation(explanation: Explanation) -> str:
     """Page on one image, which needs no other file and no network."""
-    headline, meaning = verdict_of(told)
-    views: list[dict[str, Any]] = []
-    if told.pixels is not None:
-        views.append({"source": _picture(told.pixels), "what": "The image."})
-    if told.residual is not None:
-        shown = centre(told.residual, SHOWN_SIDE)
-        reach = 3 * float(shown.std())
-        views.append({"source": grey_png(shown, -reach, reach),
-                      "what": "Its noise residual, what a denoiser takes away; at most the centre "
-                      "is shown, contrast stretched."})  # fmt: skip
-    figure = ""
-    if match := told.match:
-        shown = centre(pixels_of(match.fingerprint), SHOWN_SIDE)
-        reach = 3 * float(shown.std())
-        views.append({"source": grey_png(shown, -reach, reach),
-                      "what": "The fingerprint that it fits best: the mean noise of "
-                      f"{plural(match.fingerprint['images'], 'image')}."})  # fmt: skip
-        around = around_peak(match.surface)
-        enlarged = cv2.resize(around, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
-        views.append({"source": grey_png(enlarged, 0.0, float(around.max())),
-                      "what": f"How well the two agree when one is shifted, {AROUND} pixels each "
-                      "way around the best shift. A peak is one bright dot; unrelated noise "
-                      "has none."})  # fmt: skip
-        figure = _score_svg(match)
+    headline, meaning = verdict_of(explanation)
+    match = explanation.match
+    views = [*_own_views(explanation), *(_views_of_match(match) if match else ())]
     return template("explanation.html.j2").render(
-        told=told,
+        explanation=explanation,
         headline=headline,
         meaning=meaning,
-        facts=facts(told),
-        views=views,
+        facts=facts(explanation),
+        views=[{"source": source, "what": caption} for source, caption in views],
         # Made of numbers alone, so there is nothing in it to escape.
-        figure=Markup(figure),  # noqa: S704
-        changes=changes(told.match) if told.match else [],
+        figure=Markup(_score_svg(match) if match else ""),  # noqa: S704
+        changes=changes(match) if match else [],
     )
+
+
+def _own_views(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    """Draw the image and its residual: source and caption of each that there is."""
+    if explanation.pixels is not None:
+        yield _picture(explanation.pixels), "The image."
+    if explanation.residual is not None:
+        yield (
+            _stretched(explanation.residual),
+            "Its noise residual, what a denoiser takes away; at most the centre is shown, "
+            "contrast stretched.",
+        )
+
+
+def _views_of_match(match: Match) -> Iterator[tuple[str, str]]:
+    """Draw the fingerprint and how the image correlates with it: source and caption of each."""
+    yield (
+        _stretched(pixels_of(match.fingerprint)),
+        "The fingerprint that it fits best: the mean noise of "
+        f"{plural(match.fingerprint['images'], 'image')}.",
+    )
+    around = around_peak(match.surface)
+    enlarged = cv2.resize(around, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
+    yield (
+        grey_png(enlarged, 0.0, float(around.max())),
+        f"How well the two agree when one is shifted, {AROUND} pixels each way around the best "
+        "shift. A peak is one bright dot; unrelated noise has none.",
+    )
+
+
+def _stretched(residual: NDArray[np.float32]) -> str:
+    """Draw the centre of a residual; black and white are 3 standard deviations."""
+    pixels = centre(residual, SHOWN_SIDE)
+    reach = 3 * float(pixels.std())
+    return grey_png(pixels, -reach, reach)
 
 
 def _score_svg(match: Match) -> str:

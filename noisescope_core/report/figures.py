@@ -6,11 +6,13 @@ import io
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
@@ -47,7 +49,26 @@ WIDTH = 6.2
 """Inches at 72 pixels: the whole fits a phone with its text still readable."""
 
 LARGEST_SIDE = 384
+"""Pixels a side of a fingerprint's picture; chosen: three beside each other fill the page."""
+
 ZOOM_SIDE = 64
+"""Pixels a side of its detail, which the page enlarges four times; chosen: single pixels are seen
+then."""
+
+BINS = 72
+"""Bars over the range of scores; chosen: as many as `WIDTH` shows apart."""
+
+LARGEST_SHARE = 0.995
+"""Share of the images that the range of scores holds at least; those beyond it are counted in the
+last bar. Chosen: a few near-duplicates score tens of thousands."""
+
+THRESHOLDS = 6
+"""Signed roots of thresholds that the range reaches to where scores do; chosen: the few fakes of a
+large pile must not be cut off as if they were near-duplicates."""
+
+HAIRLINE = 0.015
+"""Height of the lowest bar, as a share of the highest; chosen: one image in a million would
+vanish."""
 
 
 def signed_root(scores: ArrayLike) -> NDArray[np.float64]:
@@ -85,72 +106,119 @@ def score_figure(panels: Sequence[Panel], threshold: float | None) -> str:
         An ``<svg>`` element without identifiers that could clash within a page, or "" when
         there is not one finite score to draw.
     """
-    names = [name for name, *_ in panels]
-    groups = [_finite(scores, counts) for _, scores, counts in panels]
-    roots = [signed_root(scores) for scores, _ in groups]
-    drawn = np.concatenate(roots) if roots else np.zeros(0)
-    weights = np.concatenate([counts for _, counts in groups]) if roots else np.zeros(0, np.int64)
-    if drawn.size == 0:
+    groups = [_group(*panel) for panel in panels]
+    if not sum(group.scores.size for group in groups):
         return ""
-    bar = 0.0 if threshold is None else float(signed_root(threshold))
-    # A few near-duplicates score tens of thousands and would squeeze all others into one bar;
-    # the few fakes of a large pile must not be cut off as if they were such.
-    high = min(float(drawn.max()), max(_quantile(drawn, weights, 0.995), 6 * bar))
-    high = max(high, bar + 2)
-    low = min(max(float(drawn.min()), -high), bar - 1, -1)
-    # An edge stands on the threshold: no bar holds both verdicts.
-    step = (high - low) / 72
-    edges = bar + step * np.arange(np.floor((low - bar) / step), np.ceil((high - bar) / step) + 1)
-
+    bins = _bins(groups, threshold)
     # From the defaults, or a notebook's own style would show in the page.
     with style.context(["default", STYLE]):
         tall = 0.67 + 1.45 * len(panels)
         figure = Figure(figsize=(WIDTH, tall))
         subplots = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-        figure.subplots_adjust(left=0.1, right=0.98, top=1 - 0.55 / tall, bottom=0.53 / tall,
-                               hspace=0.55)  # fmt: skip
-        for axes, name, (scores, counts), values in zip(
-            subplots, names, groups, roots, strict=True
-        ):
-            held, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges, weights=counts)
-            top = max(int(held.max()), 1)
-            # A bar of one image in a million would vanish.
-            heights = np.where(held > 0, np.maximum(held, 0.015 * top), 0.0)
-            above = edges[:-1] >= bar - step / 2 if threshold is not None else heights < 0
-            colours = np.where(above, FLAG, QUIET)
-            kept = heights > 0
-            axes.bar(edges[:-1][kept], heights[kept], width=step * 0.86, align="edge",
-                     color=colours[kept].tolist())  # fmt: skip
-            axes.set(ylim=(0, top * 1.06), yticks=[0, top], yticklabels=["0", f"{top:,}"])
-            axes.spines[["top", "left", "right"]].set_visible(False)
-            axes.tick_params(length=0)
-            axes.set_title(name, loc="left", fontsize=10.5, fontweight="bold")
-            if threshold is not None and scores.size:
-                hits, all_of_them = int(counts[scores > threshold].sum()), int(counts.sum())
-                axes.set_title(
-                    f"{hits:,} of {all_of_them:,} above ({hits / all_of_them:.1%})",
-                    loc="right", fontsize=10, color=FLAG if hits else MUTED)  # fmt: skip
+        figure.subplots_adjust(
+            left=0.1, right=0.98, top=1 - 0.55 / tall, bottom=0.53 / tall, hspace=0.55
+        )
+        for axes, group in zip(subplots, groups, strict=True):
+            _draw_bars(axes, group, bins, threshold)
+            _draw_titles(axes, group, threshold)
             if threshold is not None:
-                axes.axvline(bar, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-        ticks = _score_ticks(edges[0], edges[-1])
-        labels = [f"{tick:,}".replace("-", "\N{MINUS SIGN}") for tick in ticks]
-        subplots[-1].set_xticks(signed_root(ticks).tolist(), labels)
-        subplots[-1].set_xlabel("score (square-root spacing)")
-        subplots[0].set_xlim(edges[0], edges[-1])
+                axes.axvline(bins.threshold, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        _draw_score_axis(subplots[-1], bins)
+        subplots[0].set_xlim(bins.edges[0], bins.edges[-1])
         if threshold is not None:
             subplots[0].annotate(
-                f"threshold {threshold:,.1f}", (bar, 1), (0, 22), ha="center",
+                f"threshold {threshold:,.1f}", (bins.threshold, 1), (0, 22), ha="center",
                 xycoords=("data", "axes fraction"), textcoords="offset points")  # fmt: skip
         return inline_svg(figure)
 
 
-def _finite(
-    scores: ArrayLike, counts: ArrayLike | None
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+@dataclass(frozen=True)
+class _Group:
+    """The scores of one panel that are finite.
+
+    Attributes
+    ----------
+    name : title of the panel
+    scores, roots : (n,) float64, PCE and their signed roots
+    counts : (n,) int64, images that have each
+    """
+
+    name: str
+    scores: NDArray[np.float64]
+    roots: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Bins:
+    """Where the bars of a figure stand, in signed roots of scores.
+
+    Attributes
+    ----------
+    edges : (bars + 1,) float64, one of them on the threshold
+    step : width of a bar
+    threshold : its signed root, 0 where there is none
+    """
+
+    edges: NDArray[np.float64]
+    step: float
+    threshold: float
+
+
+def _group(name: str, scores: ArrayLike, counts: ArrayLike | None) -> _Group:
     values = np.asarray(scores, dtype=np.float64)
     times = np.ones(values.shape, np.int64) if counts is None else np.asarray(counts, np.int64)
-    known = np.isfinite(values)
-    return values[known], times[known]
+    finite = np.isfinite(values)
+    return _Group(name, values[finite], signed_root(values[finite]), times[finite])
+
+
+def _bins(groups: Sequence[_Group], threshold: float | None) -> _Bins:
+    roots = np.concatenate([group.roots for group in groups])
+    counts = np.concatenate([group.counts for group in groups])
+    bar = 0.0 if threshold is None else float(signed_root(threshold))
+    high = min(float(roots.max()), max(_quantile(roots, counts, LARGEST_SHARE), THRESHOLDS * bar))
+    high = max(high, bar + 2)
+    low = min(max(float(roots.min()), -high), bar - 1, -1)
+    # An edge stands on the threshold: no bar holds both verdicts.
+    step = (high - low) / BINS
+    edges = bar + step * np.arange(np.floor((low - bar) / step), np.ceil((high - bar) / step) + 1)
+    return _Bins(edges, step, bar)
+
+
+def _draw_bars(axes: Axes, group: _Group, bins: _Bins, threshold: float | None) -> None:
+    edges, step = bins.edges, bins.step
+    inside = np.clip(group.roots, edges[0], edges[-1])
+    held, _ = np.histogram(inside, edges, weights=group.counts)
+    top = max(int(held.max()), 1)
+    heights = np.where(held > 0, np.maximum(held, HAIRLINE * top), 0.0)
+    above = edges[:-1] >= bins.threshold - step / 2 if threshold is not None else heights < 0
+    colours = np.where(above, FLAG, QUIET)
+    kept = heights > 0
+    axes.bar(
+        edges[:-1][kept], heights[kept], width=step * 0.86, align="edge",
+        color=colours[kept].tolist(),
+    )  # fmt: skip
+    axes.set(ylim=(0, top * 1.06), yticks=[0, top], yticklabels=["0", f"{top:,}"])
+    axes.spines[["top", "left", "right"]].set_visible(False)
+    axes.tick_params(length=0)
+
+
+def _draw_titles(axes: Axes, group: _Group, threshold: float | None) -> None:
+    """Write the panel's name, and how many of its images are above the threshold."""
+    axes.set_title(group.name, loc="left", fontsize=10.5, fontweight="bold")
+    if threshold is not None and group.scores.size:
+        above = int(group.counts[group.scores > threshold].sum())
+        images = int(group.counts.sum())
+        axes.set_title(
+            f"{above:,} of {images:,} above ({above / images:.1%})",
+            loc="right", fontsize=10, color=FLAG if above else MUTED)  # fmt: skip
+
+
+def _draw_score_axis(axes: Axes, bins: _Bins) -> None:
+    ticks = _score_ticks(bins.edges[0], bins.edges[-1])
+    labels = [f"{tick:,}".replace("-", "\N{MINUS SIGN}") for tick in ticks]
+    axes.set_xticks(signed_root(ticks).tolist(), labels)
+    axes.set_xlabel("score (square-root spacing)")
 
 
 def _quantile(values: NDArray[np.float64], counts: NDArray[np.int64], share: float) -> float:

@@ -7,48 +7,49 @@ from typing import Any
 
 from markupsafe import Markup
 
-from .figures import fingerprint_pictures, pixels_of, score_figure
-from .render import template
+from noisescope_core.report.figures import fingerprint_pictures, pixels_of, score_figure
+from noisescope_core.report.render import template
 
-Shown = Mapping[str, Any]
+Details = Mapping[str, Any]
+"""Of a fingerprint, from `registry.shown`: its row, files, scores and decisions."""
 
 
-def facts(shown: Shown) -> list[tuple[str, str]]:
-    """What is said of a fingerprint, name and value; from `registry.shown`."""
-    row = shown["fingerprint"]
+def facts(details: Details) -> list[tuple[str, str]]:
+    """List what is known of a fingerprint, name and value."""
+    row = details["fingerprint"]
     state = row["state"] + (f" into {row['merged_into']}" if row["merged_into"] else "")
-    told = [
+    named = [
         ("fingerprint", row["fingerprint_id"]),
         ("state", state),
         ("note", row["note"]),
         ("size", f"{row['width']} x {row['height']}"),
         ("maker", row["maker"]),
         ("members", f"{row['images']:,} images that it was found in"),
-        ("carried by", f"{shown['files']:,} files"),
+        ("carried by", f"{details['files']:,} files"),
         ("scans", f"first {row['first_scan']}, last {row['last_scan']}"),
         ("cohesion", None if row["cohesion"] is None else f"{row['cohesion']:.2f} times chance"),
         ("bar", None if row["threshold"] is None else f"score above {row['threshold'] ** 2:.1f}"),
         ("files", f"{row['header']}: {row['same_header']:.0%}" if row["header"] else None),
         ("watermark", row["watermark"]),
     ]
-    return [(name, value) for name, value in told if value]
+    return [(name, value) for name, value in named if value]
 
 
-def render_fingerprint(shown: Shown) -> str:
+def render_fingerprint(details: Details) -> str:
     """Page on a fingerprint, which needs no other file and no network."""
-    row = shown["fingerprint"]
+    row = details["fingerprint"]
     bar = None if row["threshold"] is None else row["threshold"] ** 2
     panels = [
-        ("Files that carry none", shown["others"], None),
-        ("Files that carry it", shown["scores"], None),
+        ("Files that carry none", details["others"], None),
+        ("Files that carry it", details["scores"], None),
     ]
     return template("fingerprint.html.j2").render(
         fingerprint=row,
-        facts=facts(shown)[2:],
+        facts=facts(details)[2:],
         views=fingerprint_pictures(pixels_of(row)),
         # Made of numbers alone, so there is nothing in it to escape.
         figure=Markup(score_figure(panels, bar)),  # noqa: S704
-        decisions=shown["decisions"],
-        files=shown["files"],
-        best=shown["best"],
+        decisions=details["decisions"],
+        files=details["files"],
+        best=details["best"],
     )

@@ -15,15 +15,28 @@ from numpy.typing import ArrayLike, NDArray
 
 from noisescope_core.app.explanation import Explanation
 from noisescope_core.correlation.surface import peak_in_the_middle, peak_shift
+from noisescope_core.report.figures import (
+    FLAG,
+    INK,
+    MUTED,
+    QUIET,
+    centre,
+    pixels_of,
+    signed_root,
+    spectrum_of,
+)
 from noisescope_core.tables.results import Results, Scores
 from noisescope_core.whitened.planes.bands import PLANES, RINGS
 
-from .figures import FLAG, INK, MUTED, QUIET, centre, pixels_of, signed_root, spectrum_of
-
 SHOWN_SIDE = 384
+"""Pixels a side of the centre of a residual that is drawn; chosen, as `figures.LARGEST_SIDE`."""
+
 ZOOM_SIDE = 48
+"""Pixels a side of its detail; chosen: single pixels are seen."""
+
 AROUND = 31
-"""Pixels of the centre of residuals, of its detail, and of surfaces on each side of their peak."""
+"""Pixels of a correlation surface that are drawn on each side of its peak; chosen: enough beside it
+to show that it is one pixel wide."""
 
 PLAIN = {INK: "#1c2126", MUTED: "#59636d", QUIET: "#7d93a8", FLAG: "#b23b16"}
 """Colours of a figure that stands alone."""
@@ -188,12 +201,12 @@ def plot_surface(surface: NDArray[np.float32]) -> Figure:
     return figure
 
 
-def plot_explanation(told: Explanation) -> Figure:
+def plot_explanation(explanation: Explanation) -> Figure:
     """Draw one image explained: image, residual, fingerprint, surface, scores, bands.
 
     Parameters
     ----------
-    told : from `explain`
+    explanation : from `explain`
 
     Returns
     -------
@@ -205,12 +218,12 @@ def plot_explanation(told: Explanation) -> Figure:
         panels = figure.subplots(2, 3).ravel()
         for axes in panels:
             axes.set_axis_off()
-        if told.pixels is not None:
-            panels[0].imshow(told.pixels, cmap="gray")
+        if explanation.pixels is not None:
+            panels[0].imshow(explanation.pixels, cmap="gray")
             panels[0].set_title("image", loc="left")
-        if told.residual is not None:
-            _grey(panels[1], told.residual, "its noise residual")
-        if (match := told.match) is None:
+        if explanation.residual is not None:
+            _grey(panels[1], explanation.residual, "its noise residual")
+        if (match := explanation.match) is None:
             return figure
         shown = panels[3:] if match.bands is not None else panels[3:5]
         for axes in shown:

@@ -13,7 +13,11 @@ from noisescope_core.simulate.scene import scene
 _JPEG_422 = int(cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422)
 _JPEG_420 = int(cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
 _LARGEST_REDUCTION = 2.6
+"""By which a photograph is reduced at most before it is uploaded; chosen: a larger sensor takes
+longer to simulate."""
+
 _GRID = 16
+"""Pixels of a JPEG block with halved colours, by which a crop may be off the camera's grid."""
 
 
 @dataclass(frozen=True, eq=False)

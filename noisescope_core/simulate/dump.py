@@ -10,7 +10,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,36 +23,99 @@ from PIL import Image
 from noisescope_core.simulate.generator import Upsampling
 from noisescope_core.simulate.world import Kind, World, draws, simulated_image, source_of
 
-# World draws by 0 to 11.
 _NAME_STREAM = 12
+"""Key of the draw of names; `world` draws by 0 to 11."""
+
 _NAMES = 1_000_000
+"""File names that there are: those of six digits."""
+
 _EXTRA_NAMES = 16
+"""Of these kept for unusual files; chosen: more than there are kinds of them."""
+
 _MOST = (_NAMES - _EXTRA_NAMES) // 2
+"""Photographs, or generated images: each kind has every other of the names that are left."""
+
 _CHUNK = 16
+"""Images that a process is handed at once; chosen: few enough to share small dumps out evenly."""
+
 _BOMB_SIDE = 30_000
+"""Pixels a side of the image that is refused for its size: 900 million pixels, far above what
+``decode.max_pixels`` is by default."""
+
+
+@dataclass(frozen=True)
+class Dump:
+    """What a simulated dump holds.
+
+    Attributes
+    ----------
+    photographs, generated, reference : int
+        Numbers of images.
+    generators, cameras : int
+        Numbers of sources; images are dealt out to them in turn.
+    size : int or tuple of int
+        Side of a square, or (width, height), in pixels; at least 64.
+    broken : bool
+        Whether there are files that cannot be decoded, and files that are merely unusual.
+    seed : int
+        Not negative.
+    upsampling : {"transposed", "nearest", "bilinear"}
+        How the generators enlarge their layers, see `build_generator`.
+
+    Raises
+    ------
+    ValueError
+        One of them makes no sense.
+    """
+
+    photographs: int = 200
+    generated: int = 120
+    reference: int = 400
+    generators: int = 1
+    cameras: int = 4
+    size: int | tuple[int, int] = 256
+    broken: bool = True
+    seed: int = 0
+    upsampling: Upsampling = "transposed"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be written."""
+        _ = self.world
+        for what in ("photographs", "generated", "reference"):
+            count = getattr(self, what)
+            if not 0 <= count <= _MOST:
+                raise ValueError(f"{what} must be 0 to {_MOST}, not {count}")
+
+    @property
+    def world(self) -> World:
+        """Where its images come from."""
+        width, height = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return World(self.seed, self.cameras, self.generators, width, height, self.upsampling)
 
 
 @dataclass(frozen=True)
 class _Task:
+    """An image to be written to a file."""
+
     kind: Kind
     index: int
     file: Path
 
 
+class _Label(NamedTuple):
+    """A row of labels.csv: name of a file, what it is, and where it comes from."""
+
+    path: str
+    label: Literal["real", "fake", "broken"]
+    source: str
+
+
 def write_dump(
     out: Path,
     *,
-    photographs: int = 200,
-    generated: int = 120,
-    reference: int = 400,
-    generators: int = 1,
-    cameras: int = 4,
-    size: int | tuple[int, int] = 256,
-    broken: bool = True,
-    seed: int = 0,
-    upsampling: Upsampling = "transposed",
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    **contents: Any,
 ) -> dict[str, int]:
     """Write a simulated dump.
 
@@ -58,30 +124,21 @@ def write_dump(
     in ``out/images``: its path there, its label (``real``, ``fake``, ``broken``) and its source.
     All images are encoded by the same JPEG encoder at a quality drawn from 85 to 95.
 
-    An image and its name depend on nothing but the seed, its kind, its number and the arguments
-    that describe the world (`size`, `cameras`, `generators`, `upsampling`): a larger dump contains
-    the smaller.
+    An image and its name depend on nothing but the seed, its kind, its number and what describes
+    the world (`size`, `cameras`, `generators`, `upsampling`): a larger dump contains the smaller.
 
     Parameters
     ----------
     out : Path
         Folder to write to; made if missing, must be empty.
-    photographs, generated, reference : int
-        Numbers of images.
-    generators, cameras : int
-        Numbers of sources; images are dealt out to them in turn.
-    size : int or tuple of int
-        Side of a square, or (width, height), in pixels; at least 64.
-    broken : bool
-        Add files that cannot be decoded and files that are merely unusual.
-    seed : int
-        Not negative.
-    upsampling : {"transposed", "nearest", "bilinear"}
-        How the generators enlarge their layers, see `build_generator`.
     workers : int, optional
         Processes; all processors by default, 1 stays in this process.
     progress : callable, optional
         Called with the number of images done and their total.
+    **contents
+        What the dump holds, by the names of `Dump`: ``photographs=200``, ``generated=120``,
+        ``reference=400``, ``generators=1``, ``cameras=4``, ``size=256``, ``broken=True``,
+        ``seed=0``, ``upsampling="transposed"``.
 
     Returns
     -------
@@ -96,65 +153,59 @@ def write_dump(
     FileExistsError
         `out` exists and is not an empty folder.
     """
-    width, height = (size, size) if isinstance(size, int) else size
-    world = World(seed, cameras, generators, width, height, upsampling)
-    _check(photographs, generated, reference, workers)
+    dump = Dump(**contents)
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out} is not an empty folder: remove it or name another")
-    images, other = out / "images", out / "reference"
+    images, reference = out / "images", out / "reference"
     images.mkdir(parents=True)
-    other.mkdir()
-
-    name = _names(seed)
-    tasks = [_Task("photograph", i, images / name(2 * i)) for i in range(photographs)]
-    tasks += [_Task("generated", i, images / name(2 * i + 1)) for i in range(generated)]
-    rows = [
-        (
-            task.file.name,
-            "fake" if task.kind == "generated" else "real",
-            source_of(world, task.kind, task.index),
-        )
-        for task in tasks
-    ]
-    tasks += [_Task("reference", i, other / f"ref_{i:06d}.jpg") for i in range(reference)]
-    count = workers or os.cpu_count() or 1
-    for done, _ in enumerate(_run(world, tasks, count), 1):
-        if progress is not None:
-            progress(done, len(tasks))
-    unusual: list[tuple[str, str, str]] = []
-    if broken:
-        unusual = _write_unusual(world, images, name, tasks[0] if photographs else None)
-    rows += unusual
-    with (out / "labels.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("path", "label", "source"))
-        writer.writerows(sorted(rows))
-    undecodable = sum(label == "broken" for _, label, _ in unusual)
+    reference.mkdir()
+    tested, others = _tested_tasks(dump, images), _reference_tasks(dump, reference)
+    _write_all(dump.world, [*tested, *others], workers or os.cpu_count() or 1, progress)
+    original = tested[0] if dump.photographs else None
+    unusual = _write_unusual(dump.world, images, original) if dump.broken else []
+    labels = [*(_label(dump.world, task) for task in tested), *unusual]
+    _write_labels(out / "labels.csv", labels)
+    broken = sum(row.label == "broken" for row in unusual)
     return {
-        "photographs": photographs,
-        "generated": generated,
-        "reference": reference,
-        "extra": len(unusual) - undecodable,
-        "broken": undecodable,
-        "images": len(rows),
+        "photographs": dump.photographs,
+        "generated": dump.generated,
+        "reference": dump.reference,
+        "extra": len(unusual) - broken,
+        "broken": broken,
+        "images": len(labels),
     }
 
 
-def _check(photographs: int, generated: int, reference: int, workers: int | None) -> None:
-    for what, count in (
-        ("photographs", photographs),
-        ("generated", generated),
-        ("reference", reference),
-    ):
-        if not 0 <= count <= _MOST:
-            raise ValueError(f"{what} must be 0 to {_MOST}, not {count}")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers must be at least 1, not {workers}")
+def _tested_tasks(dump: Dump, folder: Path) -> list[_Task]:
+    """List photographs, then generated images."""
+    name = _names(dump.seed)
+    return [
+        *(_Task("photograph", i, folder / name(2 * i)) for i in range(dump.photographs)),
+        *(_Task("generated", i, folder / name(2 * i + 1)) for i in range(dump.generated)),
+    ]
+
+
+def _reference_tasks(dump: Dump, folder: Path) -> list[_Task]:
+    return [_Task("reference", i, folder / f"ref_{i:06d}.jpg") for i in range(dump.reference)]
+
+
+def _label(world: World, task: _Task) -> _Label:
+    label: Literal["fake", "real"] = "fake" if task.kind == "generated" else "real"
+    return _Label(task.file.name, label, source_of(world, task.kind, task.index))
+
+
+def _write_labels(file: Path, labels: list[_Label]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(_Label._fields)
+        writer.writerows(sorted(labels))
 
 
 def _names(seed: int) -> Callable[[int], str]:
-    """One-to-one from number to shuffled file name."""
+    """Give each number a file name of its own, in shuffled order."""
     order = draws(seed, _NAME_STREAM).permutation(_NAMES)
     return lambda number: f"img_{order[number]:06d}.jpg"
 
@@ -170,62 +221,84 @@ def jpeg_file(pixels: NDArray[np.uint8], quality: int) -> bytes:
     return cv2.imencode(".jpg", pixels[..., ::-1], options)[1].tobytes()
 
 
-def _write(job: tuple[World, _Task]) -> None:
-    world, task = job
-    task.file.write_bytes(jpeg_file(*simulated_image(world, task.kind, task.index)))
+def _write_all(
+    world: World,
+    tasks: list[_Task],
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    for done, _ in enumerate(_written(world, tasks, workers), 1):
+        if progress is not None:
+            progress(done, len(tasks))
 
 
-def _run(world: World, tasks: list[_Task], workers: int) -> Iterator[None]:
-    jobs = [(world, task) for task in tasks]
-    workers = min(workers, -(-len(jobs) // _CHUNK))
+def _written(world: World, tasks: list[_Task], workers: int) -> Iterator[None]:
+    """Write images, as many processes at work as are worth starting; yield after each."""
+    write = partial(_write, world)
+    workers = min(workers, -(-len(tasks) // _CHUNK))
     if workers <= 1:
-        yield from map(_write, jobs)
+        yield from map(write, tasks)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_write, jobs, chunksize=_CHUNK)
+        yield from pool.map(write, tasks, chunksize=_CHUNK)
 
 
-def _write_unusual(
-    world: World, folder: Path, name: Callable[[int], str], original: _Task | None
-) -> list[tuple[str, str, str]]:
-    """Write the files that go wrong, and those that only look as if; return their labels."""
-    numbers = iter(range(_NAMES - _EXTRA_NAMES, _NAMES))
-    rows = []
+def _write(world: World, task: _Task) -> None:
+    task.file.write_bytes(_file_of(world, task.kind, task.index))
 
-    def add(file: str, content: bytes, label: str, source: str) -> None:
-        (folder / file).write_bytes(content)
-        rows.append((file, label, source))
 
-    def extra(index: int) -> tuple[bytes, str]:
-        return jpeg_file(*simulated_image(world, "extra", index)), source_of(world, "extra", index)
+def _file_of(world: World, kind: Kind, index: int) -> bytes:
+    return jpeg_file(*simulated_image(world, kind, index))
 
-    add(name(next(numbers)), b"", "broken", "empty")
-    whole, _ = extra(0)
-    add(name(next(numbers)), whole[: len(whole) * 2 // 5], "broken", "truncated")
-    note = b"This is a note, not a picture.\n"
-    add(name(next(numbers)).replace(".jpg", ".png"), note, "broken", "text")
-    bomb = _bomb_png(_BOMB_SIDE)
-    add(name(next(numbers)).replace(".jpg", ".png"), bomb, "broken", "oversized")
 
-    frames = [Image.fromarray(simulated_image(world, "extra", i)[0]) for i in (1, 2)]
-    gif = folder / name(next(numbers)).replace(".jpg", ".gif")
-    frames[0].save(gif, save_all=True, append_images=frames[1:], duration=200, loop=0)
-    rows.append((gif.name, "real", source_of(world, "extra", 1)))
-    pixels, quality = simulated_image(world, "extra", 3)
-    odd = cv2.resize(pixels, (world.width * 3 // 4, world.height), interpolation=cv2.INTER_AREA)
-    resized = jpeg_file(np.asarray(odd, np.uint8), quality)
-    add(name(next(numbers)), resized, "real", source_of(world, "extra", 3))
+def _write_unusual(world: World, folder: Path, original: _Task | None) -> list[_Label]:
+    """Write the files that go wrong, and those that only look as if; return their labels.
+
+    Parameters
+    ----------
+    original : photograph of which there will be an exact copy, if any
+    """
+    name = _names(world.seed)
+    stems = iter([Path(name(number)).stem for number in range(_NAMES - _EXTRA_NAMES, _NAMES)])
+    files: dict[_Label, bytes] = {}
+
+    def add(content: bytes, source: str, ending: str = ".jpg", broken: bool = False) -> None:
+        files[_Label(next(stems) + ending, "broken" if broken else "real", source)] = content
+
+    whole = _file_of(world, "extra", 0)
+    add(b"", "empty", broken=True)
+    add(whole[: len(whole) * 2 // 5], "truncated", broken=True)
+    add(b"This is a note, not a picture.\n", "text", ".png", broken=True)
+    add(_bomb_png(_BOMB_SIDE), "oversized", ".png", broken=True)
+    add(_animation(world), source_of(world, "extra", 1), ".gif")
+    add(_narrower(world), source_of(world, "extra", 3))
     if original is not None:
-        copied = original.file.read_bytes()
         source = source_of(world, original.kind, original.index)
-        add(name(next(numbers)), copied, "real", source)
-    add('it\'s a "größe" <script>alert(1)<script> 写真.jpg', *_labelled(extra(4)))
-    return rows
+        add(original.file.read_bytes(), source)
+    hostile = _Label(
+        'it\'s a "größe" <script>alert(1)<script> 写真.jpg', "real", source_of(world, "extra", 4)
+    )
+    files[hostile] = _file_of(world, "extra", 4)
+    for label, content in files.items():
+        (folder / label.path).write_bytes(content)
+    return list(files)
 
 
-def _labelled(photo: tuple[bytes, str]) -> tuple[bytes, str, str]:
-    return photo[0], "real", photo[1]
+def _animation(world: World) -> bytes:
+    """Make a GIF of two photographs."""
+    first, second = (Image.fromarray(simulated_image(world, "extra", i)[0]) for i in (1, 2))
+    stream = BytesIO()
+    first.save(stream, "GIF", save_all=True, append_images=[second], duration=200, loop=0)
+    return stream.getvalue()
+
+
+def _narrower(world: World) -> bytes:
+    """Make a photograph that is narrower than all others by a quarter."""
+    pixels, quality = simulated_image(world, "extra", 3)
+    size = (world.width * 3 // 4, world.height)
+    resized = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return jpeg_file(np.asarray(resized, np.uint8), quality)
 
 
 def _bomb_png(side: int) -> bytes:

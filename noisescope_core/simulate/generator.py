@@ -17,22 +17,44 @@ Upsampling = Literal["transposed", "nearest", "bilinear"]
 Padding = Literal["edge", "constant"]
 
 _CHANNELS = (16, 16, 12)
+"""Channels of the layers, from coarse to fine; chosen: few, so that images are made quickly."""
+
 _NOISE_CHANNELS = 4
+"""Channels of latent noise; chosen, as above."""
+
 _SLOPE = 0.2
+"""Of the leaky ReLU below 0, as usual in generative networks."""
+
 _FACTOR = 8
-# Of a transposed convolution with kernel 4 and stride 2: what bilinear interpolation would be.
+"""By which the first layer is enlarged in the end: twice by each of three layers."""
+
 _BILINEAR = np.array([0.25, 0.75, 0.75, 0.25], np.float32)
-# Of a convolution with kernel 3: what leaves an interpolated layer as it is.
+"""Kernel of a transposed convolution of stride 2 that would be bilinear interpolation."""
+
 _IDENTITY = np.array([0, 1, 0], np.float32)
+"""Kernel of a convolution that leaves an interpolated layer as it is."""
+
 _INTERPOLATIONS = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR}
-# The sizes of the imperfections are set so that two images correlate as two of a CycleGAN do. The
-# last layer errs least: its pattern repeats every other pixel and would drown the others.
+
+# The sizes of the imperfections are set so that two images correlate as two of a CycleGAN do.
 _KERNEL_ERRORS = (0.04, 0.01, 0.001)
+"""Standard deviation of a layer's kernel, times the root of its channels. The last layer errs
+least: its pattern repeats every other pixel and would drown the others."""
+
 _BIAS = 0.1
+"""Standard deviation of the biases."""
+
 _CONSTANT = 0.017
+"""Standard deviation of the fixed noise."""
+
 _NOISE = 0.01
+"""Standard deviation of the weights by which latent noise comes in."""
+
 _DETAIL_BAR = 0.06
+"""Contrast, of -1..1, below which texture is dropped; chosen: the painted look is seen."""
+
 _CONTRAST = 1.2
+"""Gain before the last activation, which flattens; chosen to undo that in the middle tones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,39 +119,61 @@ def build_generator(
     """
     check_upsampling(upsampling)
 
-    def normal(*shape: int) -> Array:
-        return rng.standard_normal(shape, dtype=np.float32)
-
-    into, out_of = [], []
-    for channels in _CHANNELS:
-        half = np.linalg.qr(normal(channels // 2, 3))[0].T
-        # Channels in pairs of opposite sign: the leaky ReLUs of a pair add up to a straight line.
-        into.append(np.concatenate([half, -half], 1))
-        out_of.append(np.concatenate([half.T, -half.T]) / np.float32(1 + _SLOPE))
-    into.append(np.eye(3, dtype=np.float32))
-    kernels, biases = [], []
-    line = _BILINEAR if upsampling == "transposed" else _IDENTITY
-    window = line[:, None, None, None] * line[None, :, None, None]
-    for level, channels in enumerate(_CHANNELS):
-        mix = out_of[level] @ into[level + 1]
-        error = normal(4, 4, *mix.shape) * np.float32(_KERNEL_ERRORS[level] / np.sqrt(channels))
-        # All are drawn, so that generators of one draw differ in nothing but their upsampling.
-        kernels.append(window * mix + error[: len(line), : len(line)])
-        biases.append(normal(mix.shape[1]) * np.float32(_BIAS))
+    projections = [_projection(rng, channels) for channels in _CHANNELS]
+    kernels, biases = _layers(rng, projections, upsampling)
     quarter = (-(-height // _FACTOR) * 2, -(-width // _FACTOR) * 2)
-    noise_in = normal(_NOISE_CHANNELS, _CHANNELS[0]) * np.float32(_NOISE)
+    noise_in = _normal(rng, _NOISE_CHANNELS, _CHANNELS[0]) * np.float32(_NOISE)
     generator = Generator(
-        constant=normal(*quarter, _CHANNELS[1]) * np.float32(_CONSTANT),
-        entry=np.concatenate([into[0], noise_in]),
-        skips=tuple(into[1:3]),
-        kernels=tuple(kernels),
-        biases=tuple(biases),
+        constant=_normal(rng, *quarter, _CHANNELS[1]) * np.float32(_CONSTANT),
+        entry=np.concatenate([projections[0].into, noise_in]),
+        skips=tuple(projection.into for projection in projections[1:]),
+        kernels=kernels,
+        biases=biases,
         upsampling=upsampling,
     )
     # Training would not leave a tint on everything: grey has to come out grey.
     grey = np.full((height, width, 3), 0.5**2.2, np.float32)
     tint = _decode(generator, np.random.default_rng(0), grey).mean((0, 1))
     return replace(generator, biases=(*biases[:-1], biases[-1] - tint))
+
+
+@dataclass(frozen=True)
+class _Projection:
+    """From three colours into the channels of a layer, (3, channels), and back, (channels, 3)."""
+
+    into: Array
+    out_of: Array
+
+
+def _normal(rng: np.random.Generator, *shape: int) -> Array:
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def _projection(rng: np.random.Generator, channels: int) -> _Projection:
+    half = np.linalg.qr(_normal(rng, channels // 2, 3))[0].T
+    # Channels in pairs of opposite sign: the leaky ReLUs of a pair add up to a straight line.
+    return _Projection(
+        np.concatenate([half, -half], 1),
+        np.asarray(np.concatenate([half.T, -half.T]) / np.float32(1 + _SLOPE), np.float32),
+    )
+
+
+def _layers(
+    rng: np.random.Generator, projections: list[_Projection], upsampling: Upsampling
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Draw the kernels and the biases of all layers: what interpolates, and errors."""
+    line = _BILINEAR if upsampling == "transposed" else _IDENTITY
+    window = line[:, None, None, None] * line[None, :, None, None]
+    targets = [*(projection.into for projection in projections[1:]), np.eye(3, dtype=np.float32)]
+    kernels, biases = [], []
+    for projection, target, size in zip(projections, targets, _KERNEL_ERRORS, strict=True):
+        mix = projection.out_of @ target
+        channels = len(projection.out_of)
+        error = _normal(rng, 4, 4, *mix.shape) * np.float32(size / np.sqrt(channels))
+        # All are drawn, so that generators of one draw differ in nothing but their upsampling.
+        kernels.append(window * mix + error[: len(line), : len(line)])
+        biases.append(_normal(rng, mix.shape[1]) * np.float32(_BIAS))
+    return tuple(kernels), tuple(biases)
 
 
 def check_upsampling(upsampling: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -167,16 +168,33 @@ def _outline(
     return np.asarray(np.round(placed), np.int32)
 
 
+@dataclass(frozen=True)
+class _Solid:
+    """Where an object stands.
+
+    Attributes
+    ----------
+    centre : (x, y) in pixels
+    radius : in pixels
+    blur : standard deviation in pixels by which its outline is out of focus
+    """
+
+    centre: tuple[float, float]
+    radius: float
+    blur: float
+
+
 def _put_object(
-    rng: np.random.Generator,
-    image: Image,
-    centre: tuple[float, float],
-    radius: float,
-    grain: Image,
-    blur: float,
-    light: Image,
+    rng: np.random.Generator, image: Image, solid: _Solid, grain: Image, light: Image
 ) -> None:
-    """Draw one shaded, textured solid and its shadow into `image`, in place."""
+    """Draw one shaded, textured solid and its shadow into `image`, in place.
+
+    Parameters
+    ----------
+    grain : (H, W) float32, texture of the whole image
+    light : (3,) float32, direction that the light comes from: right, down, towards the viewer
+    """
+    centre, radius, blur = solid.centre, solid.radius, solid.blur
     height, width = image.shape[:2]
     margin = int(radius * 1.8 + 3 * blur + 4)
     x0, x1 = max(int(centre[0]) - margin, 0), min(int(centre[0]) + margin, width)
@@ -219,7 +237,7 @@ def _table(rng: np.random.Generator, height: int, width: int) -> Image:
         centre = (rng.uniform(0, width), edge + (depth - 0.15) * (height - edge))
         radius = (0.06 + 0.16 * depth * rng.uniform(0.5, 1.4)) * min(height, width)
         blur = 4.0 * abs(depth - 0.7) ** 1.5 * min(height, width) / 400
-        _put_object(rng, image, centre, radius, grain, blur, direction)
+        _put_object(rng, image, _Solid(centre, radius, blur), grain, direction)
     return image
 
 
@@ -253,7 +271,7 @@ def _street(rng: np.random.Generator, height: int, width: int) -> Image:
     for _ in range(int(rng.integers(1, 6))):
         centre = (rng.uniform(0, width), rng.uniform(ground, height))
         radius = rng.uniform(0.04, 0.12) * min(height, width)
-        _put_object(rng, image, centre, radius, grain, 0.5, direction)
+        _put_object(rng, image, _Solid(centre, radius, 0.5), grain, direction)
     return image
 
 
@@ -286,9 +304,9 @@ def _foliage(rng: np.random.Generator, height: int, width: int) -> Image:
 
 
 def _close_up(rng: np.random.Generator, height: int, width: int) -> Image:
-    a, b = _colour(rng, value=(0.1, 0.6)), _colour(rng, value=(0.2, 0.9))
+    darker, lighter = _colour(rng, value=(0.1, 0.6)), _colour(rng, value=(0.2, 0.9))
     mix = np.clip(_smooth_texture(rng, height, width, 2.4) * 0.3 + 0.5, 0, 1)[..., None]
-    image = np.asarray(a * (1 - mix) + b * mix, np.float32)
+    image = np.asarray(darker * (1 - mix) + lighter * mix, np.float32)
     size = min(height, width)
     for _ in range(int(rng.integers(0, 14))):
         disc = np.zeros((height, width), np.float32)
@@ -302,7 +320,8 @@ def _close_up(rng: np.random.Generator, height: int, width: int) -> Image:
         direction = np.array([rng.uniform(-0.7, 0.7), -0.5, 0.7], np.float32)
         for _ in range(int(rng.integers(1, 4))):
             middle = (rng.uniform(0.2, 0.8) * width, rng.uniform(0.4, 0.9) * height)
-            _put_object(rng, image, middle, size * rng.uniform(0.15, 0.35), grain, 0.6, direction)
+            solid = _Solid(middle, size * rng.uniform(0.15, 0.35), 0.6)
+            _put_object(rng, image, solid, grain, direction)
     return image
 
 
@@ -313,4 +332,7 @@ _BUILDERS: tuple[Callable[[np.random.Generator, int, int], Image], ...] = (
     _foliage,
     _close_up,
 )
+"""Kinds of scenes."""
+
 _SHARES = (0.3, 0.25, 0.15, 0.1, 0.2)
+"""How often each is drawn; chosen: a mixture as uploads have it, no kind rare."""

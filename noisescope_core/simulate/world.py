@@ -27,7 +27,10 @@ Kind = Literal["photograph", "generated", "reference", "extra"]
 """What an image is; `reference` and `extra` are other photographs from the same cameras."""
 
 _STREAMS: dict[Kind, int] = {"photograph": 0, "generated": 1, "reference": 2, "extra": 3}
+"""Keys by which the images of each kind are drawn independently of all others."""
+
 _CAMERA_STREAM, _GENERATOR_STREAM = 10, 11
+"""Keys of the draws of cameras and generators; `dump` draws names by 12."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisescope_core.attacks.catalogue import ATTACKS, attack, check
+from noisescope_core.attacks import ATTACKS, attack, check
 from noisescope_core.attacks.patterns import camera_pattern, estimated_fingerprint
 from noisescope_core.attacks.quality import psnr, ssim
 from noisescope_core.residual import channel_residuals, noise_residual

@@ -15,10 +15,13 @@ import numpy as np
 import pytest
 
 from noisescope_core.config import Config, load_config
+from noisescope_core.paper.words import WORDS
 from noisescope_core.report import render_report
+from noisescope_core.report.answer import answer
 from noisescope_core.report.evidence import measurements, reason
 from noisescope_core.report.figures import fingerprint_pictures, score_figure
-from noisescope_core.report.render import address, answer, command, duration, percent, visible
+from noisescope_core.report.formats import address, duration, percent, visible
+from noisescope_core.report.render import command
 from noisescope_core.whitened.evidence import Evidence
 from tests.report_inputs import EVIDENCE, HOSTILE, results
 
@@ -106,7 +109,10 @@ def test_same_input_same_page() -> None:
     assert render_report(**results()) == render_report(**results())
 
 
-def test_every_name_from_outside_is_escaped_and_visible() -> None:
+def test_every_name_from_outside_is_escaped_and_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A name that no method has is escaped too.
+    monkeypatch.setattr("noisescope_core.report.answer.words_of", lambda summary: WORDS)
+    monkeypatch.setattr("noisescope_core.report.render.words_of", lambda summary: WORDS)
     clean = Page(render_report(**results()))
     run = results(images=HOSTILE, reference=HOSTILE, warnings=[HOSTILE], method=HOSTILE,
                   config={HOSTILE: {HOSTILE: 1}, "detection": {"percentile": 99.5}})  # fmt: skip
@@ -306,9 +312,10 @@ def test_purity_and_growth_are_told() -> None:
 
 def test_evidence_says_what_another_maker_would_have() -> None:
     record = results()["fingerprints"][0] | EVIDENCE
-    told = {one.name: one for one in measurements(record)}
-    assert [one.name for one in told.values() if one.against] == ["colour", "peak"]
-    assert told["spread"].finding == "no overlay" and "below 0.38" in told["spread"].otherwise
+    measured = {measurement.name: measurement for measurement in measurements(record)}
+    assert [name for name, value in measured.items() if value.against] == ["colour", "peak"]
+    assert measured["spread"].finding == "no overlay"
+    assert "below 0.38" in measured["spread"].otherwise
     assert reason(record).endswith("and it is strong, as no sensor\u2019s pattern is.")
     marked = record | {"watermarked": 0.6}
     assert "known watermark" in reason(marked)

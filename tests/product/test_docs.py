@@ -159,7 +159,7 @@ def test_tables_page_is_the_schemas():
 
 
 def test_experiments_page_is_the_schema_and_its_file_is_valid(tmp_path):
-    from noisescope_core.attacks.catalogue import ATTACKS
+    from noisescope_core.attacks import ATTACKS
     from noisescope_core.experiments.definition import load_experiment
     from noisescope_core.experiments.methods import METHODS
     from noisescope_core.experiments.table import SCHEMA
