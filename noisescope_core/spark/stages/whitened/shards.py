@@ -135,11 +135,11 @@ def _candidates(run: Run, config: Config, distinct: DataFrame, cut: dict[Size, i
 
 def _reference(run: Run, config: Config, cut: dict[Size, int]) -> DataFrame:
     """The first reference images of every size, once for each shard."""
-    known = image_sets(run, "reference_residuals")
+    reference = image_sets(run, "reference_residuals")
     rows = [
         (path, *size, min(count, config.discovery.shards))
         for size, count in cut.items()
-        for path in known[size].paths[: config.discovery.shard_reference]
+        for path in reference[size].paths[: config.discovery.shard_reference]
     ]
     lookup = run.spark.createDataFrame(rows, "path string, width int, height int, shards int")
     return (
@@ -168,7 +168,7 @@ def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
             del table
             correlations = band_correlations(features, features, bins)
             correlations /= np.float32(STORED_STEPS**2)
-            found = shared_sets(
+            sets = shared_sets(
                 arrange_distinct(correlations, sketches, tested, bins.shares()),
                 bars,
             )
@@ -178,14 +178,14 @@ def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
                     "height": height,
                     "shard": shard,
                     "images": tested,
-                    "off_grid": one.off_grid,
-                    "accepted": one.accepted,
-                    "cohesion": one.cohesion,
-                    "repeats": one.repeats,
-                    "members": [ids[k] for k in np.flatnonzero(one.members)],
-                    "total": _total(features[:tested][one.members]) if one.accepted else None,
+                    "off_grid": shared.off_grid,
+                    "accepted": shared.accepted,
+                    "cohesion": shared.cohesion,
+                    "repeats": shared.repeats,
+                    "members": [ids[k] for k in np.flatnonzero(shared.members)],
+                    "total": _total(features[:tested][shared.members]) if shared.accepted else None,
                 }
-                for one in found
+                for shared in sets
             ]
         return pa.Table.from_pylist(rows, _CANDIDATES)
 
