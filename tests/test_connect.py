@@ -27,24 +27,25 @@ NOTEBOOK = """
 import sys
 from pyspark.sql import SparkSession
 from noisescope_core.config import load_config
-from noisescope_core.spark import session
-from noisescope_core.spark.detect import detect
-from noisescope_core.spark.progress import Progress
-from noisescope_core.spark.tables import Run
+from noisescope_core.spark.session import workers
+from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.session.start import start_session
+from noisescope_core.spark.stages.detect import detect
+from noisescope_core.spark.tables.run import Run
 
 url, images, reference, out, *settings = sys.argv[1:]
 spark = SparkSession.builder.remote(url).getOrCreate()
 config = load_config(None, settings)
-assert session.start_session(config) is spark
+assert start_session(config) is spark
 assert spark.conf.get("spark.sql.shuffle.partitions") == "4"
-session.INSIDE = 1000
+workers.INSIDE = 1000
 detect(Run(spark, out), config, Progress(spark), images, reference)
 """
 
 MASTER = """
 import sys
 from noisescope_core.config import load_config
-from noisescope_core.spark.session import start_session
+from noisescope_core.spark.session.start import start_session
 
 spark = start_session(load_config(None, ["spark.master=" + sys.argv[1]]))
 print(type(spark).__module__, spark.range(7).count())
@@ -130,7 +131,7 @@ def test_the_command_over_connect_equals_classic(server, classic, dump, tmp_path
 
 
 def test_a_notebook_over_connect_equals_classic(server, classic, dump, tmp_path):
-    # Fingerprints too large for one message; session.INSIDE makes these too large.
+    # Fingerprints too large for one message; workers.INSIDE makes these too large.
     client(
         "-c", NOTEBOOK, server, str(dump.images), str(dump.reference), str(tmp_path),
         *SMALL, "method=whitened",
