@@ -124,7 +124,7 @@ class Stage:
             self._report(line)
 
     def part(self, number: int, count: int) -> None:
-        """Show on a terminal how many parts are done, where their times differ too much for a rate."""
+        """Show on a terminal how many parts are done, whose times differ too much for a rate."""
         if self._bars and count > 1:
             self._bars.update(self._task, completed=number, total=count)
 
