@@ -119,7 +119,7 @@ def detect(
     Examples
     --------
     >>> run = detect("dump/images", "dump/reference", "run")  # doctest: +SKIP
-    >>> run.table("verdicts").to_pandas().query("is_fake")  # doctest: +SKIP
+    >>> run.table("verdicts").to_pandas()  # doctest: +SKIP
     """
     from noisescope_core.spark.session.progress import Progress
     from noisescope_core.spark.stages.detect import detect as detect_all
@@ -151,15 +151,12 @@ def find_known(
 
     Raises
     ------
-    UsageError
-        If the settings are wrong, or a location holds a password.
-    NoiseScopeError
-        If Spark cannot be started, the folder cannot be listed, or the earlier run is not finished.
+    UsageError, NoiseScopeError
+        As `detect`, and if the earlier run is not finished.
 
     Examples
     --------
     >>> verdicts = find_known("new/images", "run", "known")  # doctest: +SKIP
-    >>> verdicts[verdicts["is_fake"] == True]["path"]  # doctest: +SKIP
     """
     from noisescope_core.spark.session.progress import Progress
     from noisescope_core.spark.stages import known
@@ -198,8 +195,7 @@ def plan(
 
     Examples
     --------
-    >>> planned = plan("dump/images", "dump/reference")  # doctest: +SKIP
-    >>> planned["seconds"]  # doctest: +SKIP
+    >>> plan("dump/images", "dump/reference")["seconds"]  # doctest: +SKIP
     """
     from noisescope_core.spark.stages.plan import plan as plan_run
 
@@ -228,15 +224,12 @@ def scan(
 
     Raises
     ------
-    UsageError
-        If the settings are wrong or not for scans, or a location holds a password.
-    NoiseScopeError
-        If Spark cannot be started, another scan is at work, or the scan cannot go on.
+    UsageError, NoiseScopeError
+        As `detect`, and if the settings are not for scans, or another scan is at work.
 
     Examples
     --------
     >>> row = scan("uploads", "photographs", "tables", {"alerts.flagged": 0.2})  # doctest: +SKIP
-    >>> row["files"], row["fake"], row["alerts"]  # doctest: +SKIP
     """
     from noisescope_core.spark.scans.scan import scan as scan_new
     from noisescope_core.spark.session.progress import Progress
@@ -327,8 +320,8 @@ def evaluate(run: Results | str | Path, labels: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        As `app.evaluation.evaluate` describes: `tp`, `fp`, `fn`, `tn`, `precision`, `recall`, `f1`
-        (0..1) and what was left out.
+        `tp`, `fp`, `fn`, `tn`, `precision`, `recall`, `f1` (0..1) and what was left out, see
+        `app.evaluation.evaluate`.
 
     Raises
     ------
@@ -369,7 +362,6 @@ def experiment(file: str | Path, data: str | Path, out: str | Path) -> pd.DataFr
     Examples
     --------
     >>> means = experiment("conf/experiments/small.yaml", ".", "small")  # doctest: +SKIP
-    >>> means[["trial", "method", "f1"]]  # doctest: +SKIP
     """
     from noisescope_core.experiments.definition import load_experiment
     from noisescope_core.experiments.pictures import listed
