@@ -71,11 +71,6 @@ def configured(settings: Settings = None, file: str | None = None) -> Config:
     settings : keys, parted by dots, to values; a configuration is returned as it is
     file : path of the YAML file
 
-    Returns
-    -------
-    Config
-        All keys with their types and bounds checked.
-
     Raises
     ------
     UsageError
@@ -273,13 +268,11 @@ def tables(location: str, settings: Settings = None, *others: str) -> Iterator[S
     ...     decide(store, [found[0]["fingerprint_id"]], "confirmed", "seen before", "Ada")
     """
     from noisescope_core.spark.scans.store import Store, is_schema
-    from noisescope_core.spark.session.start import start_session
 
     config = configured(settings)
     place = location if is_schema(location) else absolute(location)
     places = (*others, place, config.scan.work or "")
-    spark = start_session(config, spark_log(), delta=True, locations=places)
-    yield Store(spark, place, config.scan.work)
+    yield Store(_session(config, *places, delta=True), place, config.scan.work)
 
 
 def explain(file: str | Path, run: Results | str | Path) -> Explanation:
@@ -385,11 +378,7 @@ def plot_experiment(out: str | Path) -> list[Figure]:
     Returns
     -------
     list of matplotlib.figure.Figure
-        A figure a plot, empty where the table holds nothing to draw.
-
-    Examples
-    --------
-    >>> show(*plot_experiment("small"))  # doctest: +SKIP
+        Empty where the table holds nothing to draw; `show(*figures)` shows them.
     """
     from noisescope_core.experiments.summary import plots
     from noisescope_core.experiments.table import read
@@ -401,7 +390,7 @@ def _opened(run: Results | str | Path) -> Results:
     return run if isinstance(run, Results) else open_results(absolute(run))
 
 
-def _session(config: Config, *locations: str) -> SparkSession:
+def _session(config: Config, *locations: str, delta: bool = False) -> SparkSession:
     from noisescope_core.spark.session.start import start_session
 
-    return start_session(config, spark_log(), locations=locations)
+    return start_session(config, spark_log(), delta=delta, locations=locations)

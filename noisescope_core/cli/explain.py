@@ -16,10 +16,17 @@ from noisescope_core.errors import UsageError
 if TYPE_CHECKING:
     from noisescope_core.app.explanation import Explanation
 
-LEAST_CELLS, MOST_COLUMNS, CELLS_BESIDE = 20, 100, 45
-"""Characters of a terminal: the least width of the strip of scores, the most columns that a line
-takes, and what stands beside the strip. The first two are chosen, for a strip that is readable on
-80 columns and not stretched on wide terminals."""
+LEAST_WIDTH = 20
+"""Least characters of the strip of scores, on however narrow a terminal: chosen, to be readable."""
+
+MOST_COLUMNS = 100
+"""Most characters of a line, on however wide a terminal: chosen, not to stretch the strip."""
+
+BESIDE_STRIP = 45
+"""Characters of a line that are left for what stands beside the strip."""
+
+FIGURE_DPI = 110
+"""Dots per inch of a figure that is pixels: chosen, so that its text is readable on a screen."""
 
 
 @click.command(
@@ -56,7 +63,7 @@ def explain(file: str, folder: str, html: str | None, figure: str | None) -> Non
             if option == "--html":
                 Path(target).write_text(render_explanation(explanation), encoding="utf-8")
             else:
-                plot_explanation(explanation).savefig(target, dpi=110)
+                plot_explanation(explanation).savefig(target, dpi=FIGURE_DPI)
         except (OSError, ValueError) as error:
             raise UsageError(f"{option}: {target} cannot be written ({error})") from error
         print_line(f"Written: {target}")
@@ -84,7 +91,7 @@ def _show(explanation: Explanation) -> None:
     if explanation.match is None:
         return
     show()
-    width = max(LEAST_CELLS, min(output.width, MOST_COLUMNS) - CELLS_BESIDE)
+    width = max(LEAST_WIDTH, min(output.width, MOST_COLUMNS) - BESIDE_STRIP)
     for line in strips(explanation.match, width):
         show(line)
     show()
