@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noisescope_core import api
 from noisescope_core.app.evaluation import ratios
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.experiments import definition
@@ -324,6 +325,18 @@ def test_a_summary_of_several_generators_counts_fingerprints_by_those_who_tell_t
     lines = markdown(pa.Table.from_pylist(rows, SCHEMA)).splitlines()
     assert lines[-3:] == ["| trial | whitened |", "| --- | --- |", "| both | 2.0, 0.85 |"]
     assert sum(line.startswith("| both") for line in lines) == 2
+
+
+def test_from_python_an_experiment_prints_nothing_and_tells_the_logger(
+    tmp_path, experiment_sets, caplog, capfd
+):
+    file = written(tmp_path, methods=["csd"], draws=1)
+    with caplog.at_level("INFO", "noisescope"):
+        means = api.experiment(file, experiment_sets, tmp_path / "out")
+    assert set(means["method"]) == {"csd"}
+    assert capfd.readouterr() == ("", "")
+    assert "a test: 1 answers by 1 methods" in caplog.messages[0]
+    assert len(caplog.messages) == 2
 
 
 def test_a_row_says_with_which_versions_it_was_made(tmp_path, experiment_sets):

@@ -239,7 +239,7 @@ def test_the_terminal_explains_without_spark(run, dump, tmp_path):
     assert wrong.output.count("\n") == 1
 
 
-def test_the_python_interface_reads_draws_and_looks_again(run, dump, tmp_path):
+def test_the_python_interface_reads_draws_and_looks_again(run, dump, tmp_path, caplog, capfd):
     results = api.open_results(str(run[0]))
     verdicts = results.table("verdicts").to_pandas()
     (fingerprint,) = results.table("fingerprints").to_pylist()
@@ -255,7 +255,13 @@ def test_the_python_interface_reads_draws_and_looks_again(run, dump, tmp_path):
     rows = [f"{name},{'fake' if name in dump.fakes else 'real'}" for name in names]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label", *rows]), encoding="utf-8")
     assert api.evaluate(results, tmp_path / "labels.csv")["f1"] == 1
-    again = api.find_known(dump.images, run[0], tmp_path / "known", load_config(None, SETTINGS))
+    capfd.readouterr()
+    with caplog.at_level("INFO", "noisescope"):
+        again = api.find_known(dump.images, run[0], tmp_path / "known", load_config(None, SETTINGS))
+    assert capfd.readouterr() == ("", "")
+    assert [line.split(":")[0] for line in caplog.messages if ": started" in line] == [
+        "list", "scan",
+    ]  # fmt: skip
     assert dict(zip(again["path"], again["is_fake"], strict=True)) == dict(
         zip(verdicts["path"], verdicts["is_fake"], strict=True)
     )

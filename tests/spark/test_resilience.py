@@ -18,7 +18,7 @@ import psutil
 import pyarrow.dataset as ds
 import pytest
 
-from noisescope_core.cli import stage_command
+from noisescope_core.cli.stage import stage_command
 from noisescope_core.config import Config, load_config
 from tests.conftest import SMALL
 from tests.spark.test_detect import run_detect
