@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.piles import write_pile
+from benchmarks.piles import Pile, write_pile
 
 Row = dict[str, Any]
 
@@ -43,15 +43,17 @@ BROKEN = (b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(40), b"\xff\xd8\xff\xe0
 def month(data: Path, days: int, seed: int = 7) -> tuple[list[Row], list[str]]:
     """Run the days: a row for each, and lines on what was found when."""
     pile, store = data / f"pile-{SIDE}", data / "month"
-    write_pile(pile, 2200 * days, share=SHARE, strength=STRENGTH, side=SIDE)
+    write_pile(pile, Pile(2200 * days, share=SHARE, strength=STRENGTH, side=SIDE))
     shutil.rmtree(store, ignore_errors=True)
     rows, delivered = [], 0
     for day, files in enumerate(_days(pile / "images", store / "images", days, seed), 1):
         delivered += files
         run = _scan(store, pile / "reference")
-        told = run["scored"] + run["unscored"] + run["quarantined"]
-        if not told == run["files"] == files:
-            raise AssertionError(f"day {day}: {files} delivered, {run['files']} read, {told} told")
+        accounted = run["scored"] + run["unscored"] + run["quarantined"]
+        if not accounted == run["files"] == files:
+            raise AssertionError(
+                f"day {day}: {files} delivered, {run['files']} read, {accounted} accounted for"
+            )
         rows.append(
             {"day": day, "files": files, "flagged": run["fake"], "new fingerprints": run["found"],
              "judged again": run["rejudged"], "arrivals, s": run["arrivals_seconds"],

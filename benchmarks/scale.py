@@ -21,7 +21,7 @@ import pyarrow.dataset as ds
 from scipy import fft
 
 from benchmarks.correlation import THRESHOLD, pile
-from benchmarks.piles import write_pile
+from benchmarks.piles import Pile, write_pile
 from benchmarks.pipeline import detect
 from benchmarks.processes import watched
 from noisescope_core.correlation.pairs import above_threshold
@@ -57,10 +57,10 @@ def scan(data: Path, counts: Sequence[int], method: str) -> list[Row]:
             )  # fmt: skip
             (seconds,) = (value for name, value, _ in run.stages if name == "scan")
             start = time.perf_counter()
-            found = _by_processes(images, known, settings, Path(out) / f"{count}.parquet")
+            flagged = _by_processes(images, known, settings, Path(out) / f"{count}.parquet")
             alone = time.perf_counter() - start
-            told = ds.dataset(f"{out}/{count}/verdicts").to_table().to_pylist()
-            same = sum(row["is_fake"] for row in told) == found
+            verdicts = ds.dataset(f"{out}/{count}/verdicts").to_table().to_pylist()
+            same = sum(verdict["is_fake"] for verdict in verdicts) == flagged
             cores = os.cpu_count() or 1
             rows.append(
                 {
@@ -135,7 +135,8 @@ def _known(data: Path, method: str) -> Path:
     """A finished run with four fingerprints."""
     folder, out = data / "four", data / f"four-{method}"
     # The paper classifies clusters of more than fifty.
-    write_pile(folder, 800, generators=4, share=0.15, strength=1.5, seed=9, reference=800)
+    pile_of_four = Pile(800, reference=800, generators=4, share=0.15, strength=1.5, seed=9)
+    write_pile(folder, pile_of_four)
     if not (out / "summary.json").exists():
         shutil.rmtree(out, ignore_errors=True)
         detect(folder / "images", folder / "reference", str(out), f"method={method}")
