@@ -40,6 +40,7 @@ NAMES = (
     "crops against resized",
     "crops at 512",
 )
+"""Trials that are tried, of the development files."""
 
 GREY = len(bands.BANDS) // len(bands.PLANES)
 """Bands of the first plane."""
@@ -176,17 +177,17 @@ def made_by_generator(
     return evidence.maker == "generator"
 
 
-def ready(variant: Variant, listed: Pictures, known: Features) -> Method:
+def ready(variant: Variant, images: Pictures, of_all: Features) -> Method:
     """Ready a variant for the features of one side."""
 
     def answer(drawn: Drawn) -> Answer:
-        rows = listed.rows(drawn)
-        part = known.between(rows)
-        shares = known.bins.shares()[: variant.bands]
+        rows = images.rows(drawn)
+        part = of_all.between(rows)
+        shares = of_all.bins.shares()[: variant.bands]
         with _changed(variant):
             prepared = search.arrange_distinct(
                 part[: variant.bands],
-                known.sketches[rows],
+                of_all.sketches[rows],
                 drawn.tested,
                 shares / shares.sum(),
             )
@@ -195,7 +196,7 @@ def ready(variant: Variant, listed: Pictures, known: Features) -> Method:
             pattern.members
             for pattern in patterns
             if made_by_generator(
-                pattern, *_agreement(part, pattern.members, drawn.tested), known, rows
+                pattern, *_agreement(part, pattern.members, drawn.tested), of_all, rows
             )
         ]
         return Answer(sets, other=len(patterns) - len(sets))
@@ -210,17 +211,18 @@ def measure(draws: int = 3, without: int = 5) -> Iterator[Row]:
     ----------
     draws, without : draws of trials with generated images, and of those without
     """
-    for one in trials.ready(NAMES, draws, without, "saved again"):
-        config = one.experiment.configs["whitened"]
-        known = features(one.images, config)
+    for part in trials.ready(NAMES, draws, without, "saved again"):
+        config = part.experiment.configs["whitened"]
+        unchanged = features(part.images, config)
         for removed, variant in VARIANTS.items():
-            own = known
+            own = unchanged
             if variant.extracts:
                 with _changed(variant):
-                    own = features(one.images, config)
-            for found in one.results(ready(variant, one.images, own)):
-                line: Row = {"removed": removed} | trials.row(one.condition, found)
-                line["not a generator's"] = float(np.mean([r.answer.other for r in found]))
+                    own = features(part.images, config)
+            for results in part.results(ready(variant, part.images, own)):
+                line: Row = {"removed": removed} | trials.row(part.condition, results)
+                others = [result.answer.other for result in results]
+                line["not a generator's"] = float(np.mean(others))
                 yield line
 
 
