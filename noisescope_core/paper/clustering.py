@@ -1,8 +1,9 @@
 """Fast merging of residuals into clusters (paper, section 3.3).
 
-A round takes the pair with the highest PCE above T_merge, merges it, strikes both out, and goes
-on until no such pair is left. Only the rows of merged clusters are then computed again. What
-computes them, and what classifies a cluster, is passed in: arrays here, Spark jobs elsewhere.
+In come the pairs of images above T_merge, out come clusters and those that are a generator's
+(`Merging`). A round takes the pair with the highest PCE above T_merge, merges it, strikes both out,
+and goes on until no such pair is left. Only the rows of merged clusters are then computed again.
+What computes them, and what classifies a cluster, is passed in: arrays here, Spark jobs elsewhere.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from noisescope_core.correlation.spectra import Spectra, spectra
 from noisescope_core.merging import match_pairs
 
 Members = tuple[int, ...]
+"""Row numbers of the images of a cluster, ascending."""
 
 Clusters = Mapping[int, Members]
+"""Members by number of the cluster."""
 
 Recompute = Callable[[Clusters, Clusters], Pairs]
+"""Takes the new clusters and the old ones, gives the pairs in which a new one takes part."""
 
 Classify = Callable[[Sequence[Members]], Sequence[bool]]
+"""Says of each cluster whether its fingerprint is a generator's."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,8 @@ def fast_merging(
         return [m for m, hit in zip(large, classify(large), strict=True) if hit] if large else []
 
     while len(pairs.pce):
-        if max(map(len, clusters.values())) > check_above and (found := flagged()):
-            return Merging(rounds, found, compared, refined)
+        if max(map(len, clusters.values())) > check_above and (generators := flagged()):
+            return Merging(rounds, generators, compared, refined)
         struck = np.zeros(next_cluster, dtype=bool)
         new: dict[int, Members] = {}
         for low, high in match_pairs(pairs, next_cluster):
@@ -130,10 +135,19 @@ def cluster_residuals(
         As in `fast_merging`.
     exact : bool
         Work out every pair's hole, see `noisescope_core.correlation.pairs.above_threshold`.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> residuals = rng.normal(size=(6, 64, 64))
+    >>> residuals[:3] += rng.normal(size=(64, 64))
+    >>> nothing = lambda clusters: [False] * len(clusters)
+    >>> cluster_residuals(residuals, 30, nothing, classify_above=2).clusters
+    [(0, 1, 2)]
     """
     # The row of a cluster is its first image's, dot products are those of the images, averaged.
-    known = spectra(residuals)
-    of_images = dot_products(known, known)
+    stack = spectra(residuals)
+    of_images = dot_products(stack, stack)
 
     def products(a: Clusters, b: Clusters) -> NDArray[Any]:
         left, right = (_shares(c, len(residuals)) for c in (a, b))
@@ -144,10 +158,10 @@ def cluster_residuals(
         merged = spectra(np.stack(means))
         within = above_threshold(merged, None, t_merge, exact, products(new, new))
         rows = [members[0] for members in old.values()]
-        rest = Spectra(known.pixels[rows], known.power[rows], known.shape)
-        across = above_threshold(merged, rest, t_merge, exact, products(new, old))
+        kept = Spectra(stack.pixels[rows], stack.power[rows], stack.shape)
+        across = above_threshold(merged, kept, t_merge, exact, products(new, old))
         rows = [members[0] for members in new.values()]
-        known.pixels[rows], known.power[rows] = merged.pixels, merged.power
+        stack.pixels[rows], stack.power[rows] = merged.pixels, merged.power
         new_ids, old_ids = np.array(list(new), int), np.array(list(old), int)
         return Pairs(
             np.concatenate([new_ids[within.first], new_ids[across.first]]),
@@ -157,7 +171,7 @@ def cluster_residuals(
             within.refined + across.refined,
         )
 
-    pairs = above_threshold(known, None, t_merge, exact, of_images)
+    pairs = above_threshold(stack, None, t_merge, exact, of_images)
     return fast_merging(
         len(residuals), pairs, recompute, classify,
         check_above=check_above, classify_above=classify_above,

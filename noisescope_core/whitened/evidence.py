@@ -69,8 +69,7 @@ SHORTEST_PERIOD, LONGEST_PERIOD = 4, 64
 """Distances at which a lattice may repeat, pixels: JPEG's 8 and 16, resized by a half to four."""
 
 LATTICE_STEPS = 20
-"""Frequencies tried to the distance of two bins. Chosen, to be finer than `LATTICE_REACH` at the
-highest multiples."""
+"""Frequencies tried to the distance of two bins. Chosen: an error grows with the multiple."""
 
 LATTICE_REACH = 0.75
 """Bins from a frequency of a lattice that belong to it. Chosen: one or two bins."""
