@@ -129,12 +129,9 @@ def cluster_residuals(
     Parameters
     ----------
     residuals : (n, H, W) float
-    t_merge : float
-        PCE above which two clusters may be merged.
-    classify, check_above, classify_above
-        As in `fast_merging`.
-    exact : bool
-        Work out every pair's hole, see `noisescope_core.correlation.pairs.above_threshold`.
+    t_merge : PCE above which two clusters may be merged
+    classify, check_above, classify_above : as in `fast_merging`
+    exact : work out every pair's hole, as in `noisescope_core.correlation.pairs.above_threshold`
 
     Examples
     --------

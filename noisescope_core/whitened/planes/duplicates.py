@@ -86,10 +86,11 @@ def first_of_group(
         np.tril(correlations >= min(DUPLICATE_CORRELATION, BEYOND_CHANCE * float(spread)), -1)
     )
     noise = correlations[first, second]
-    alike = np.einsum("ij,ij->i", content[first], content[second])
-    alike_inside = np.einsum("ij,ij->i", inside[first], inside[second])
-    same = (alike >= SAME_CONTENT) | (
-        (np.maximum(alike, alike_inside) >= DUPLICATE_CONTENT) & (noise >= DUPLICATE_CORRELATION)
+    whole_content = np.einsum("ij,ij->i", content[first], content[second])
+    inner_content = np.einsum("ij,ij->i", inside[first], inside[second])
+    same = (whole_content >= SAME_CONTENT) | (
+        (np.maximum(whole_content, inner_content) >= DUPLICATE_CONTENT)
+        & (noise >= DUPLICATE_CORRELATION)
     )
     links = coo_array(
         (np.ones(int(same.sum()), np.int8), (first[same], second[same])),
