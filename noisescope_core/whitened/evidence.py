@@ -258,9 +258,8 @@ def _lattice(halves: NDArray[np.float32], bins: Layout) -> float:
     # The others' mean is what the rest of a pattern holds anyway.
     elsewhere = whole * (1 - size / counted.sum())
     chance = np.sqrt(np.square(energy).sum() / counted.sum() * size)
-    share = np.where(beyond > LATTICE_BEYOND * chance, beyond, 0) / np.fmax(
-        elsewhere, beyond + 1e-12
-    )
+    stands_out = np.where(beyond > LATTICE_BEYOND * chance, beyond, 0)
+    share = stands_out / np.fmax(elsewhere, beyond + 1e-12)
     i, j = np.unravel_index(np.argmax(share), share.shape)
     if share[i, j] <= 0:
         return 0.0

@@ -88,10 +88,9 @@ def first_of_group(
     noise = correlations[first, second]
     whole_content = np.einsum("ij,ij->i", content[first], content[second])
     inner_content = np.einsum("ij,ij->i", inside[first], inside[second])
-    same = (whole_content >= SAME_CONTENT) | (
-        (np.maximum(whole_content, inner_content) >= DUPLICATE_CONTENT)
-        & (noise >= DUPLICATE_CORRELATION)
-    )
+    best_content = np.maximum(whole_content, inner_content)
+    strong = (best_content >= DUPLICATE_CONTENT) & (noise >= DUPLICATE_CORRELATION)
+    same = (whole_content >= SAME_CONTENT) | strong
     links = coo_array(
         (np.ones(int(same.sum()), np.int8), (first[same], second[same])),
         shape=correlations.shape,
