@@ -186,8 +186,8 @@ def _confirmed(
     """
     confirmed = []
     explained = np.zeros_like(correlations.counted)
-    for found in taken:
-        shared, searched = found.shared, found.searched
+    for find in taken:
+        shared, searched = find.shared, find.searched
         if shared.off_grid and explained.any():
             # What was found once a chance set was out must hold with it in.
             searched = searched | explained

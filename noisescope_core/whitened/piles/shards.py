@@ -122,8 +122,8 @@ def same_pattern(
     # Of a sum the norm is 1 of noise and the rest of what its members share.
     shared = np.maximum(np.diag(products) - 1, 1e-12)
     strength = np.sqrt(shared * counts / np.maximum(counts - 1, 1))
-    alike = (products > bar) & (products > MOST_ALIKE * np.outer(strength, strength))
-    _, group = connected_components(coo_array(alike), directed=False)
+    same = (products > bar) & (products > MOST_ALIKE * np.outer(strength, strength))
+    _, group = connected_components(coo_array(same), directed=False)
     return np.asarray(group, np.intp)
 
 

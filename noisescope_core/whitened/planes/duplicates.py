@@ -86,11 +86,11 @@ def first_of_group(
         np.tril(correlations >= min(DUPLICATE_CORRELATION, BEYOND_CHANCE * float(spread)), -1)
     )
     noise = correlations[first, second]
-    alike = np.einsum("ij,ij->i", content[first], content[second])
-    alike_inside = np.einsum("ij,ij->i", inside[first], inside[second])
-    same = (alike >= SAME_CONTENT) | (
-        (np.maximum(alike, alike_inside) >= DUPLICATE_CONTENT) & (noise >= DUPLICATE_CORRELATION)
-    )
+    whole_content = np.einsum("ij,ij->i", content[first], content[second])
+    inner_content = np.einsum("ij,ij->i", inside[first], inside[second])
+    best_content = np.maximum(whole_content, inner_content)
+    strong = (best_content >= DUPLICATE_CONTENT) & (noise >= DUPLICATE_CORRELATION)
+    same = (whole_content >= SAME_CONTENT) | strong
     links = coo_array(
         (np.ones(int(same.sum()), np.int8), (first[same], second[same])),
         shape=correlations.shape,
