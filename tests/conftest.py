@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from noisescope_core.config import Config, load_config
+from tests.runs import run_detect
 
 SHARED = Path(os.environ.get("NOISESCOPE_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -73,6 +77,30 @@ def small_config() -> Config:
     return load_config(None, SMALL)
 
 
+Once = Callable[[str, Callable[[Path], None]], Path]
+"""Name of a folder, and what fills it, to the folder."""
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """What is costly to make is made by one process of the tests, and read by all of them."""
+    base = tmp_path_factory.getbasetemp()
+    shared_base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, done = shared_base / name, shared_base / f"{name}.done"
+        with (shared_base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                # A second attempt after a failure fails by the folder that the first one left.
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return once
+
+
 @pytest.fixture(scope="session")
 def spark(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     pytest.importorskip("pyspark")
@@ -106,25 +134,69 @@ def save(path: Path, pixels: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="session")
-def dump(tmp_path_factory: pytest.TempPathFactory) -> Dump:
+def dump(once: Once) -> Dump:
     """60 pictures, 24 of them with a common pattern, and 120 reference pictures."""
-    folder = tmp_path_factory.mktemp("dump")
+    folder = once("dump", write_small_dump)
+    fakes = frozenset(f"{k:03d}.png" for k in range(60) if carries(k))
+    return Dump(folder / "images", folder / "reference", fakes)
+
+
+def carries(k: int) -> bool:
+    """Whether the picture of this number carries the pattern."""
+    return k % 5 < 2
+
+
+def write_small_dump(folder: Path) -> None:
+    """Write the pictures of `dump`."""
     images, reference = folder / "images", folder / "reference"
     images.mkdir()
     reference.mkdir()
     rng = np.random.default_rng(7)
     pattern = rng.normal(0, 1.2, (64, 64, 1))
-    fakes = set()
     for k in range(60):
-        pixels = picture(rng)
-        name = f"{k:03d}.png"
-        if k % 5 < 2:
-            pixels = pixels + pattern
-            fakes.add(name)
-        save(images / name, pixels)
+        save(images / f"{k:03d}.png", picture(rng) + carries(k) * pattern)
     for k in range(120):
         save(reference / f"{k:03d}.png", picture(rng))
-    return Dump(images, reference, frozenset(fakes))
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run on the small dump: where it is, and the summary that it returned."""
+
+    out: Path
+    summary: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def run_on_dump(
+    once: Once, dump: Dump, request: pytest.FixtureRequest
+) -> Callable[[str], FinishedRun]:
+    """Detect on the small dump by a method, once for all tests that look at the run.
+
+    Nobody may write to it. Spark is started by the process that makes it alone.
+    """
+
+    def run(method: str) -> FinishedRun:
+        def fill(folder: Path) -> None:
+            spark = request.getfixturevalue("spark")
+            config = load_config(None, (*SMALL, f"method={method}"))
+            summary = run_detect(spark, config, dump.images, dump.reference, folder / "run")
+            (folder / "returned.json").write_text(json.dumps(summary))
+
+        folder = once(f"run-{method}", fill)
+        return FinishedRun(folder / "run", json.loads((folder / "returned.json").read_text()))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def paper_run(run_on_dump: Callable[[str], FinishedRun]) -> FinishedRun:
+    return run_on_dump("paper")
+
+
+@pytest.fixture(scope="session")
+def whitened_run(run_on_dump: Callable[[str], FinishedRun]) -> FinishedRun:
+    return run_on_dump("whitened")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from noisescope_core.config import load_config
 from tests.conftest import SMALL, picture, save
-from tests.spark.test_detect import run_detect, verdicts_of
+from tests.runs import run_detect, verdicts_of
 
 pytest.importorskip("pyspark")
 
