@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,10 +46,18 @@ SMALL = (
     "spark.conf.spark.sql.shuffle.partitions=4",
 )
 
-# They start Spark programs of their own; last in line, one process would be left with them.
+# A hundred small statements a run: compiling each costs more than it saves, a quarter of a run.
+INTERPRETED = (
+    "spark.conf.spark.sql.codegen.wholeStage=false",
+    "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
+)
+
+# Last in line, one process would be left with them. The first three share nothing that the
+# others would wait for.
 LONGEST = (
-    "registry", "scan", "jobs", "s3", "cli", "connect", "resilience", "detect_whitened", "detect",
-    "large_piles", "notebooks", "experiments",
+    "scan", "resilience", "large_piles", "registry", "connect", "s3", "cli", "jobs",
+    "real_images", "detect_whitened", "notebooks", "experiments", "detect", "damaged_files",
+    "whitened_run", "doctor", "experiments_on_spark", "experiment_command",
 )  # fmt: skip
 
 TESTS = Path(__file__).parent
@@ -102,13 +112,33 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 
 @pytest.fixture(scope="session")
-def spark(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     pytest.importorskip("pyspark")
     from noisescope_core.spark.session.start import start_session
 
-    session = start_session(small_config, tmp_path_factory.mktemp("spark") / "spark.log")
+    config = load_config(None, (*SMALL, *INTERPRETED))
+    session = start_session(config, tmp_path_factory.mktemp("spark") / "spark.log")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def jars(once: Once) -> str:
+    """A folder with the jars of Delta and S3, fetched once: Maven's cache bears no two."""
+
+    def fetch(folder: Path) -> None:
+        command = [sys.executable, "-m", "noisescope_core.cli", "doctor", "--fetch-jars"]
+        done = subprocess.run(
+            [*command, str(folder / "jars")], capture_output=True, text=True, check=False
+        )
+        (folder / "said").write_text(done.stderr if done.returncode else "")
+
+    folder = once("maven", fetch)
+    said = (folder / "said").read_text()
+    if "Spark lacks jars" in said:
+        pytest.skip("Maven, where the jars of Delta and S3 come from, cannot be reached")
+    assert not said
+    return str(folder / "jars")
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ print(type(spark).__module__, spark.range(7).count())
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(jars, tmp_path_factory):
     """A Connect server in a process of its own; its workers import this checkout."""
     from noisescope_core.spark.session.jars import jar_settings
     from noisescope_core.spark.session.start import AT_START
@@ -60,6 +60,7 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     home = os.path.dirname(pyspark.__file__)
     settings = {"spark.connect.grpc.binding.port": "0", "spark.ui.enabled": "false", **AT_START}
+    # Out of the cache that `jars` has filled.
     settings |= jar_settings(None, delta=True)
     log = folder / "server.log"
     with log.open("w") as file:
