@@ -2,7 +2,7 @@
 
 from noisescope_core.experiments import definition
 from noisescope_core.experiments.definition import Experiment
-from tests.test_experiments import PLAIN
+from tests.experiment_files import PLAIN
 
 
 def test_what_an_answer_depends_on_names_it():
