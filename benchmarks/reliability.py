@@ -10,21 +10,21 @@ import numpy as np
 from benchmarks.trials import Result, Row
 
 BINS = (0, 0.01, 0.1, 0.5, 0.9, 0.99, 1)
-"""Edges of the confidences."""
+"""Edges of the confidences; chosen: most are close to 0 or to 1."""
 
 
-def reliability(found: Iterable[Result]) -> list[Row]:
+def reliability(results: Iterable[Result]) -> list[Row]:
     """Compare confidences with the truth, where a generator's fingerprint was accepted.
 
     Parameters
     ----------
-    found : of trials with generated images
+    results : of trials with generated images
     """
-    scored = [one for one in found if one.answer.confidence is not None]
+    scored = [result for result in results if result.answer.confidence is not None]
     if not scored:
         return []
-    confidence = np.concatenate([np.asarray(one.answer.confidence) for one in scored])
-    generated = np.concatenate([one.drawn.labels < one.drawn.makers for one in scored])
+    confidence = np.concatenate([np.asarray(result.answer.confidence) for result in scored])
+    generated = np.concatenate([result.drawn.generated for result in scored])
     bin_of = np.digitize(confidence, BINS[1:-1])
     rows: list[Row] = []
     for number, (low, high) in enumerate(pairwise(BINS)):

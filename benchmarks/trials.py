@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from noisescope_core.experiments.pictures import (
     Drawn,
     Pictures,
     draw,
-    listed,
-    open_source,
+    find_files,
+    image_maker,
     pictures,
 )
 from noisescope_core.experiments.run import judged
@@ -69,47 +70,51 @@ def ready(names: Sequence[str], draws: int, without: int, files: str | None) -> 
     for name in ("development", "photographs"):
         experiment = load_experiment(str(ROOT / f"conf/experiments/{name}.yaml"))
         try:
-            found = listed(experiment, SHARED / "data")
+            paths = find_files(experiment, SHARED / "data")
         except UsageError as error:
             raise FileNotFoundError(f"no development images (NOISESCOPE_SHARED): {error}") from None
-        sizes = {of: len(some) for of, some in found.items()}
+        sizes = {name: len(of_set) for name, of_set in paths.items()}
         for condition in experiment.conditions():
             chosen = {
-                of: [
+                trial_name: [
                     draw(trial, number, experiment.seed, sizes)
                     for number in range(draws if trial.generated else without)
                 ]
-                for of, trial in experiment.at(condition.side).items()
-                if (not names or of in names) and (draws if trial.generated else without)
+                for trial_name, trial in experiment.at(condition.side).items()
+                if (not names or trial_name in names) and (draws if trial.generated else without)
             }
             if chosen and files in (None, condition.files):
-                source = open_source(experiment, found, condition)
-                images = pictures(source, [one for some in chosen.values() for one in some])
+                maker = image_maker(experiment, paths, condition)
+                images = pictures(maker, chain(*chosen.values()))
                 yield Ready(experiment, condition, images, chosen)
 
 
 def results(load: Load, draws: int, without: int) -> Iterator[tuple[Condition, list[Result]]]:
     """Try a method on all trials: condition and results of each."""
-    for one in ready((), draws, without, None):
-        config = next(iter(one.experiment.configs.values()))
-        for found in one.results(load(one.images, config)):
-            yield one.condition, found
+    for part in ready((), draws, without, None):
+        config = next(iter(part.experiment.configs.values()))
+        for of_trial in part.results(load(part.images, config)):
+            yield part.condition, of_trial
 
 
-def row(condition: Condition, found: list[Result]) -> Row:
+def row(condition: Condition, of_trial: list[Result]) -> Row:
     """Sum the results of a trial up."""
-    line: Row = {"set": found[0].trial, "files": condition.files}
-    rows = [judged(one.drawn, one.answer) for one in found]
-    undecided = sum(one["undecided"] for one in rows)
+    line: Row = {"set": of_trial[0].trial, "files": condition.files}
+    rows = [judged(result.drawn, result.answer) for result in of_trial]
+    undecided = sum(judgement["undecided"] for judgement in rows)
     if undecided:
         line["undecided"] = f"{undecided} of {len(rows)}"
-    if not found[0].drawn.makers:
-        return line | {"runs that flag": f"{sum(one['fp'] > 0 for one in rows)} of {len(rows)}"}
-    f1 = [one["f1"] for one in rows]
+    if not of_trial[0].drawn.generators:
+        flagging = sum(judgement["fp"] > 0 for judgement in rows)
+        return line | {"runs that flag": f"{flagging} of {len(rows)}"}
+
+    def mean(name: str) -> float:
+        return float(np.mean([judgement[name] for judgement in rows]))
+
     return line | {
-        "F1": float(np.mean(f1)),
-        "sd": float(np.std(f1)),
-        "false positives": float(np.mean([one["fp"] for one in rows])),
-        "fingerprints": float(np.mean([one["fingerprints"] for one in rows])),
-        "given to the right one": float(np.mean([one["given_right"] for one in rows])),
+        "F1": mean("f1"),
+        "sd": float(np.std([judgement["f1"] for judgement in rows])),
+        "false positives": mean("fp"),
+        "fingerprints": mean("fingerprints"),
+        "given to the right one": mean("given_right"),
     }

@@ -224,14 +224,14 @@ def experiment(file: str | Path, data: str | Path, out: str | Path) -> pd.DataFr
         Means over the draws, a row per trial, condition and method.
     """
     from noisescope_core.experiments.definition import load_experiment
-    from noisescope_core.experiments.pictures import listed
+    from noisescope_core.experiments.pictures import find_files
     from noisescope_core.experiments.run import run_experiment
     from noisescope_core.experiments.summary import summarised
     from noisescope_core.experiments.table import read
 
     asked = load_experiment(str(file))
     run_experiment(
-        asked, listed(asked, Path(data)), Path(out), lambda line: print(line, flush=True)
+        asked, find_files(asked, Path(data)), Path(out), lambda line: print(line, flush=True)
     )
     return summarised(read(Path(out)))
 

@@ -67,14 +67,14 @@ def run(
     import pyarrow.compute as pc
 
     from noisescope_core.experiments.definition import load_experiment
-    from noisescope_core.experiments.pictures import listed
+    from noisescope_core.experiments.pictures import find_files
     from noisescope_core.experiments.run import run_experiment
     from noisescope_core.experiments.summary import CELLS, markdown, write_summary
     from noisescope_core.experiments.table import read
 
     check_exist({"FILE": file, "--data": data})
     asked = load_experiment(file)
-    files = listed(asked, Path(data))
+    files = find_files(asked, Path(data))
     config = configured(config_file, settings)
     out, log = made(out, "--out")
     meanwhile = console()
@@ -92,7 +92,7 @@ def run(
     if spark is not None:
         spark.stop()
     table = read(Path(out))
-    keys = [asked.key(*one) for one in asked.asked()]
+    keys = [asked.key(case) for case in asked.cases()]
     # What an earlier version of the file asked stays in the table, but is not what it asks now.
     table = table.filter(pc.is_in(table["key"], pa.array(keys)))
     summary, *_ = write_summary(table, Path(out))

@@ -20,18 +20,25 @@ from noisescope_core.config import Config, load_config
 from noisescope_core.errors import UsageError, first_line
 from noisescope_core.simulate import Upsampling
 
-Files = Literal["as found", "saved again"]
+FileState = Literal["as found", "saved again"]
+"""`saved again`: as JPEG 4:2:0, at a quality drawn for each image."""
+
 Defence = Literal["none", "reference", "blur", "nlm"]
 """`reference`: its photographs go through the attacker's processing; else another denoiser."""
 
 MethodName = Literal["whitened", "paper", "csd", "azimuthal", "prnu"]
+
+METHOD_REVISIONS: Mapping[MethodName, int] = {"whitened": 2}
+"""By method, counted from 1, which those have that are not here: how often its answers have
+changed. The number enters the keys of answers only above 1, so a method whose answers have changed
+is run again and the rows of all others stay."""
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class ImageSet(_Part):
+class SetDefinition(_Part):
     """Where images come from: a folder, or the simulator."""
 
     folder: str | None = Field(None, description="below the data folder")
@@ -46,13 +53,14 @@ class ImageSet(_Part):
         return {"folder": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _one_source(self) -> ImageSet:
+    def _folder_or_simulated(self) -> SetDefinition:
         if (self.folder is None) == (self.simulate is None):
             raise ValueError("name either a folder or what to simulate")
         return self
 
 
 Counts = dict[str, int]
+"""Set to images."""
 
 
 class Trial(_Part):
@@ -77,13 +85,13 @@ class Experiment(_Part):
 
     title: str = Field(min_length=1)
     about: str = Field("", description="what it asks, for the page of results")
-    sets: dict[str, ImageSet]
+    sets: dict[str, SetDefinition]
     trials: dict[str, Trial]
     methods: dict[str, MethodSettings]
     draws: int = Field(5, ge=1, le=1000)
     seed: int = Field(0, ge=0)
     side: int = Field(256, ge=64, le=4096, description="pixels; larger images lose their border")
-    files: tuple[Files, ...] = ("as found",)
+    files: tuple[FileState, ...] = ("as found",)
     attacks: dict[str, tuple[float, ...]] = Field(
         default_factory=dict, description="attack to strengths; none: the usual ones"
     )
@@ -101,8 +109,10 @@ class Experiment(_Part):
             value["methods"] = {str(name): {"method": name} for name in methods}
         if isinstance(attacks, dict):
             value["attacks"] = {
-                name: ATTACKS[name].strengths if some is None and name in ATTACKS else some
-                for name, some in attacks.items()
+                name: ATTACKS[name].strengths
+                if strengths is None and name in ATTACKS
+                else strengths
+                for name, strengths in attacks.items()
             }
         return value
 
@@ -110,52 +120,61 @@ class Experiment(_Part):
     def configs(self) -> Mapping[str, Config]:
         """The configuration of every method, by its name in the file."""
         return {
-            name: load_config(None, (*_method(one.method), *self.settings, *one.settings))
-            for name, one in self.methods.items()
+            name: load_config(None, (*_setting_of(chosen.method), *self.settings, *chosen.settings))
+            for name, chosen in self.methods.items()
         }
 
     def conditions(self) -> Iterator[Condition]:
         """Everything that images go through, without attack first."""
         for side in sorted({trial.side or self.side for trial in self.trials.values()}):
             for files in self.files:
-                for defence in self.defences:
-                    if defence != "reference":
-                        yield Condition(side, files, None, None, defence)
-                for attack, strengths in self.attacks.items():
-                    for strength in strengths:
-                        for defence in self.defences:
-                            # What an attacker knows of a pattern no defender has.
-                            if defence != "reference" or ATTACKS[attack].pattern is None:
-                                yield Condition(side, files, attack, strength, defence)
+                for attack, strength in self._attacks_and_none():
+                    for defence in self.defences:
+                        if defence != "reference" or _can_be_copied(attack):
+                            yield Condition(side, files, attack, strength, defence)
+
+    def _attacks_and_none(self) -> Iterator[tuple[str | None, float | None]]:
+        yield None, None
+        for attack, strengths in self.attacks.items():
+            for strength in strengths:
+                yield attack, strength
 
     def at(self, side: int) -> dict[str, Trial]:
         """Trials of images of one side."""
         return {n: trial for n, trial in self.trials.items() if (trial.side or self.side) == side}
 
-    def asked(self) -> Iterator[tuple[Condition, str, str, int]]:
-        """List conditions, methods, trials and draws in the order of the file."""
+    def cases(self) -> Iterator[Case]:
+        """List all that the file asks, in its order."""
         for condition in self.conditions():
             # Without generated images there is nothing to attack.
             trials = [
                 name
-                for name, one in self.at(condition.side).items()
-                if one.generated or condition.attack is None
+                for name, trial in self.at(condition.side).items()
+                if trial.generated or condition.attack is None
             ]
             for method in self.methods:
                 for trial in trials:
                     for draw in range(self.draws):
-                        yield condition, method, trial, draw
+                        yield Case(condition, method, trial, draw)
 
-    def key(self, condition: Condition, method: str, trial: str, draw: int) -> str:
-        """Name one trial by all that its answer depends on: 16 hex digits."""
-        chosen = self.trials[trial]
-        sets = sorted({*chosen.generated, *chosen.photographs, *chosen.reference})
-        config = self.configs[method].model_dump(exclude={"spark", "report", "scan", "observe"})
-        told = [
-            __version__, self.seed, draw, condition.__dict__, self.methods[method].method, config,
-            chosen.model_dump(exclude={"published"}), [self.sets[s].model_dump() for s in sets],
-        ]  # fmt: skip
-        return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    def key(self, case: Case) -> str:
+        """Name one case by all that its answer depends on: 16 hex digits."""
+        trial, method = self.trials[case.trial], self.methods[case.method].method
+        sets = sorted({*trial.generated, *trial.photographs, *trial.reference})
+        without = {"spark", "report", "scan", "observe"}
+        ingredients = [
+            __version__,
+            self.seed,
+            case.draw,
+            case.condition.__dict__,
+            method,
+            self.configs[case.method].model_dump(exclude=without),
+            trial.model_dump(exclude={"published"}),
+            [self.sets[name].model_dump() for name in sets],
+        ]
+        if (revision := METHOD_REVISIONS.get(method, 1)) > 1:
+            ingredients.append(revision)
+        return sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -171,10 +190,27 @@ class Condition:
     """
 
     side: int
-    files: Files
+    files: FileState
     attack: str | None
     strength: float | None
     defence: Defence
+
+
+@dataclass(frozen=True)
+class Case:
+    """One answer that an experiment asks for.
+
+    Attributes
+    ----------
+    condition : that the images go through
+    method, trial : their names in the file
+    draw : number of the draw, from 0
+    """
+
+    condition: Condition
+    method: str
+    trial: str
+    draw: int
 
 
 def load_experiment(file: str) -> Experiment:
@@ -205,11 +241,17 @@ def load_experiment(file: str) -> Experiment:
     return experiment
 
 
+def _can_be_copied(attack: str | None) -> bool:
+    """Say whether a defender can put the reference through an attack."""
+    # What an attacker knows of a pattern no defender has.
+    return attack is not None and ATTACKS[attack].pattern is None
+
+
 def _mistakes(file: str, wrong: list[str]) -> UsageError:
     return UsageError(f"{file}: " + "\n  ".join(["", *wrong] if wrong[1:] else wrong))
 
 
-def _method(name: str) -> tuple[str, ...]:
+def _setting_of(name: MethodName) -> tuple[str, ...]:
     return (f"method={name}",) if name in ("whitened", "paper") else ("method=paper",)
 
 
@@ -219,11 +261,12 @@ def _wrong_trials(experiment: Experiment) -> Iterator[str]:
             yield f"{name}: needs at least one"
     for name, trial in experiment.trials.items():
         for part in ("generated", "photographs", "reference"):
-            for of, count in getattr(trial, part).items():
-                if of not in experiment.sets:
-                    yield f"trials.{name}.{part}: no set {of!r}{_close(of, experiment.sets)}"
+            for set_name, count in getattr(trial, part).items():
+                if set_name not in experiment.sets:
+                    advice = _close(set_name, experiment.sets)
+                    yield f"trials.{name}.{part}: no set {set_name!r}{advice}"
                 if count < 1:
-                    yield f"trials.{name}.{part}.{of}: must be at least 1, got {count}"
+                    yield f"trials.{name}.{part}.{set_name}: must be at least 1, got {count}"
         if not trial.photographs or not trial.reference:
             yield f"trials.{name}: needs photographs and a reference"
 
@@ -232,14 +275,14 @@ def _wrong_attacks(experiment: Experiment) -> Iterator[str]:
     for name, strengths in experiment.attacks.items():
         if not strengths:
             yield f"attacks.{name}: needs a strength"
-        for told in dict.fromkeys(check(name, strength) for strength in strengths):
-            if told:
-                yield f"attacks.{name}: {told}"
+        for mistake in dict.fromkeys(check(name, strength) for strength in strengths):
+            if mistake:
+                yield f"attacks.{name}: {mistake}"
 
 
-def _close(name: str, known: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    return f", did you mean {close[0]!r}?" if close else f", there are {', '.join(known)}"
+def _close(name: str, names: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, names, 1)
+    return f", did you mean {close[0]!r}?" if close else f", there are {', '.join(names)}"
 
 
 def _explain(detail: dict[str, Any]) -> str:
@@ -248,5 +291,5 @@ def _explain(detail: dict[str, Any]) -> str:
         return f"{key}: no such key, see conf/experiments"
     if detail["type"] == "missing":
         return f"{key}: is missing"
-    said = detail["msg"].removeprefix("Value error, ")
-    return f"{key}: {said[:1].lower()}{said[1:]}, got {detail['input']!r}"
+    mistake = detail["msg"].removeprefix("Value error, ")
+    return f"{key}: {mistake[:1].lower()}{mistake[1:]}, got {detail['input']!r}"

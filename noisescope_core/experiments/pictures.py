@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -19,38 +20,49 @@ from numpy.typing import NDArray
 from noisescope_core.attacks import ATTACKS, attack
 from noisescope_core.attacks.patterns import camera_pattern, estimated_fingerprint
 from noisescope_core.errors import NoiseScopeError, UsageError
-from noisescope_core.experiments.definition import Condition, Experiment, ImageSet, Trial
+from noisescope_core.experiments.definition import Condition, Experiment, SetDefinition, Trial
 from noisescope_core.images.decode import decode, read_header
 from noisescope_core.simulate import Kind, World, jpeg_file, simulated_image
 
 T = TypeVar("T")
 Pixels = NDArray[np.uint8]
-Files = Mapping[str, Sequence[Path]]
+SetFiles = Mapping[str, Sequence[Path]]
 """Set to its files, none where it is simulated."""
 
 QUALITIES = (80, 85, 90, 95)
+"""JPEG qualities of images that are saved again; chosen: usual ones."""
+
 HEADER_BYTES = 65_536
+"""Of a file, in which its size in pixels stands; chosen: metadata before it can be long."""
+
 MAX_PIXELS, MAX_BYTES = 100_000_000, 200_000_000
+"""Largest image and file that is taken; chosen: sets are one's own, so above a scan's limits."""
+
 MOST = 500
-"""Images that an attacker estimates a fingerprint from."""
+"""Images that an attacker estimates a fingerprint from; chosen."""
 
 CAMERAS = 4
-"""That took the simulated photographs."""
+"""That took the simulated photographs, as in `simulate`."""
 
 KEPT = 50_000
-"""Simulated images kept for the next batch, as files."""
+"""Simulated images kept for the next batch, as files in memory; chosen."""
 
 KEPT_ATTACKED, KEPT_SIDE = 1_000, 512
 """Attacked images kept for the next method and defence, non-local means being slow, and their
-largest side in pixels."""
+largest side in pixels; chosen: less than a gigabyte."""
 
 _SIMULATING = Lock()
+"""Held while an image is simulated, which bounds the threads of the whole process."""
+
 _ATTACK, _QUALITY, _CAMERA = range(3)
 """Streams of random numbers."""
 
+ImageName = tuple[str, int]
+"""Set and number of an image."""
 
-def listed(experiment: Experiment, data: Path) -> Files:
-    """List the folders that an experiment's trials use.
+
+def find_files(experiment: Experiment, data: Path) -> SetFiles:
+    """Find the files of the folders that an experiment's trials use.
 
     Parameters
     ----------
@@ -67,29 +79,34 @@ def listed(experiment: Experiment, data: Path) -> Files:
     UsageError
         Naming every folder that is absent and every set that has too few images for a trial.
     """
-    wrong: list[str] = []
+    mistakes: list[str] = []
     files: dict[str, list[Path]] = {}
-    for name, one in experiment.sets.items():
-        folder = data / (one.folder or "")
-        if one.folder is None:
+    for name, definition in experiment.sets.items():
+        folder = data / (definition.folder or "")
+        if definition.folder is None:
             files[name] = []
         elif not folder.is_dir():
-            wrong.append(f"sets.{name}: {folder} is not a folder, see --data")
+            mistakes.append(f"sets.{name}: {folder} is not a folder, see --data")
         else:
             side = max(_sides(experiment, name), default=0)
             files[name] = [f for f in sorted(folder.iterdir()) if _smaller_side(f) >= max(side, 1)]
-    for name, trial in experiment.trials.items():
-        for of, needed in _needed(trial).items():
-            one, there = experiment.sets[of], len(files.get(of, []))
-            if one.folder is not None and of in files and there < needed:
-                side = max(_sides(experiment, of))
-                wrong.append(
-                    f"trials.{name}: needs {needed} images of {of}, of {side} x {side} at least; "
-                    f"{data / one.folder} has {there}"
-                )
-    if wrong:
-        raise UsageError("\n  ".join(["experiment:", *wrong] if wrong[1:] else wrong))
+    mistakes += _too_few(experiment, files, data)
+    if mistakes:
+        raise UsageError("\n  ".join(["experiment:", *mistakes] if mistakes[1:] else mistakes))
     return files
+
+
+def _too_few(experiment: Experiment, files: SetFiles, data: Path) -> Iterator[str]:
+    """Name every set of files that has too few images for a trial."""
+    for trial_name, trial in experiment.trials.items():
+        for name, needed in _needed(trial).items():
+            folder = experiment.sets[name].folder
+            if folder is not None and name in files and len(files[name]) < needed:
+                side = max(_sides(experiment, name))
+                yield (
+                    f"trials.{trial_name}: needs {needed} images of {name}, "
+                    f"of {side} x {side} at least; {data / folder} has {len(files[name])}"
+                )
 
 
 def _sides(experiment: Experiment, name: str) -> list[int]:
@@ -116,17 +133,22 @@ class Drawn:
     ----------
     names : (t + r) set and number of each image tested, then of the reference
     labels : (t,) which of the trial's generators made an image; their number for photographs
-    makers : number of generators
+    generators : their number
     """
 
-    names: list[tuple[str, int]]
+    names: list[ImageName]
     labels: NDArray[np.intp]
-    makers: int
+    generators: int
 
     @property
     def tested(self) -> int:
         """Number of images tested."""
         return len(self.labels)
+
+    @property
+    def generated(self) -> NDArray[np.bool_]:
+        """Which of the images tested are generated: (t,)."""
+        return self.labels < self.generators
 
 
 def draw(trial: Trial, number: int, seed: int, sizes: Mapping[str, int]) -> Drawn:
@@ -143,31 +165,34 @@ def draw(trial: Trial, number: int, seed: int, sizes: Mapping[str, int]) -> Draw
         order = rng.permutation(sizes[name]) if sizes[name] else number * needed + np.arange(needed)
         orders[name] = iter(order.tolist())
 
-    def taken(part: Mapping[str, int]) -> list[list[tuple[str, int]]]:
-        return [[(name, next(orders[name])) for _ in range(count)] for name, count in part.items()]
+    def taken(counts: Mapping[str, int]) -> list[list[ImageName]]:
+        return [
+            [(name, next(orders[name])) for _ in range(count)] for name, count in counts.items()
+        ]
 
-    fakes = taken(trial.generated)
-    photographs = [one for some in taken(trial.photographs) for one in some]
-    reference = [one for some in taken(trial.reference) for one in some]
-    labels = np.repeat(np.arange(len(fakes) + 1), [len(some) for some in (*fakes, photographs)])
-    tested = [one for some in (*fakes, photographs) for one in some]
-    return Drawn([*tested, *reference], labels, len(fakes))
+    generated = taken(trial.generated)
+    photographs = list(chain(*taken(trial.photographs)))
+    reference = list(chain(*taken(trial.reference)))
+    of_makers = [*generated, photographs]
+    labels = np.repeat(np.arange(len(of_makers)), [len(images) for images in of_makers])
+    return Drawn([*chain(*of_makers), *reference], labels, len(generated))
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageMaker:
     """Makes the images of an experiment under one condition.
 
     Attributes
     ----------
-    sets, files : of the experiment, as `listed`
+    sets : of the experiment
+    files : from `find_files`
     condition : that images go through
     seed : of noise and qualities
     patterns : that the attack needs, by set
     """
 
-    sets: Mapping[str, ImageSet]
-    files: Files
+    sets: Mapping[str, SetDefinition]
+    files: SetFiles
     condition: Condition
     seed: int
     patterns: Mapping[str, NDArray[np.float32]]
@@ -179,9 +204,9 @@ class Source:
         ----------
         processed : whether it goes through the attack
         """
-        pixels = self.attacked(name, number) if processed else self.found(name, number)
+        pixels = self.attacked(name, number) if processed else self.original(name, number)
         if self.condition.files == "saved again":
-            rng = self._rng(_QUALITY, name, number)
+            rng = self.draws(_QUALITY, name, number)
             pixels = attack("jpeg", int(rng.choice(QUALITIES)), pixels, rng)
         return pixels
 
@@ -189,31 +214,29 @@ class Source:
         """Put one image through the attack, where there is one: (side, side, 3) uint8, RGB."""
         condition = self.condition
         if condition.attack is None or condition.strength is None:
-            return self.found(name, number)
+            return self.original(name, number)
         if condition.side > KEPT_SIDE:
-            return self.made(name, number)
-        file = str(self.files[name][number]) if self.files[name] else self.sets[name]
-        key = condition.attack, condition.strength, condition.side, self.seed, file, name, number
-        return _attacked(_Asked(key, self))
+            return self.attacked_anew(name, number)
+        origin = str(self.files[name][number]) if self.files[name] else self.sets[name]
+        key = condition.attack, condition.strength, condition.side, self.seed, origin
+        return _kept_attacked(_AttackedImage(key, name, number, self))
 
-    def made(self, name: str, number: int) -> Pixels:
+    def attacked_anew(self, name: str, number: int) -> Pixels:
         """Put one image through the attack that there is: (side, side, 3) uint8, RGB."""
         assert self.condition.attack is not None and self.condition.strength is not None
         return attack(
             self.condition.attack,
             self.condition.strength,
-            self.found(name, number),
-            self._rng(_ATTACK, name, number),
+            self.original(name, number),
+            self.draws(_ATTACK, name, number),
             self.patterns.get(name),
         )
 
-    def found(self, name: str, number: int) -> Pixels:
+    def original(self, name: str, number: int) -> Pixels:
         """Read or simulate one image, cut to the side: (side, side, 3) uint8, RGB."""
-        one, side = self.sets[name], self.condition.side
-        if one.simulate is not None:
-            world = World(one.seed, CAMERAS, 1, side, side, one.upsampling, one.fixed_noise)
-            stored = np.frombuffer(_simulated(world, one.simulate == "generated", number), np.uint8)
-            return np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB), np.uint8)
+        if self.sets[name].simulate is not None:
+            return self._simulated(self.sets[name], number)
+        side = self.condition.side
         file = self.files[name][number]
         pixels = decode(file.read_bytes(), MAX_PIXELS, MAX_BYTES).pixels
         if pixels is None:
@@ -223,49 +246,58 @@ class Source:
         top, left = ((length - side) // 2 for length in pixels.shape[:2])
         return np.ascontiguousarray(pixels[top : top + side, left : left + side])
 
-    def _rng(self, stream: int, name: str, number: int) -> np.random.Generator:
+    def _simulated(self, definition: SetDefinition, number: int) -> Pixels:
+        side = self.condition.side
+        world = World(
+            definition.seed, CAMERAS, 1, side, side, definition.upsampling, definition.fixed_noise
+        )
+        kind: Kind = "generated" if definition.simulate == "generated" else "photograph"
+        stored = np.frombuffer(_kept_simulated(world, kind, number), np.uint8)
+        return np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB), np.uint8)
+
+    def draws(self, stream: int, name: str, number: int) -> np.random.Generator:
+        """Draw for one image independently of all others, and of other streams."""
         return np.random.default_rng([self.seed, stream, crc32(name.encode()), number])
 
 
-def open_source(experiment: Experiment, files: Files, condition: Condition) -> Source:
+def image_maker(experiment: Experiment, files: SetFiles, condition: Condition) -> ImageMaker:
     """Ready the images of an experiment under one condition.
 
     The generator's fingerprint that an attacker takes off is estimated from the set's own images,
     tested ones too: the worst case.
     """
-    plain = Source(experiment.sets, files, condition, experiment.seed, {})
+    plain = ImageMaker(experiment.sets, files, condition, experiment.seed, {})
     kind = ATTACKS[condition.attack].pattern if condition.attack else None
     patterns = {}
     for name in {name for trial in experiment.trials.values() for name in trial.generated}:
         if kind == "camera":
-            rng = plain._rng(_CAMERA, "", 0)
+            rng = plain.draws(_CAMERA, "", 0)
             patterns[name] = camera_pattern(rng, condition.side, condition.side)
         elif kind == "generator":
             count = min(len(files[name]) or MOST, MOST)
-            images = (plain.found(name, number) for number in range(count))
+            images = (plain.original(name, number) for number in range(count))
             patterns[name] = estimated_fingerprint(images)
     return replace(plain, patterns=patterns)
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _AttackedImage:
     """An attacked image by what it depends on, and who can make it."""
 
     key: tuple[Any, ...]
-    source: Source = field(compare=False)
+    name: str
+    number: int
+    maker: ImageMaker = field(compare=False)
 
 
 @lru_cache(maxsize=KEPT_ATTACKED)
-def _attacked(asked: _Asked) -> Pixels:
-    name, number = asked.key[-2:]
-    return asked.source.made(name, number)
+def _kept_attacked(image: _AttackedImage) -> Pixels:
+    return image.maker.attacked_anew(image.name, image.number)
 
 
 @lru_cache(maxsize=KEPT)
-def _simulated(world: World, generated: bool, number: int) -> bytes:
-    # It bounds the threads of the whole process: one at a time.
+def _kept_simulated(world: World, kind: Kind, number: int) -> bytes:
     with _SIMULATING:
-        kind: Kind = "generated" if generated else "photograph"
         return jpeg_file(*simulated_image(world, kind, number))
 
 
@@ -275,19 +307,19 @@ class Pictures:
 
     Attributes
     ----------
-    source : of the images
+    maker : of the images
     threads : at work on them
     wanted : set, number, and whether it goes through the attack, in the order of their rows
     """
 
-    source: Source
+    maker: ImageMaker
     threads: int
     wanted: list[tuple[str, int, bool]]
 
     @property
     def side(self) -> int:
         """Pixels."""
-        return self.source.condition.side
+        return self.maker.condition.side
 
     def each(self, work: Callable[[Pixels], T]) -> list[T]:
         """Make every image, (side, side, 3) uint8, and work on it; results by row."""
@@ -299,33 +331,33 @@ class Pictures:
         cv2.setNumThreads(1)
         try:
             with ThreadPoolExecutor(self.threads) as pool:
-                return list(pool.map(partial(self._one, work), rows))
+                return list(pool.map(partial(self._worked, work), rows))
         finally:
             cv2.setNumThreads(before)
 
-    def _one(self, work: Callable[[Pixels], T], row: int) -> T:
-        return work(self.source.pixels(*self.wanted[row]))
+    def _worked(self, work: Callable[[Pixels], T], row: int) -> T:
+        return work(self.maker.pixels(*self.wanted[row]))
 
     @cached_property
     def _row_of(self) -> dict[tuple[str, int, bool], int]:
-        return {one: row for row, one in enumerate(self.wanted)}
+        return {image: row for row, image in enumerate(self.wanted)}
 
     def rows(self, drawn: Drawn) -> NDArray[np.intp]:
         """Find the rows of a draw's images, those of the reference last: (t + r,)."""
-        return np.array([self._row_of[one] for one in _processed(drawn, self.source.condition)])
+        images = _processed(drawn, self.maker.condition)
+        return np.array([self._row_of[image] for image in images])
 
 
-def pictures(source: Source, draws: Iterable[Drawn], threads: int | None = None) -> Pictures:
+def pictures(maker: ImageMaker, draws: Iterable[Drawn], threads: int | None = None) -> Pictures:
     """List all images that some draws need under one condition."""
-    wanted = {one for drawn in draws for one in _processed(drawn, source.condition)}
-    return Pictures(source, threads or os.cpu_count() or 1, sorted(wanted))
+    wanted = {image for drawn in draws for image in _processed(drawn, maker.condition)}
+    return Pictures(maker, threads or os.cpu_count() or 1, sorted(wanted))
 
 
 def _processed(drawn: Drawn, condition: Condition) -> list[tuple[str, int, bool]]:
     """Say of each image of a draw whether it goes through the attack."""
     attacked = condition.attack is not None
-    makers = np.flatnonzero(drawn.labels < drawn.makers)
     through = np.zeros(len(drawn.names), bool)
-    through[makers] = attacked
+    through[: drawn.tested] = attacked & drawn.generated
     through[drawn.tested :] = attacked and condition.defence == "reference"
-    return [(*name, bool(one)) for name, one in zip(drawn.names, through, strict=True)]
+    return [(*name, bool(goes)) for name, goes in zip(drawn.names, through, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -20,16 +20,17 @@ from noisescope_core import __version__
 from noisescope_core.app.evaluation import ratios
 from noisescope_core.attacks import ATTACKS
 from noisescope_core.attacks.quality import psnr, ssim
+from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
-from noisescope_core.experiments.definition import Condition, Experiment, Trial
+from noisescope_core.experiments.definition import Case, Condition, Experiment, MethodName, Trial
 from noisescope_core.experiments.methods import FINGERPRINTS, METHODS, Answer
 from noisescope_core.experiments.pictures import (
     Drawn,
-    Files,
+    ImageMaker,
     Pictures,
-    Source,
+    SetFiles,
     draw,
-    open_source,
+    image_maker,
     pictures,
 )
 from noisescope_core.experiments.table import append, read
@@ -40,14 +41,19 @@ Row = dict[str, Any]
 Say = Callable[[str], None]
 
 SHOWN = 3
-"""Fingerprints of a trial that are kept as pictures."""
+"""Fingerprints of a trial that are kept as pictures; chosen: a few are enough to compare."""
 
 PICTURED = 96
-"""Pixels of their centre: scaled down, a pattern would be averaged away."""
+"""Pixels of their centre: scaled down, a pattern would be averaged away. Chosen."""
 
 AVERAGED = 100
+"""Images that a picture is the mean of; chosen."""
+
 MEASURED = 20
-"""Images that a picture is the mean of, and whose PSNR and SSIM are."""
+"""Images whose mean PSNR and SSIM are told; chosen: they differ little from image to image."""
+
+EQUAL = 100.0
+"""dB that count for images which an attack leaves as they are, where PSNR is infinite."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,10 @@ class Batch:
     missing: tuple[tuple[str, int], ...]
 
     def __str__(self) -> str:
-        one = self.condition
-        attack = f", {one.attack} {one.strength:g}" if one.attack else ""
-        defence = "" if one.defence == "none" else f", defence {one.defence}"
-        return f"{one.side} x {one.side} {one.files}{attack}{defence}, {self.method}"
+        condition, side = self.condition, self.condition.side
+        attack = f", {condition.attack} {condition.strength:g}" if condition.attack else ""
+        defence = "" if condition.defence == "none" else f", defence {condition.defence}"
+        return f"{side} x {side} {condition.files}{attack}{defence}, {self.method}"
 
 
 Answers = Callable[[Sequence[Batch]], Iterator[tuple[Batch, list[Row] | Exception]]]
@@ -76,13 +82,13 @@ Answers = Callable[[Sequence[Batch]], Iterator[tuple[Batch, list[Row] | Exceptio
 
 
 def run_experiment(
-    experiment: Experiment, files: Files, out: Path, say: Say, answers: Answers | None = None
+    experiment: Experiment, files: SetFiles, out: Path, say: Say, answers: Answers | None = None
 ) -> None:
     """Run what is not in the table yet.
 
     Parameters
     ----------
-    files : as `listed`
+    files : from `find_files`
     out : folder of the table
     say : told what will be done, and each batch that is
     answers : where batches are worked off; None: here, with all processors
@@ -94,7 +100,7 @@ def run_experiment(
     """
     done = set(read(out)["key"].to_pylist())
     todo = batches(experiment, done)
-    total = sum(1 for _ in experiment.asked())
+    total = sum(1 for _ in experiment.cases())
     left = sum(len(batch.missing) for batch in todo)
     say(
         f"{experiment.title}: {total:,} answers by {len(experiment.methods)} methods, "
@@ -113,7 +119,7 @@ def run_experiment(
         rate = (time.perf_counter() - start) / finished
         say(
             f"{finished:,} of {left:,}, about {timedelta(seconds=round(rate * (left - finished)))} "
-            f"left: {batch}: {rows[0]['trial']}: {_told(rows)}"
+            f"left: {batch}: {rows[0]['trial']}: {_summed_up(rows)}"
         )
     if failed:
         first, why = next(iter(failed.items()))
@@ -123,13 +129,16 @@ def run_experiment(
 def batches(experiment: Experiment, done: set[str]) -> list[Batch]:
     """List what is not done, by condition and method."""
     missing: dict[tuple[Condition, str], list[tuple[str, int]]] = {}
-    for condition, method, trial, number in experiment.asked():
-        if experiment.key(condition, method, trial, number) not in done:
-            missing.setdefault((condition, method), []).append((trial, number))
-    return [Batch(*made_once, tuple(some)) for made_once, some in missing.items()]
+    for case in experiment.cases():
+        if experiment.key(case) not in done:
+            draws = missing.setdefault((case.condition, case.method), [])
+            draws.append((case.trial, case.draw))
+    return [
+        Batch(condition, method, tuple(draws)) for (condition, method), draws in missing.items()
+    ]
 
 
-def here(experiment: Experiment, files: Files, threads: int | None = None) -> Answers:
+def here(experiment: Experiment, files: SetFiles, threads: int | None = None) -> Answers:
     """Work batches off in this process."""
 
     def work(todo: Sequence[Batch]) -> Iterator[tuple[Batch, list[Row] | Exception]]:
@@ -144,7 +153,7 @@ def here(experiment: Experiment, files: Files, threads: int | None = None) -> An
 
 
 def answered(
-    experiment: Experiment, files: Files, batch: Batch, threads: int | None = None
+    experiment: Experiment, files: SetFiles, batch: Batch, threads: int | None = None
 ) -> Iterator[list[Row]]:
     """Work one batch off: the rows of each of its trials.
 
@@ -152,51 +161,72 @@ def answered(
     ----------
     threads : at work on images; None: one a processor
     """
-    condition = batch.condition
-    source = open_source(experiment, files, condition)
-    sizes = {name: len(some) for name, some in files.items()}
+    maker = image_maker(experiment, files, batch.condition)
+    sizes = {name: len(paths) for name, paths in files.items()}
     draws = {
         (name, number): draw(experiment.trials[name], number, experiment.seed, sizes)
         for name, number in batch.missing
     }
     start = time.perf_counter()
-    images = pictures(source, draws.values(), threads)
-    config = experiment.configs[batch.method]
-    if condition.defence in ("blur", "nlm"):
-        residual = config.residual.model_copy(update={"denoiser": condition.defence})
-        config = config.model_copy(update={"residual": residual})
-    method = METHODS[experiment.methods[batch.method].method](images, config)
-    ready = time.perf_counter() - start
-    shown = condition.attack is None and experiment.methods[batch.method].method in FINGERPRINTS
+    images = pictures(maker, draws.values(), threads)
+    method = METHODS[_kind(experiment, batch)](images, _config(experiment, batch))
+    ready = _Ready(experiment, batch, images, method)
+    seconds = time.perf_counter() - start
     for trial in dict.fromkeys(name for name, _ in batch.missing):
-        cost = _cost(source, next(drawn for (name, _), drawn in draws.items() if name == trial))
-        rows = []
-        for number in (number for name, number in batch.missing if name == trial):
-            drawn = draws[trial, number]
-            start = time.perf_counter()
-            answer = method(drawn)
-            seconds = time.perf_counter() - start
-            rows.append(
-                {
-                    "key": experiment.key(condition, batch.method, trial, number),
-                    "experiment": experiment.title,
-                    "about": experiment.about,
-                    "trial": trial,
-                    **_places(experiment, batch, trial),
-                    **asdict(condition),
-                    "method": batch.method,
-                    "draw": number,
-                    **_counted(experiment.trials[trial]),
-                    **judged(drawn, answer),
-                    **cost,
-                    "ready_seconds": ready,
-                    "seconds": seconds,
-                    "pictures": _pictured(images, drawn, answer) if number == 0 and shown else [],
-                    "versions": _versions(),
-                    "finished": datetime.now(UTC),
-                }
-            )
-        yield rows
+        of_trial = {number: drawn for (name, number), drawn in draws.items() if name == trial}
+        cost = _cost(maker, next(iter(of_trial.values())))
+        shared = {**cost, "ready_seconds": seconds}
+        yield [_row(ready, trial, number, drawn) | shared for number, drawn in of_trial.items()]
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A batch whose images are made and whose method can answer."""
+
+    experiment: Experiment
+    batch: Batch
+    images: Pictures
+    method: Callable[[Drawn], Answer]
+
+
+def _kind(experiment: Experiment, batch: Batch) -> MethodName:
+    return experiment.methods[batch.method].method
+
+
+def _config(experiment: Experiment, batch: Batch) -> Config:
+    """Configure a method, with the denoiser of its defence if that has one."""
+    config, defence = experiment.configs[batch.method], batch.condition.defence
+    if defence not in ("blur", "nlm"):
+        return config
+    residual = config.residual.model_copy(update={"denoiser": defence})
+    return config.model_copy(update={"residual": residual})
+
+
+def _row(ready: _Ready, trial: str, number: int, drawn: Drawn) -> Row:
+    """Let the method answer one draw, and judge the answer."""
+    experiment, batch = ready.experiment, ready.batch
+    start = time.perf_counter()
+    answer = ready.method(drawn)
+    seconds = time.perf_counter() - start
+    # One picture of what was found is enough, and an attack would show in it.
+    pictured = number == 0 and batch.condition.attack is None
+    pictured = pictured and _kind(experiment, batch) in FINGERPRINTS
+    return {
+        "key": experiment.key(Case(batch.condition, batch.method, trial, number)),
+        "experiment": experiment.title,
+        "about": experiment.about,
+        "trial": trial,
+        **_places(experiment, batch, trial),
+        **asdict(batch.condition),
+        "method": batch.method,
+        "draw": number,
+        **_counted(experiment.trials[trial]),
+        **judged(drawn, answer),
+        "seconds": seconds,
+        "pictures": _pictured(ready.images, drawn, answer) if pictured else [],
+        "versions": _versions(),
+        "finished": datetime.now(UTC),
+    }
 
 
 def _places(experiment: Experiment, batch: Batch, trial: str) -> Row:
@@ -229,13 +259,13 @@ def judged(drawn: Drawn, answer: Answer) -> Row:
         their generator.
     """
     flagged, right = np.zeros((2, drawn.tested), bool)
-    generated = drawn.labels < drawn.makers
     for members in answer.sets:
         flagged[members] = True
         labels = drawn.labels[members]
-        made = labels[labels < drawn.makers]
-        if len(made):
-            right[members[labels == np.bincount(made).argmax()]] = True
+        makers = labels[drawn.generated[members]]
+        if len(makers):
+            right[members[labels == np.bincount(makers).argmax()]] = True
+    generated = drawn.generated
     tp, fp = int((flagged & generated).sum()), int((flagged & ~generated).sum())
     fn = int(generated.sum()) - tp
     return {
@@ -248,17 +278,17 @@ def judged(drawn: Drawn, answer: Answer) -> Row:
     }  # fmt: skip
 
 
-def _cost(source: Source, drawn: Drawn) -> Row:
-    """Say what the attack takes from the pictures."""
-    attack = source.condition.attack
+def _cost(maker: ImageMaker, drawn: Drawn) -> Row:
+    """Say what the attack takes from the pictures, in the first draw of a trial."""
+    attack = maker.condition.attack
     if attack is None or not ATTACKS[attack].in_place:
         return {"psnr": None, "ssim": None}
     pairs = [
-        (source.found(*name), source.attacked(*name))
-        for name in drawn.names[: min(MEASURED, int((drawn.labels < drawn.makers).sum()))]
+        (maker.original(*name), maker.attacked(*name))
+        for name in drawn.names[: min(MEASURED, int(drawn.generated.sum()))]
     ]
     return {
-        "psnr": mean(min(psnr(*pair), 100.0) for pair in pairs),
+        "psnr": mean(min(psnr(*pair), EQUAL) for pair in pairs),
         "ssim": mean(ssim(*pair) for pair in pairs),
     }
 
@@ -283,8 +313,7 @@ def _versions() -> str:
     return json.dumps({"noisescope": __version__} | {name: version(name) for name in named})
 
 
-def _told(rows: Iterable[Mapping[str, Any]]) -> str:
-    rows = list(rows)
+def _summed_up(rows: Sequence[Row]) -> str:
     if all(row["undecided"] for row in rows):
         return "undecided, too few images"
     if not rows[0]["generated"]:

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from noisescope_core.experiments.definition import Experiment
-from noisescope_core.experiments.pictures import Files
+from noisescope_core.experiments.pictures import SetFiles
 from noisescope_core.experiments.run import Answers, Batch, answered
 from noisescope_core.experiments.table import SCHEMA
 from noisescope_core.spark.session.workers import one_task
@@ -22,9 +22,9 @@ AT_ONCE = 64
 Row = dict[str, Any]
 
 
-def on_executors(spark: SparkSession, experiment: Experiment, files: Files) -> Answers:
+def on_executors(spark: SparkSession, experiment: Experiment, files: SetFiles) -> Answers:
     """Work batches off on executors, which must see the files under the same paths."""
-    files = {name: [file.absolute() for file in some] for name, some in files.items()}
+    files = {name: [file.absolute() for file in paths] for name, paths in files.items()}
 
     def rows_of(batch: Batch) -> list[Row]:
         one = spark.createDataFrame([(str(batch),)], "batch string").coalesce(1)
@@ -43,7 +43,7 @@ def on_executors(spark: SparkSession, experiment: Experiment, files: Files) -> A
 
 
 def _worker(
-    experiment: Experiment, files: Files, batch: Batch
+    experiment: Experiment, files: SetFiles, batch: Batch
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def work(told: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         if not sum(part.num_rows for part in told):

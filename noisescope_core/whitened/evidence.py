@@ -1,6 +1,8 @@
 """Whose pattern is it: a generator's, a device's, of processing, or laid over the pictures.
 
-Shared patterns have other makers than generators. What tells them apart, and the rule:
+This is step 10 of docs/method.md. In come measures of a pattern and of its members, out comes
+`Evidence`, which names the maker. Shared patterns have other makers than generators. What tells
+them apart, and the rule:
 
 - *overlay*: a caption, a logo, a frame, a tiled watermark is in some places only. A generator's
   pattern is all over the image, so in the median tile the images agree as in the mean tile.
@@ -34,30 +36,58 @@ from noisescope_core.whitened.planes.bands import GRID, OFF_GRID, PLANES, RINGS,
 from noisescope_core.whitened.planes.whitening import spatial
 
 LEAST_SPREAD = 0.38
+"""`Evidence.spread` below which a pattern is an overlay's. Measured (docs/method.md, step 10):
+CycleGAN had 0.44 or more, overlays that the search found on 20 images 0.24 or less."""
+
 MOST_GRID = 0.7
+"""`Evidence.grid` above which a pattern is processing. Measured: CycleGAN had about 0.6."""
+
 MOST_LATTICE = 0.33
+"""`Evidence.lattice` above which a pattern is processing. Measured: CycleGAN had 0.32 at most,
+resized JPEG blocks 0.39 or more."""
+
 MOST_UNEVEN = 0.15
+"""`Evidence.uneven` above which a pattern is processing. Measured: generators' images saved at
+quality 60 and resized had 0.14 at most."""
+
 LEAST_COLOUR = 0.35
+"""`Evidence.colour` that makes a pattern a generator's. Measured: of 8 simulated sensors all but
+one stayed below, and that one was processing by its grid."""
+
 LEAST_PEAK = 1.75
+"""`Evidence.peak` that makes a pattern a generator's. Measured: simulated sensors had 1.4 at
+most."""
+
 LEAST_STRENGTH = 0.025
-"""Correlation of two images that a sensor does not reach: its photosites differ by a hundredth."""
+"""`Evidence.strength` that makes a pattern a generator's: a sensor's photosites differ by about a
+hundredth. Measured: simulated sensors had 0.016 at most."""
+
+MOST_WATERMARKED = 0.5
+"""`Evidence.watermarked` above which a pattern is a generator's in any case: most members."""
 
 SHORTEST_PERIOD, LONGEST_PERIOD = 4, 64
-"""Pixels: JPEG's 8 and 16, resized by a half to four."""
+"""Distances at which a lattice may repeat, pixels: JPEG's 8 and 16, resized by a half to four."""
 
 LATTICE_STEPS = 20
-"""Frequencies tried to the distance of two bins."""
+"""Frequencies tried to the distance of two bins. Chosen, to be finer than `LATTICE_REACH` at the
+highest multiples."""
 
 LATTICE_REACH = 0.75
-"""Bins from a frequency of a lattice that belong to it."""
+"""Bins from a frequency of a lattice that belong to it. Chosen: one or two bins."""
 
 LATTICE_BEYOND = 8.0
-"""Spreads of a sum over as many bins; a million lattices are tried."""
+"""Spreads of a sum over as many bins that a lattice must exceed. Chosen: a million are tried."""
 
 FEW, MOST_IN_FEW = 4, 0.82
-"""Frequencies, and the share of a lattice in so many of them that blocks do not reach."""
+"""Frequencies, and the share, 0..1, of a lattice in so many of them from which it is an
+upsampling's. Measured: CycleGAN's, resized, held 0.88 and more of it, JPEG blocks 0.77 at most."""
+
+LEAST_NEIGHBOURS = 0.1
+"""Share of the strongest ring that the neighbours of a ring count for at least. Chosen: beside
+empty rings every ring would be a peak."""
 
 Maker = Literal["generator", "device", "overlay", "processing"]
+"""Who made a pattern."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +129,16 @@ class Evidence:
 
     @property
     def maker(self) -> Maker:
-        """Who made the pattern, by the rule of this module."""
-        if self.watermarked > 0.5:
+        """Who made the pattern, by the rule of this module.
+
+        Examples
+        --------
+        >>> Evidence(strength=0.005, colour=0.1, peak=1.2, grid=0.3, spread=0.95).maker
+        'device'
+        >>> Evidence(strength=0.005, colour=1.1, peak=1.2, grid=0.3, spread=0.95).maker
+        'generator'
+        """
+        if self.watermarked > MOST_WATERMARKED:
             return "generator"
         if self.spread < LEAST_SPREAD:
             return "overlay"
@@ -130,9 +168,9 @@ def gather(
     tiles : (m, k) float, from `overlay.tile_agreement`
         Of members, in the tiles that lie open; `overlay.TILED` members are enough.
     halves : (2, 3, V) float32
-        Mean feature of one half of the members, and of the other.
+        Mean feature of one half of the members, and of the other half.
     energy : (2, H, W) float64
-        `own_energy` of some of the members, and of others.
+        `own_energy` of some of the members, and of as many others.
     bins : layout of their size
     """
     off = np.where(OFF_GRID, agreement, 0).reshape(len(PLANES), -1).sum(1)
@@ -141,7 +179,8 @@ def gather(
     rings = agreement[: len(RINGS)] / bins.shares()[: len(RINGS)]
     doubt = 2 * error[: len(RINGS)] / bins.shares()[: len(RINGS)]
     # The lowest frequencies are the picture's, the highest have no neighbour.
-    around = np.maximum((rings[:-2] + rings[2:]) / 2, 0.1 * max(rings.max(), doubt.max()))
+    least = LEAST_NEIGHBOURS * max(rings.max(), doubt.max())
+    around = np.maximum((rings[:-2] + rings[2:]) / 2, least)
     whole = float(np.maximum(agreement, 0).sum())
     return Evidence(
         strength=float(off[0]),
@@ -175,6 +214,7 @@ def own_energy(features: Iterable[NDArray[Any]], bins: Layout) -> NDArray[np.flo
 
 
 def _spread(tiles: NDArray[np.float32]) -> float:
+    """Divide the agreement in the median tile by that in the mean tile; tiles are (m, k)."""
     # By the median member: two images that share more than the pattern must not decide.
     typical = np.median(tiles, axis=0)
     average = float(typical.mean())
@@ -182,11 +222,12 @@ def _spread(tiles: NDArray[np.float32]) -> float:
 
 
 def _uneven(energy: NDArray[np.float64]) -> float:
-    fine = [one / (cv2.blur(one, (GRID + 1, GRID + 1)) + 1e-12) for one in energy]
+    """Measure how unevenly two groups of members have noise in the same pixels."""
     rest = []
-    for one in fine:
-        rows, columns = (side // GRID for side in one.shape)
-        blocks = one.reshape(rows, GRID, columns, GRID)
+    for picture in energy:
+        fine = picture / (cv2.blur(picture, (GRID + 1, GRID + 1)) + 1e-12)
+        rows, columns = (side // GRID for side in fine.shape)
+        blocks = fine.reshape(rows, GRID, columns, GRID)
         rest.append(blocks - blocks.mean((0, 2), keepdims=True))
     # What images of their own have more of somewhere is not in both.
     return float((rest[0] * rest[1]).mean())
@@ -205,7 +246,7 @@ def _lattice(halves: NDArray[np.float32], bins: Layout) -> float:
     energy -= counted * whole / counted.sum()
     energy, counted = energy.reshape(height, -1), counted.reshape(height, -1)
 
-    frequencies = np.arange(
+    frequencies = np.arange(  # cycles a pixel
         1 / min(LONGEST_PERIOD, min(bins.shape) // 4),
         1 / SHORTEST_PERIOD,
         1 / (LATTICE_STEPS * max(bins.shape)),
@@ -232,7 +273,18 @@ def _lattice(halves: NDArray[np.float32], bins: Layout) -> float:
 def _orders(
     side: int, frequencies: NDArray[np.float64]
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Say which multiple of each frequency is nearest to each bin, and whether it is near."""
+    """Say which multiple of each frequency is nearest to each bin, and whether it is near.
+
+    Parameters
+    ----------
+    side : of the image, pixels
+    frequencies : (f,), cycles a pixel
+
+    Returns
+    -------
+    orders : (f, side) int
+    near : (f, side) float64, 1 within `LATTICE_REACH` bins, else 0
+    """
     multiples = np.abs(np.fft.fftfreq(side)) / frequencies[:, None]
     orders = np.rint(multiples)
     near = np.abs(multiples - orders) * frequencies[:, None] * side <= LATTICE_REACH

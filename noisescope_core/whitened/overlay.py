@@ -1,5 +1,8 @@
 """Overlays hide what lies beneath: find the tiles that they cover, and leave these out.
 
+This is step 11 of docs/method.md. In come features of a set's members, out come the tiles that an
+overlay covers, and features without them.
+
 A logo or a caption is by far the strongest thing that its images share. With a generator's images
 among them it would be found instead of the generator. So the tiles where a set agrees far more
 than elsewhere are taken out of every image, and the search runs again.
@@ -19,16 +22,19 @@ from noisescope_core.whitened.planes.whitening import spatial
 from noisescope_core.whitened.robust import median_and_spread
 
 TILE = 16
-"""Side in pixels: no stroke of a visible watermark fills it, and rings of JPEG blocks end in it."""
+"""Side of a tile, pixels. Chosen: no stroke of a visible watermark fills it, and the blocks of JPEG
+with subsampled chroma end in it."""
 
 TILED = 100
-"""Members whose tiles are enough for a median."""
+"""Members whose tiles are enough for a median. Chosen: each costs an inverse transform a plane."""
 
 TILE_STANDS_OUT = 5.0
-"""Spreads of all tiles from which a tile is covered."""
+"""Spreads of all tiles above their centre from which a tile is covered. Chosen (docs/method.md,
+step 11)."""
 
 MOST_COVERED = 0.5
-"""Share of the tiles beyond which too little lies open to go on."""
+"""Share of the tiles, 0..1, beyond which too little lies open to go on. Chosen;
+`uncovered` needs an open tile for each covered one."""
 
 
 def tile_agreement(
@@ -73,7 +79,15 @@ def covered_tiles(tiles: NDArray[np.float32]) -> NDArray[np.bool_]:
     Returns
     -------
     (rows, columns) bool
-        All false if nothing stands out.
+        Covered tiles and those around them; all false if nothing stands out.
+
+    Examples
+    --------
+    >>> tiles = np.random.default_rng(0).normal(size=(20, 8, 8)).astype(np.float32)
+    >>> tiles[:, 2, 3] += 50
+    >>> covered = covered_tiles(tiles)
+    >>> int(covered.sum()), bool(covered[1:4, 2:5].all())
+    (9, True)
     """
     typical = np.median(tiles, axis=0)
     centre, spread = median_and_spread(typical.ravel())
@@ -86,8 +100,8 @@ def uncovered(
 ) -> NDArray[np.float32]:
     """Replace the covered tiles of an image by others of its own.
 
-    By others and not by nothing: a hole would spread the JPEG grid over all frequencies. Whole
-    tiles keep its phase.
+    They are replaced and not set to nothing: a hole would spread the JPEG grid over all
+    frequencies. Whole tiles keep its phase.
 
     Parameters
     ----------
@@ -118,15 +132,15 @@ def uncovered(
 
 
 def _sources(covered: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Which tile stands at the place of each: itself, or the next free one half an image on."""
+    """Say which tile stands at the place of each: itself, or the next open one half an image on."""
     rows, columns = covered.shape
     place = np.arange(covered.size).reshape(covered.shape)
     source = np.where(covered, -1, place)
-    free = ~covered
+    is_open = ~covered
     for step in range(covered.size):
         down, right = rows // 2 + step // columns, columns // 2 + step % columns
         other = np.roll(place, (-down, -right), (0, 1))
-        take = (source < 0) & free.ravel()[other]
+        take = (source < 0) & is_open.ravel()[other]
         source[take] = other[take]
         if (source >= 0).all():
             break

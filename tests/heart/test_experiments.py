@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from noisescope_core.app.evaluation import ratios
 from noisescope_core.errors import NoiseScopeError, UsageError
+from noisescope_core.experiments import definition
 from noisescope_core.experiments import run as runner
 from noisescope_core.experiments.definition import Experiment, Trial, load_experiment
 from noisescope_core.experiments.methods import Answer
 from noisescope_core.experiments.page import write_page
-from noisescope_core.experiments.pictures import Drawn, draw, listed
+from noisescope_core.experiments.pictures import Drawn, draw, find_files
 from noisescope_core.experiments.run import batches, here, judged, run_experiment
 from noisescope_core.experiments.summary import markdown, plots, write_summary
 from noisescope_core.experiments.table import SCHEMA, append, read
@@ -29,7 +30,7 @@ CONF = Path(__file__).parents[2] / "conf/experiments"
 def test_files_that_come_with_the_project_are_valid():
     for file in sorted(CONF.glob("*.yaml")):
         experiment = load_experiment(str(file))
-        assert list(experiment.asked())
+        assert list(experiment.cases())
 
 
 def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
@@ -76,7 +77,9 @@ def test_absent_folders_and_too_few_images_are_told_before_anything_runs(tmp_pat
     sets = {"made": "made", "taken": "taken", "gone": "gone"}
     experiment = load_experiment(written(tmp_path, trials=trials, sets=sets))
     with pytest.raises(UsageError) as told:
-        run_experiment(experiment, listed(experiment, experiment_sets), tmp_path / "out", silent)
+        run_experiment(
+            experiment, find_files(experiment, experiment_sets), tmp_path / "out", silent
+        )
     said = str(told.value)
     assert "gone is not a folder" in said
     assert "trials.one: needs 9 images of made" in said
@@ -131,23 +134,23 @@ def test_answers_are_held_against_the_truth():
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, experiment_sets, monkeypatch):
     experiment = load_experiment(written(tmp_path))
     out = tmp_path / "out"
-    asked = [experiment.key(*one) for one in experiment.asked()]
+    asked = [experiment.key(case) for case in experiment.cases()]
     assert len(set(asked)) == len(asked) == 4
 
     def only_first(todo):
-        yield from here(experiment, listed(experiment, experiment_sets), 1)(todo[:1])
+        yield from here(experiment, find_files(experiment, experiment_sets), 1)(todo[:1])
 
-    run_experiment(experiment, listed(experiment, experiment_sets), out, silent, only_first)
+    run_experiment(experiment, find_files(experiment, experiment_sets), out, silent, only_first)
     first = read(out).to_pylist()
     assert [row["method"] for row in first] == ["csd", "csd"]
     left = batches(experiment, {row["key"] for row in first})
     assert [batch.method for batch in left] == ["azimuthal"]
-    run_experiment(experiment, listed(experiment, experiment_sets), out, silent)
+    run_experiment(experiment, find_files(experiment, experiment_sets), out, silent)
     rows = read(out).to_pylist()
     assert sorted(row["key"] for row in rows) == sorted(asked)
     assert [row for row in rows if row["method"] == "csd"] == first
     monkeypatch.setattr(runner, "answered", None)
-    run_experiment(experiment, listed(experiment, experiment_sets), out, silent)
+    run_experiment(experiment, find_files(experiment, experiment_sets), out, silent)
 
 
 def test_a_batch_that_fails_costs_no_other(tmp_path, experiment_sets):
@@ -155,10 +158,12 @@ def test_a_batch_that_fails_costs_no_other(tmp_path, experiment_sets):
 
     def failing(todo):
         yield todo[0], ValueError("no such thing\nmore")
-        yield from here(experiment, listed(experiment, experiment_sets), 1)(todo[1:])
+        yield from here(experiment, find_files(experiment, experiment_sets), 1)(todo[1:])
 
     with pytest.raises(NoiseScopeError, match=r"1 of 2 batches failed; 64 x 64 .*: no such thing$"):
-        run_experiment(experiment, listed(experiment, experiment_sets), tmp_path, silent, failing)
+        run_experiment(
+            experiment, find_files(experiment, experiment_sets), tmp_path, silent, failing
+        )
     assert [row["method"] for row in read(tmp_path).to_pylist()] == ["azimuthal"] * 2
 
 
@@ -175,16 +180,29 @@ def test_what_an_answer_depends_on_names_it(tmp_path):
         )
     ]
     renamed = load_experiment(written(tmp_path, title="another", about="text", draws=1))
-    keys = [{one.key(*asked) for asked in one.asked()} for one in (plain, *changed)]
+    keys = [{each.key(case) for case in each.cases()} for each in (plain, *changed)]
     assert len(set.union(*keys)) == sum(map(len, keys))
-    assert {renamed.key(*asked) for asked in renamed.asked()} <= keys[0]
+    assert {renamed.key(case) for case in renamed.cases()} <= keys[0]
+
+
+def test_only_a_method_whose_answers_have_changed_has_new_keys(monkeypatch):
+    monkeypatch.setattr(definition, "__version__", "0.1.0")
+    asked = {**PLAIN, "methods": ["paper", "whitened"], "draws": 1}
+    experiment = Experiment.model_validate(asked)
+    paper, whitened = experiment.cases()
+    # As they were before methods had revisions: tables of earlier runs are gone on with.
+    before = {"paper": "511e303d4f0d958a", "whitened": "1962986f5a7abc2a"}
+    assert experiment.key(paper) == before["paper"]
+    assert experiment.key(whitened) != before["whitened"]
+    monkeypatch.setattr(definition, "METHOD_REVISIONS", {})
+    assert experiment.key(whitened) == before["whitened"]
 
 
 def test_everything_at_a_small_size(tmp_path):
     """All methods on simulated images: what they find, the summary and its pictures."""
     experiment = load_experiment(str(CONF / "small.yaml")).model_copy(update={"draws": 1})
     said = []
-    run_experiment(experiment, listed(experiment, tmp_path), tmp_path, said.append)
+    run_experiment(experiment, find_files(experiment, tmp_path), tmp_path, said.append)
     assert "50 answers by 5 methods, 0 are there" in said[0]
     table = read(tmp_path)
     assert table.num_rows == 50
@@ -215,9 +233,9 @@ def test_everything_at_a_small_size(tmp_path):
 
 def test_every_attack_with_and_without_defence(tmp_path):
     experiment = load_experiment(str(CONF / "small_attacks.yaml"))
-    run_experiment(experiment, listed(experiment, tmp_path), tmp_path, silent)
+    run_experiment(experiment, find_files(experiment, tmp_path), tmp_path, silent)
     rows = read(tmp_path).to_pylist()
-    assert len(rows) == len(list(experiment.asked())) == 1 + 12 * 2 + 2
+    assert len(rows) == len(list(experiment.cases())) == 1 + 12 * 2 + 2
     f1 = {(row["attack"], row["defence"]): row["f1"] for row in rows}
     assert f1[None, "none"] >= 0.95
     assert all(row["psnr"] is not None for row in rows if row["attack"] in ("jpeg", "noise"))
@@ -243,7 +261,7 @@ def test_another_residual_is_another_condition(tmp_path, experiment_sets):
                 settings=["method=paper", "calibration.t_merge=5", "texture.images=2",
                           "texture.neighbours=5", "clustering.classify_above=2"], draws=1)
     )  # fmt: skip
-    run_experiment(experiment, listed(experiment, experiment_sets), tmp_path, silent)
+    run_experiment(experiment, find_files(experiment, experiment_sets), tmp_path, silent)
     rows = read(tmp_path).to_pylist()
     assert [row["defence"] for row in sorted(rows, key=lambda r: r["condition_number"])] == [
         "none", "blur", "nlm",
@@ -310,9 +328,9 @@ def test_a_summary_of_several_generators_counts_fingerprints_by_those_who_tell_t
 
 def test_a_row_says_with_which_versions_it_was_made(tmp_path, experiment_sets):
     experiment = Experiment.model_validate({**PLAIN, "methods": ["csd"], "draws": 1})
-    run_experiment(experiment, listed(experiment, experiment_sets), tmp_path, silent)
+    run_experiment(experiment, find_files(experiment, experiment_sets), tmp_path, silent)
     (row,) = read(tmp_path).to_pylist()
     assert {"noisescope", "numpy"} <= json.loads(row["versions"]).keys()
     append(tmp_path, [row])
     assert read(tmp_path).num_rows == 1
-    assert listed(experiment, experiment_sets)["made"][0].name == "00.png"
+    assert find_files(experiment, experiment_sets)["made"][0].name == "00.png"

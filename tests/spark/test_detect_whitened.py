@@ -24,7 +24,7 @@ from noisescope_core.report.plots import plot_explanation
 from noisescope_core.residual import channel_residuals
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.cluster import cluster
-from noisescope_core.spark.stages.report import counted_scores, told_of_fingerprints
+from noisescope_core.spark.stages.report import counted_scores, shown_fingerprints
 from noisescope_core.spark.stages.summary import summarise
 from noisescope_core.spark.stages.whitened.correlate import correlate_bands
 from noisescope_core.spark.stages.whitened.pile import stored_piles
@@ -85,7 +85,7 @@ def test_report_counts_what_the_tables_hold(run, spark):
     out, summary = run
     tables = Run(spark, str(out))
     counted = [row.asDict() for row in counted_scores(tables, summary).collect()]
-    (told,) = told_of_fingerprints(tables, load_config(None, SETTINGS), counted)
+    (told,) = shown_fingerprints(tables, load_config(None, SETTINGS), counted)
     scores = ds.dataset(out / "scores").to_table().to_pylist()
     (members,) = (row["members"] for row in ds.dataset(out / "fingerprints").to_table().to_pylist())
     for kind, chosen in {

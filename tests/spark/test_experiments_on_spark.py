@@ -3,7 +3,7 @@
 import pytest
 
 from noisescope_core.experiments.definition import load_experiment
-from noisescope_core.experiments.pictures import listed
+from noisescope_core.experiments.pictures import find_files
 from noisescope_core.experiments.run import run_experiment
 from noisescope_core.experiments.table import SCHEMA, read
 from tests.experiment_files import silent, written
@@ -15,10 +15,10 @@ def test_batches_side_by_side_on_spark_give_the_same_answers(spark, tmp_path, ex
     from noisescope_core.spark.experiments import on_executors
 
     experiment = load_experiment(written(tmp_path, files=["as found", "saved again"]))
-    run_experiment(experiment, listed(experiment, experiment_sets), tmp_path / "here", silent)
-    answers = on_executors(spark, experiment, listed(experiment, experiment_sets))
+    run_experiment(experiment, find_files(experiment, experiment_sets), tmp_path / "here", silent)
+    answers = on_executors(spark, experiment, find_files(experiment, experiment_sets))
     run_experiment(
-        experiment, listed(experiment, experiment_sets), tmp_path / "there", silent, answers
+        experiment, find_files(experiment, experiment_sets), tmp_path / "there", silent, answers
     )
 
     def told(out):

@@ -47,13 +47,13 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
     sources, readable = list_files(run, config, progress, folders)
     route = method_of(config).route(len(readable["image"]), config)
     run.write_rows("route", [RouteRow(route, len(readable["image"]))])
-    known = content_of(sources["reference"], config)
+    of_reference = content_of(sources["reference"], config)
     with (
         ThreadPoolExecutor() as pool,
         progress.stage("extract", len(readable["image"]), "images") as stage,
     ):
         # What the reference files say of themselves takes little, and is ready when it is needed.
-        headers = pool.submit(reference_headers, known, config)
+        headers = pool.submit(reference_headers, of_reference, config)
         content = content_of(sources["image"], config)
         if route == "shards":
             run.write("headers", content.mapInArrow(header_reader(config), SCHEMAS["headers"]))
@@ -61,7 +61,7 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
         else:
             run.write("residuals", residuals(content, "image", config, {}))
             stage.done(amount(readable["image"]))
-    extract_reference(run, config, progress, known, readable["reference"], headers.result())
+    extract_reference(run, config, progress, of_reference, readable["reference"], headers.result())
 
 
 def extract_reference(
@@ -85,8 +85,8 @@ def extract_reference(
         if method_of(config).adapts_reference:
             changed = _preparations(run, headers, config)
         run.write("reference_residuals", residuals(content, "reference", config, changed))
-        made = f", {len(changed):,} made like the test set" if changed else ""
-        stage.done(amount(sizes) + made)
+        alike = f", {len(changed):,} made like the test set" if changed else ""
+        stage.done(amount(sizes) + alike)
 
 
 def residuals(

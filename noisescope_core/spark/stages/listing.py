@@ -31,12 +31,12 @@ def list_files(
     with progress.stage("list") as stage:
         sources = {role: source(run.spark, folder) for role, folder in folders.items()}
         with ThreadPoolExecutor() as pool:
-            found = pool.map(
+            by_folder = pool.map(
                 lambda role: _list_files(sources[role], folders[role], config), folders
             )
             listed = [
                 FileRow(role, folder, *row)
-                for (role, folder), rows in zip(folders.items(), found, strict=True)
+                for (role, folder), rows in zip(folders.items(), by_folder, strict=True)
                 for row in rows
             ]
         run.write_rows("files", listed)
@@ -73,11 +73,11 @@ def source(spark: SparkSession, *locations: str) -> DataFrame:
     reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
     # Files that vanish or cannot be read cost themselves alone; the difference tells of them.
     reader = reader.option("ignoreMissingFiles", "true").option("ignoreCorruptFiles", "true")
-    local = [one for one in locations if "://" not in one and os.path.exists(one)]
+    local = [place for place in locations if "://" not in place and os.path.exists(place)]
     if len(local) == len(locations):
         # A name taken as it is: brackets and stars in a folder's name are not a pattern.
         reader = reader.option("__globPaths__", "false")
-        locations = tuple(f"file://{os.path.abspath(one)}" for one in locations)
+        locations = tuple(f"file://{os.path.abspath(place)}" for place in locations)
     try:
         return reader.load(list(locations))
     except Exception as error:

@@ -60,12 +60,12 @@ def plan(spark: SparkSession, config: Config, images: str, reference: str | None
     files, size_of_file, paths = _listed(spark, config, images)
     counts = _sizes(spark, config, paths)
     scale = files / max(1, len(paths))
-    known: Counter[Size] = Counter()
+    of_reference: Counter[Size] = Counter()
     if reference is not None:
         others, _, reference_paths = _listed(spark, config, reference)
         share = others / max(1, len(reference_paths))
         looked_at = _sizes(spark, config, reference_paths)
-        known = Counter({size: round(share * count) for size, count in looked_at.items()})
+        of_reference = Counter({size: round(share * count) for size, count in looked_at.items()})
     rates = _measured(spark, config, paths[:TRIALS], list(counts))
     method = method_of(config)
     route = method.route(files, config)
@@ -75,7 +75,7 @@ def plan(spark: SparkSession, config: Config, images: str, reference: str | None
             SizeCounts(
                 size,
                 round(scale * count),
-                known[size] if reference is not None else assumed,
+                of_reference[size] if reference is not None else assumed,
                 size_of_file,
                 route,
             ),
@@ -133,22 +133,22 @@ def _measured(spark: SparkSession, config: Config, paths: list[str], sizes: list
             rows += _trial()
             for batch in batches:
                 for k in range(len(batch)):
-                    one = batch.slice(k, 1)
-                    (made,) = extract(iter([one]))
+                    file = batch.slice(k, 1)
+                    (row,) = extract(iter([file]))
                     start = time.perf_counter()
-                    list(extract(iter([one])))
-                    if made["residual"][0].is_valid:
-                        size = made["width"][0].as_py(), made["height"][0].as_py()
+                    list(extract(iter([file])))
+                    if row["residual"][0].is_valid:
+                        size = row["width"][0].as_py(), row["height"][0].as_py()
                         rows.append(("extract", *size, time.perf_counter() - start))
         named = [dict(zip(_RATES.names, row, strict=True)) for row in rows]
         yield pa.RecordBatch.from_pylist(named, _RATES)
 
-    found: dict[tuple[str, Size], list[float]] = {}
+    measured: dict[tuple[str, Size], list[float]] = {}
     for row in content.mapInArrow(
         tried, "what string, width int, height int, value double"
     ).collect():
-        found.setdefault((row.what, (row.width, row.height)), []).append(row.value)
-    values = {key: median(measured) for key, measured in found.items()}
+        measured.setdefault((row.what, (row.width, row.height)), []).append(row.value)
+    values = {key: median(seconds) for key, seconds in measured.items()}
     pixel = median(
         [v / (w * h) for (what, (w, h)), v in values.items() if what == "extract"] or [1.2e-7]
     )
@@ -174,7 +174,7 @@ def _trial() -> list[tuple[str, int, int, float]]:
     start = time.perf_counter()
     searching, held_out = np.array_split(rows[half:], 2)
     shared_sets(arrange(pairs, Roles(half, searching, held_out), bins.shares()))
-    found = 1e6 * (time.perf_counter() - start) / SEARCHED**2
+    search_seconds = 1e6 * (time.perf_counter() - start) / SEARCHED**2
     mean = features[0].astype(np.float32)
     pattern = pattern_of("", (SIDE, SIDE), mean, np.ones(len(BANDS)), SIDE)
     best_alignment(mean, (SIDE, SIDE), [pattern], SIDE)
@@ -183,5 +183,5 @@ def _trial() -> list[tuple[str, int, int, float]]:
     align = time.perf_counter() - start
     return [
         (what, SIDE, SIDE, value)
-        for what, value in (("flops", flops), ("search", found), ("align", align))
+        for what, value in (("flops", flops), ("search", search_seconds), ("align", align))
     ]

@@ -33,12 +33,12 @@ def report(run: Run, config: Config, summary: Mapping[str, Any]) -> str:
         )
     )
     flagged.sort(key=lambda row: (row["turn"], row["place"], row["fingerprint_id"]))
-    shown = config.report.thumbnails
+    pictured = config.report.thumbnails
     return render_report(
         {**summary, "out": run.location},
-        told_of_fingerprints(run, config, scores),
-        flagged[:shown],
-        flagged[shown:],
+        shown_fingerprints(run, config, scores),
+        flagged[:pictured],
+        flagged[pictured:],
         set_aside,
     )
 
@@ -117,7 +117,7 @@ def counted_scores(run: Run, summary: Mapping[str, Any]) -> DataFrame:
     )  # fmt: skip
 
 
-def told_of_fingerprints(
+def shown_fingerprints(
     run: Run, config: Config, scores: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Put together what the report tells of every pattern.
@@ -132,11 +132,11 @@ def told_of_fingerprints(
         As `render_report` takes them: the largest first, generators' before others.
     """
     left_out = "haralick", "weights", "centres", "whitened"
-    known = [name for name in columns("fingerprints") if name not in left_out]
-    rows = run.rows("fingerprints", *known)
+    shown_columns = [name for name in columns("fingerprints") if name not in left_out]
+    rows = run.rows("fingerprints", *shown_columns)
     rows.sort(key=lambda row: (-row["images"], row["fingerprint_id"]))
     rounds = run.rows("clusters")
-    told = []
+    fingerprints = []
     for flagged in (True, False):
         for number, row in enumerate([row for row in rows if row["flagged"] == flagged]):
             members, cell = row.pop("members"), row.pop("pixels")
@@ -148,8 +148,8 @@ def told_of_fingerprints(
                 row["growth"] = (
                     _grown(rounds, set(members), steps) if steps else _merged(rounds, set(members))
                 )
-            told.append(row)
-    return told
+            fingerprints.append(row)
+    return fingerprints
 
 
 def _scored(scores: list[dict[str, Any]], name: str) -> dict[str, Any]:

@@ -135,10 +135,10 @@ def scorer(
 
     Images without a residual, and of other sizes than those tested, get no score.
     """
-    ready, sizes, ready_known = tests.ready, tests.sizes, tests.false_alarms
+    ready, sizes, ready_alarms = tests.ready, tests.sizes, tests.false_alarms
 
     def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        test, known = ready(), ready_known() if ready_known else None
+        test, test_alarms = ready(), ready_alarms() if ready_alarms else None
         with one_task():
             for batch in batches:
                 columns = [
@@ -154,8 +154,8 @@ def scorer(
                         row = test(*image)
                         # A generator's pattern beneath a false alarm's, such as an overlay, is as
                         # strong as ever; less is what the two patterns have in common.
-                        if known and not (row and row.is_fake and row.typical):
-                            alarm = known(*image)
+                        if test_alarms and not (row and row.is_fake and row.typical):
+                            alarm = test_alarms(*image)
                     if alarm and alarm.is_fake and row and row.is_fake:
                         row = None
                     rows.append(row)

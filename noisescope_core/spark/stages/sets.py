@@ -96,7 +96,7 @@ def _uncoverer(
         bins = layout(*(side * TILE for side in covered.shape))
         for batch in batches:
             features = [unpacked(cell.as_buffer()) for cell in batch["residual"]]
-            cells = [packed(uncovered(one, covered, bins)).tobytes() for one in features]
+            cells = [packed(uncovered(feature, covered, bins)).tobytes() for feature in features]
             place = batch.schema.get_field_index("residual")
             yield batch.set_column(place, "residual", pa.array(cells, pa.binary()))
 

@@ -52,11 +52,11 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
     }
     # Small queries are mostly waiting.
     with ThreadPoolExecutor() as pool:
-        asked = {name: pool.submit(part, run) for name, part in parts.items()}
-        told = {name: answer.result() for name, answer in asked.items()}
-    verdicts = told["verdicts"]
+        answers = {name: pool.submit(part, run) for name, part in parts.items()}
+        results = {name: answer.result() for name, answer in answers.items()}
+    verdicts = results["verdicts"]
     counts = _counts(verdicts)
-    warnings = told["reference"] + told["unlike"] + told["carrying"]
+    warnings = results["reference"] + results["unlike"] + results["carrying"]
     if unscored := counts["unscored"]:
         warnings.append(f"Images not scored: {unscored:,}; the reasons are in the verdicts.")
     return {
@@ -76,12 +76,12 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
 
 def _versions(run: Run) -> dict[str, str]:
     """Versions of all that computes; of packages those of the driver."""
-    found = {"NoiseScope": __version__, "Python": platform.python_version()}
+    versions = {"NoiseScope": __version__, "Python": platform.python_version()}
     for name in PACKAGES:
         # Whoever installed another build of a package has no such name.
         with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found | {"Spark": run.spark.version, "on": platform.platform()}
+            versions[name] = metadata.version(name)
+    return versions | {"Spark": run.spark.version, "on": platform.platform()}
 
 
 def _verdicts(run: Run) -> list[Row]:
@@ -149,8 +149,8 @@ def _calibrated(run: Run) -> dict[Size, dict[str, Any]]:
 def _evidence(run: Run) -> list[dict[str, Any]]:
     """Gather what is known of every pattern's maker, without its pixels."""
     left_out = "haralick", "weights", "centres", "members", "covered", "pixels", "whitened"
-    known = [name for name in columns("fingerprints") if name not in left_out]
-    rows = run.rows("fingerprints", *known)
+    counted = [name for name in columns("fingerprints") if name not in left_out]
+    rows = run.rows("fingerprints", *counted)
     rows.sort(key=lambda row: (row["width"], row["height"], row["fingerprint_id"]))
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
@@ -194,22 +194,22 @@ def _reference(run: Run) -> list[str]:
 
 
 def _unlike(run: Run) -> list[str]:
-    """Warn of sizes whose reference is small, made up, or compressed otherwise than the images."""
+    """Warn of sizes whose reference is small, adapted, or compressed otherwise than the images."""
     kinds: dict[str, dict[Size, Counter[Compression]]] = {}
-    made: Counter[Size] = Counter()
+    adapted: Counter[Size] = Counter()
     tested = tested_images(run).withColumn("prepared", F.lit(None).cast("string"))
     reference = run.read("reference_residuals").where("status = 'scored'")
-    found = [
+    counts = [
         images.groupBy("width", "height", "format", "quantization", "prepared").agg(
             F.countDistinct("image_id").alias("images")
         )
         for images in (tested, reference)
     ]
-    for role, rows in zip(("image", "reference"), collected(*found), strict=True):
+    for role, rows in zip(("image", "reference"), collected(*counts), strict=True):
         sizes = kinds.setdefault(role, {})
         for row in rows:
             size = row.width, row.height
-            made[size] += row.images if row.prepared else 0
+            adapted[size] += row.images if row.prepared else 0
             compression = Compression(row.format, bytes(row.quantization))
             if row.prepared is None:
                 sizes.setdefault(size, Counter())[compression] += row.images
@@ -221,8 +221,8 @@ def _unlike(run: Run) -> list[str]:
         name = f"{size[0]} x {size[1]}"
         if images < FEW:
             few.append(f"{name}: {images:,}")
-        if made[size]:
-            changed.append(f"{name}: {made[size]:,} of {images:,}")
+        if adapted[size]:
+            changed.append(f"{name}: {adapted[size]:,} of {images:,}")
         there = kinds["reference"].get(size)
         share = unlike(kinds["image"][size], there) if there else 0.0
         # What was saved again is alike by now, and not among these.

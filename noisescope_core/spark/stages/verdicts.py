@@ -1,4 +1,4 @@
-"""Stage 5: test every image against the fingerprints found, and write the verdicts."""
+"""Stage 5: test every image against the fingerprints carries, and write the verdicts."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def write_verdicts(run: Run, config: Config, images: DataFrame, scores: DataFram
         run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
     )
     # A size that cannot be decided by itself may lie on another size's fingerprint.
-    found = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
+    carries = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
     status = (
         F.when(F.col("status").isNull(), "quarantined")
-        .when((F.col("status") == "scored") & F.col("undecided").isNotNull() & ~found, "unscored")
+        .when((F.col("status") == "scored") & F.col("undecided").isNotNull() & ~carries, "unscored")
         .otherwise(F.col("status"))
     )
     unread = F.when(
@@ -55,7 +55,7 @@ def write_verdicts(run: Run, config: Config, images: DataFrame, scores: DataFram
         .withColumn("threshold", F.coalesce("threshold", "calibrated"))
         .withColumn("status", status)
         .withColumn("reason", F.coalesce("reason", unread, F.when(~is_scored, F.col("undecided"))))
-        .withColumn("is_fake", F.when(is_scored, found))
+        .withColumn("is_fake", F.when(is_scored, carries))
         .withColumns({name: F.when(is_scored, F.col(name)) for name in of_scored})
         .withColumns({name: F.when(F.col("is_fake"), F.col(name)) for name in of_fake})
         .sortWithinPartitions("path")

@@ -1,7 +1,10 @@
 """Piles too large for all pairs: sets found shard by shard, and the images searched for good.
 
+This is the route by shards of docs/method.md, *More images than all pairs can serve*. In come the
+sets that shards found, out comes a sample of the pile.
+
 A pile is cut in shards by the hashes of its images, and each is searched by itself
-(`discovery.shared_sets`): the cost grows as the pile does. What the shards find are candidates.
+(`acceptance.shared_sets`): the cost grows as the pile does. What the shards find are candidates.
 Those of one pattern are grouped by the PCE of their sums, and a sample of the pile is drawn in
 which every group has its place. That sample is searched as a small pile is, so the same growth,
 acceptance and evidence decide in the end.
@@ -25,12 +28,16 @@ from noisescope_core.whitened.planes.whitening import STORED_STEPS
 from noisescope_core.whitened.splitting import MOST_ALIKE
 
 OTHERS_SHARE = 0.25
-"""Share of the sample that is left to images of no candidate."""
+"""Share of the sample, 0..1, that is left to images of no candidate (docs/method.md, *the sample*).
+Chosen: growth needs images that do not belong."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A set found in one shard.
+    """A set found in one shard, as it comes back from the table `candidates`.
+
+    It is an `acceptance.SharedSet` whose members have their ids, since the rows of a shard mean
+    nothing outside of it. What is accepted in the end is searched for anew, in the sample.
 
     Attributes
     ----------
@@ -49,7 +56,13 @@ class Candidate:
 
 
 def shard_count(images: int, least: int, size: int) -> int:
-    """Count the shards of about `size` images; up to `least` images are one shard."""
+    """Count the shards of about `size` images; up to `least` images are one shard.
+
+    Examples
+    --------
+    >>> shard_count(1500, 2000, 1000), shard_count(2500, 2000, 1000)
+    (1, 3)
+    """
     return 1 if images <= least else -(-images // size)
 
 
@@ -65,15 +78,16 @@ def credible(candidates: Sequence[Candidate], margin: float) -> list[int]:
         Their places, ascending.
     """
     best = {True: 0.0, False: 0.0}
-    for one in candidates:
-        best[one.off_grid] = max([best[one.off_grid], *one.repeats])
+    for candidate in candidates:
+        off_grid = candidate.off_grid
+        best[off_grid] = max([best[off_grid], *candidate.repeats])
     return [
         place
-        for place, one in enumerate(candidates)
-        if one.accepted
+        for place, candidate in enumerate(candidates)
+        if candidate.accepted
         and (
-            one.cohesion >= margin * best[one.off_grid]
-            or (one.off_grid and one.cohesion >= SURE_COHESION)
+            candidate.cohesion >= margin * best[candidate.off_grid]
+            or (candidate.off_grid and candidate.cohesion >= SURE_COHESION)
         )
     ]
 
@@ -132,17 +146,22 @@ def drawn(
     -------
     dict
         By id, how many images of the pile each stands for; the sum is about `pile`.
+
+    Examples
+    --------
+    >>> drawn([["a", "b"]], ["c", "d", "e"], 100, 50, 4)
+    {'a': 2.0, 'b': 2.0, 'c': 48.0, 'd': 48.0}
     """
     place = size - int(OTHERS_SHARE * size)
     stands_for: dict[str, float] = {}
-    left = len(groups)
+    groups_left = len(groups)
     for members in sorted(groups, key=len):
         # What a small group leaves is shared among the larger ones.
-        taken = sorted(members)[: place // left]
+        taken = sorted(members)[: place // groups_left]
         stands_for |= dict.fromkeys(taken, len(members) / len(taken) * pile / searched)
         place -= len(taken)
-        left -= 1
+        groups_left -= 1
     claimed = {member for members in groups for member in members}
-    rest = sorted(set(others) - claimed)[: size - len(stands_for)]
-    unclaimed = max(pile - sum(stands_for.values()), float(len(rest)))
-    return stands_for | dict.fromkeys(rest, unclaimed / max(len(rest), 1))
+    unclaimed = sorted(set(others) - claimed)[: size - len(stands_for)]
+    stood_for = max(pile - sum(stands_for.values()), float(len(unclaimed)))
+    return stands_for | dict.fromkeys(unclaimed, stood_for / max(len(unclaimed), 1))

@@ -1,10 +1,8 @@
-"""Whitened colour planes: the feature of the default method.
+"""Bands of frequency: where the values of a feature lie (docs/method.md, step 1).
 
-A generator leaves more in the differences of colours than in their mix, unequally over frequency.
-So a residual is kept as three planes (grey, R - G, B - G), each made flat in space (divided by
-its local standard deviation) and in frequency (divided by its own smoothed spectrum). After that
-unrelated images correlate like white noise, and the correlation of two images is a sum over
-planes and bands of frequency that can be weighed (docs/method.md).
+A feature holds the half spectrum of three planes. In comes the size of an image, out comes the
+`Layout` of its feature: the bins of the spectrum sorted into 11 bands a plane, nine rings of
+frequency and two kinds of bins apart from them, so that correlations come band by band.
 
 Two kinds of bins are kept apart from the rings of frequency, because processing leaves its traces
 in them: `grid`, what repeats every 16 pixels both ways (JPEG blocks, of subsampled chroma too),
@@ -25,14 +23,17 @@ from scipy import fft
 from noisescope_core.correlation.spectra import half_plane_weights
 
 PLANES = ("grey", "R - G", "B - G")
+"""Names of the planes, in their order in a feature."""
 
 RINGS = (0, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 5 / 16, 3 / 8, 7 / 16, 1 / 2)
-"""Lower edges of the rings, cycles a pixel; the last holds the corners too."""
+"""Lower edges of the rings, cycles a pixel; the last holds the corners too. Chosen: steps of a
+sixteenth."""
 
 GRID = 16
-"""Period in pixels of the JPEG grid with subsampled chroma."""
+"""Period of the JPEG grid with subsampled chroma, pixels: two blocks of 8 (ITU-T T.81)."""
 
 _PER_PLANE = len(RINGS) + 2
+"""Bands of a plane: the rings, the grid and the lines."""
 
 BANDS = tuple(
     f"{plane}, {band}"
@@ -74,7 +75,14 @@ class Layout:
         return [(plane, part) for plane in range(len(PLANES)) for part in parts]
 
     def shares(self) -> NDArray[np.float64]:
-        """Share of all values that each band holds: (33,), sum 1."""
+        """Share of all values that each band holds: (33,), sum 1.
+
+        Examples
+        --------
+        >>> shares = layout(64, 64).shares()
+        >>> shares.shape, round(float(shares.sum()), 6)
+        ((33,), 1.0)
+        """
         return np.tile(np.diff(self.cuts) / self.values, len(PLANES)) / len(PLANES)
 
 
@@ -83,15 +91,16 @@ def parts_of(bins: Layout, most: int) -> list[list[tuple[int, slice]]]:
 
     Parameters
     ----------
+    bins : layout of the size
     most : int
-        Values in a piece of a band, at least 1; a part has a quarter of it or one piece, so that
-        there are enough to be shared out.
+        Values in a piece of a band, at least 1. A part holds one piece, or several that together
+        have a quarter of this at most, so that there are enough parts to be shared out.
 
     Returns
     -------
     list of list of (int, slice)
-        Parts of pieces, without gaps, in the order of `BANDS`: the band, and its place among the
-        values of all planes.
+        Parts of pieces, without gaps, in the order of `BANDS`: number of the band, and where the
+        piece lies among the values of all planes.
     """
     parts: list[list[tuple[int, slice]]] = []
     held = most
@@ -123,6 +132,11 @@ def layout(height: int, width: int) -> Layout:
     ------
     ValueError
         If a side is shorter than two blocks.
+
+    Examples
+    --------
+    >>> layout(100, 130).shape
+    (96, 128)
     """
     if min(height, width) < 2 * GRID:
         raise ValueError(f"image must be at least {2 * GRID} a side, got {height} x {width}")
@@ -142,7 +156,13 @@ def layout(height: int, width: int) -> Layout:
 
 
 def central(stack: NDArray[Any], side: int) -> NDArray[Any]:
-    """Cut the centre of at most `side` x `side` out of (..., H, W)."""
+    """Cut the centre of at most `side` x `side` pixels out of (..., H, W).
+
+    Examples
+    --------
+    >>> central(np.zeros((3, 100, 40)), 64).shape
+    (3, 64, 40)
+    """
     height, width = stack.shape[-2:]
     top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
     return stack[..., top : top + side, left : left + side]

@@ -1,5 +1,8 @@
 """Duplicates: images that show one picture, and so share more noise than any fingerprint gives.
 
+This is step 2 of docs/method.md. In come small sketches of the images and the correlations of
+their noise, out comes for every image the first of its duplicates.
+
 Copies saved again, burst shots, frames of a film and slightly resized copies share the details of
 one picture. Counted one by one they would be a cluster of their own. Two images are duplicates if
 both their noise and their content say so: strong fingerprints alone correlate too, and so do
@@ -17,20 +20,23 @@ from scipy.sparse.csgraph import connected_components
 from noisescope_core.whitened.robust import median_and_spread
 
 SKETCH_SIDE = 32
+"""Side of a sketch, pixels. Chosen: 1 KB an image."""
+
 DUPLICATE_CONTENT = 0.95
-"""Correlation of two sketches of one picture whose noise correlates above
-`DUPLICATE_CORRELATION`."""
+"""Correlation of two sketches from which they show one picture, if their noise correlates above
+`DUPLICATE_CORRELATION`. Chosen."""
 
 DUPLICATE_CORRELATION = 0.1
-"""Correlation of whitened noise that no fingerprint needs. Beyond it the middle half may say that
-pictures are alike: copies that were framed or letterboxed since."""
+"""Correlation of whitened noise, -1..1, that no fingerprint needs. Chosen, well above generators'
+(0.04 and less, docs/method.md, step 10). Beyond it the middle half may say that pictures are alike:
+copies that were framed or letterboxed since."""
 
 SAME_CONTENT = 0.97
-"""Correlation of two sketches of one picture whose noise merely stands out of chance; faces that a
-generator aligns reach it in one pair of two thousand."""
+"""Correlation of two sketches from which they show one picture, if their noise merely stands out of
+chance. Measured: faces that a generator aligns reach it in one pair of two thousand."""
 
 BEYOND_CHANCE = 4.0
-"""Spreads of all pairs' correlations from which two images share more than chance gives."""
+"""Spreads of all pairs' correlations from which two images share more than chance gives. Chosen."""
 
 
 def sketch(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -43,6 +49,11 @@ def sketch(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Returns
     -------
     (1024,) uint8
+
+    Examples
+    --------
+    >>> sketch(np.full((100, 80, 3), 7, np.uint8)).tolist() == [7] * 1024
+    True
     """
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (SKETCH_SIDE, SKETCH_SIDE), interpolation=cv2.INTER_AREA)
@@ -90,6 +101,7 @@ def first_of_group(
 
 
 def _standardised(sketches: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Bring sketches to mean 0 and length 1, so that products are correlations."""
     content = sketches.reshape(len(sketches), -1).astype(np.float32)
     content -= content.mean(1, keepdims=True)
     content /= np.linalg.norm(content, axis=1, keepdims=True) + 1e-6

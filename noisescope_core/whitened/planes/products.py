@@ -1,15 +1,8 @@
-"""Whitened colour planes: the feature of the default method.
+"""Correlations of features, band by band (docs/method.md, step 1; docs/decisions, 9).
 
-A generator leaves more in the differences of colours than in their mix, unequally over frequency.
-So a residual is kept as three planes (grey, R - G, B - G), each made flat in space (divided by
-its local standard deviation) and in frequency (divided by its own smoothed spectrum). After that
-unrelated images correlate like white noise, and the correlation of two images is a sum over
-planes and bands of frequency that can be weighed (docs/method.md).
-
-Two kinds of bins are kept apart from the rings of frequency, because processing leaves its traces
-in them: `grid`, what repeats every 16 pixels both ways (JPEG blocks, of subsampled chroma too),
-and `lines`, what is constant or alternating along rows or columns (resized blocks, upsampled
-chroma, borders).
+In come the features of n and m images, out come 33 correlations of each pair, as one product of
+matrices a band. Large piles are cut by values, not by images: `products_below` works on a part of
+the values of all images, in whole numbers, so that no cut changes a sum.
 """
 
 from __future__ import annotations
@@ -24,9 +17,12 @@ from numpy.typing import NDArray
 from noisescope_core.whitened.planes.bands import BANDS, Layout
 
 BLOCK_ROWS = 256
+"""Rows of products that are handed on at a time. Chosen: it bounds the memory of a row of a
+table."""
 
 WIDENED = 16_384
-"""Of products with all rows before: rows of a block, and values that are floats at a time."""
+"""Values of every feature that are turned into floats at a time. Chosen: it bounds memory to 64 KB
+an image."""
 
 
 def band_correlations(
@@ -37,7 +33,10 @@ def band_correlations(
     Parameters
     ----------
     a : n times (3, V), any numbers
+        Features, from `whitening.whitened_planes`.
     b : m times (3, V)
+        The same array as `a` for all pairs of `a`, of which BLAS works out one half.
+    bins : layout of the size
 
     Returns
     -------

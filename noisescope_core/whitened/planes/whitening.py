@@ -4,12 +4,10 @@ A generator leaves more in the differences of colours than in their mix, unequal
 So a residual is kept as three planes (grey, R - G, B - G), each made flat in space (divided by
 its local standard deviation) and in frequency (divided by its own smoothed spectrum). After that
 unrelated images correlate like white noise, and the correlation of two images is a sum over
-planes and bands of frequency that can be weighed (docs/method.md).
+planes and bands of frequency that can be weighed (docs/method.md, step 1).
 
-Two kinds of bins are kept apart from the rings of frequency, because processing leaves its traces
-in them: `grid`, what repeats every 16 pixels both ways (JPEG blocks, of subsampled chroma too),
-and `lines`, what is constant or alternating along rows or columns (resized blocks, upsampled
-chroma, borders).
+In come the noise residuals of an image's channels, out comes its feature, in floats or in the
+bytes in which it is stored. `bands` says where its values lie.
 """
 
 from __future__ import annotations
@@ -26,13 +24,20 @@ from noisescope_core.residual import mixed
 from noisescope_core.whitened.planes.bands import PLANES, Layout, layout
 
 STORED_STEPS = 8
-"""Stored steps to one standard deviation: adds 0.0013 to a variance of 1 and holds up to 16."""
+"""Steps of a stored value to one standard deviation. Rounding adds 0.0013 to a variance of 1, and a
+byte holds up to 15.9 (docs/decisions, 7)."""
 
 LOCAL_WINDOW = 9
+"""Side of the window whose standard deviation a pixel is divided by, pixels (docs/method.md, step
+1). Chosen."""
 
 LOCAL_FLOOR = 0.02
+"""Share of the mean energy that the local one is raised by (docs/method.md, step 1). Chosen: flat
+areas must not be blown up."""
 
 SPECTRUM_WINDOW = 15
+"""Side of the window that a spectrum is smoothed over, bins (docs/method.md, step 1). Chosen: a bin
+is one of 225, so that none is divided by itself alone."""
 
 
 def whitened_planes(channels: NDArray[Any]) -> NDArray[np.float32]:
@@ -67,6 +72,7 @@ def whitened_planes(channels: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _flatten(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Divide a plane, (H, W), by its local standard deviation; all 0 if it has no noise."""
     energy = cv2.blur(plane * plane, (LOCAL_WINDOW, LOCAL_WINDOW), borderType=cv2.BORDER_REFLECT)
     floor = LOCAL_FLOOR * float(energy.mean())
     if floor < 1e-12:
@@ -76,7 +82,21 @@ def _flatten(plane: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def packed(feature: NDArray[Any]) -> NDArray[np.int8]:
-    """Round a feature to the steps of 1/8 in which it is stored and shuffled."""
+    """Round a feature to the steps of 1/8 in which it is stored and shuffled.
+
+    Parameters
+    ----------
+    feature : (...) float, from `whitened_planes`
+
+    Returns
+    -------
+    (...) int8, -127 to 127
+
+    Examples
+    --------
+    >>> packed(np.array([0.0, 1.0, -0.06, 100.0])).tolist()
+    [0, 8, 0, 127]
+    """
     steps = np.empty(feature.shape, np.int8)
     _rounded(np.ascontiguousarray(feature, np.float32).ravel(), steps.ravel())
     return steps
@@ -84,12 +104,22 @@ def packed(feature: NDArray[Any]) -> NDArray[np.int8]:
 
 @compiled
 def _rounded(values: Any, steps: Any) -> None:
+    """Round values to stored steps, into `steps`."""
     for k in range(len(values)):
         steps[k] = np.rint(min(max(values[k] * STORED_STEPS, -127), 127))
 
 
 def unpacked(cell: Any) -> NDArray[np.float32]:
-    """Read a stored feature: the bytes of `packed` as (3, V) float32."""
+    """Read a stored feature.
+
+    Parameters
+    ----------
+    cell : buffer of 3 * V bytes, of `packed`
+
+    Returns
+    -------
+    (3, V) float32
+    """
     return np.frombuffer(cell, np.int8).reshape(len(PLANES), -1) * np.float32(1 / STORED_STEPS)
 
 
@@ -152,6 +182,7 @@ def half_spectrum(values: NDArray[Any], bins: Layout) -> NDArray[np.complex64]:
     Parameters
     ----------
     values : (V,) float
+    bins : layout of the size
 
     Returns
     -------
@@ -170,6 +201,7 @@ def spatial(values: NDArray[Any], bins: Layout) -> NDArray[np.float32]:
     Parameters
     ----------
     values : (V,) float
+    bins : layout of the size
 
     Returns
     -------

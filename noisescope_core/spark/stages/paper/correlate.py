@@ -41,10 +41,10 @@ def correlate(run: Run, config: Config, progress: Progress) -> None:
         table = run.spark.createDataFrame([], f"width int, height int, {_PAIRS}")
         for images, t_merge in sizes:
             alone = {number: (number,) for number in range(len(images))}
-            found = correlated_pairs(run, config, images, alone, {}, t_merge).select(
+            pairs_of_size = correlated_pairs(run, config, images, alone, {}, t_merge).select(
                 F.lit(images.width).alias("width"), F.lit(images.height).alias("height"), "*"
             )
-            table = table.unionByName(found)
+            table = table.unionByName(pairs_of_size)
         run.write("correlations", table)
         refined = run.read("correlations").agg(F.sum("refined")).collect()[0][0] or 0
         stage.done(f"{pairs:,} pairs, {refined:,} refined")
@@ -138,15 +138,15 @@ def _correlator(
             if left != right:
                 second, means = mean_of_sums(table.filter(pc.equal(table["block"], right)), shape)
                 b = spectra(means, overwrite=True)
-            found = above_threshold(a, b, t_merge, exact)
+            above = above_threshold(a, b, t_merge, exact)
         return pa.table(
             {
                 "block_pair": [pair],
-                "compared": [found.compared],
-                "refined": [found.refined],
-                "first": [first[found.first]],
-                "second": [second[found.second]],
-                "pce": [found.pce],
+                "compared": [above.compared],
+                "refined": [above.refined],
+                "first": [first[above.first]],
+                "second": [second[above.second]],
+                "pce": [above.pce],
             }
         )
 

@@ -34,7 +34,7 @@ Batches = Iterator[pa.RecordBatch]
 
 def find_directions(run: Run, config: Config, progress: Progress) -> None:
     """Read `residuals`, `calibration` and `reference_residuals`, write `sample`."""
-    tested, known = image_sets(run, "residuals"), image_sets(run, "reference_residuals")
+    tested, reference = image_sets(run, "residuals"), image_sets(run, "reference_residuals")
     decided = run.read("calibration").where("reason is null").select("width", "height").collect()
     sizes = sorted((row.width, row.height) for row in decided)
     images = sum(len(tested[size]) for size in sizes)
@@ -44,20 +44,22 @@ def find_directions(run: Run, config: Config, progress: Progress) -> None:
             f"in {spectral.POWER_ROUNDS} rounds"
         )
         rows = [
-            row for size in sizes for row in _sample(run, config, tested[size], known[size], stage)
+            row
+            for size in sizes
+            for row in _sample(run, config, tested[size], reference[size], stage)
         ]
         run.write_rows("sample", rows)
         stage.done(f"{len(rows):,} of {images:,} images drawn")
 
 
 def _sample(
-    run: Run, config: Config, tested: ImageSet, known: ImageSet, stage: Stage
+    run: Run, config: Config, tested: ImageSet, reference: ImageSet, stage: Stage
 ) -> list[SampleRow]:
     """Draw the images of a size that are searched for good: rows of `sample`."""
     most, images = config.discovery.images, len(tested)
     groups: list[list[str]] = []
     if images > most:
-        along = _entries(run, config, tested, known, stage)
+        along = _entries(run, config, tested, reference, stage)
         groups = [
             [tested.ids[row] for row in group]
             for group in spectral.gathered(along[:images], along[images:])
@@ -70,11 +72,11 @@ def _sample(
 
 
 def _entries(
-    run: Run, config: Config, tested: ImageSet, known: ImageSet, stage: Stage
+    run: Run, config: Config, tested: ImageSet, reference: ImageSet, stage: Stage
 ) -> NDArray[np.float32]:
     """Entries of all tested images, then of all reference images, along the leading directions."""
     bins = compared(tested.height, tested.width, config.whitening.side)
-    features = _features(run, tested, 0).unionByName(_features(run, known, len(tested)))
+    features = _features(run, tested, 0).unionByName(_features(run, reference, len(tested)))
     block = spectral.first_block(bins, config.seed)
     for number in range(spectral.POWER_ROUNDS):
         stage.note(
@@ -85,7 +87,7 @@ def _entries(
         rows.sort(key=lambda row: row.direction)
         total = np.stack([np.frombuffer(row.total) for row in rows])
         block = spectral.next_block(total, block, bins)
-    along = np.zeros((len(tested) + len(known), len(block)), np.float32)
+    along = np.zeros((len(tested) + len(reference), len(block)), np.float32)
     for row in features.mapInArrow(_projector(shipped(run.spark, block)), _ENTRIES).collect():
         along[row.row] = np.frombuffer(row.entries, np.float32)
     return along

@@ -7,13 +7,13 @@ the sets found leaves it. Images go to shards by their ids, which are hashes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from noisescope_core.app.progress import Stage
@@ -26,6 +26,7 @@ from noisescope_core.spark.stages.listing import read_again
 from noisescope_core.spark.stages.sets import image_sets, tested_images
 from noisescope_core.spark.tables.cells import cells_of
 from noisescope_core.spark.tables.run import Run
+from noisescope_core.spark.tables.sizes import of_size
 from noisescope_core.tables.rows import SampleRow
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema, columns
 from noisescope_core.whitened.acceptance import acceptance_of, shared_sets
@@ -46,37 +47,52 @@ _TOGETHER = ("width", "height", "shard", "tested", "image_id", "sketch", "residu
 _CANDIDATES = arrow_schema(SCHEMAS["candidates"])
 
 
+@dataclass(frozen=True)
+class _Search:
+    """What the search of one pile goes by.
+
+    Attributes
+    ----------
+    distinct : a row per distinct image of the sizes searched: size, `image_id`, `path`, `shard`
+    candidates : rows of `candidates`, what the shards found
+    """
+
+    run: Run
+    config: Config
+    distinct: DataFrame
+    candidates: list[Row]
+
+
 def search_shards(run: Run, config: Config, progress: Progress) -> None:
     """Read `headers`, `calibration`, the reference; write `candidates`, `sample`, `residuals`."""
+    limits = config.discovery
     decided = run.read("calibration").where("reason is null").collect()
     shards = {
-        (row.width, row.height): shard_count(
-            row.images, config.discovery.images, config.discovery.shard_images
-        )
+        (row.width, row.height): shard_count(row.images, limits.images, limits.shard_images)
         for row in decided
     }
     cut = {size: count for size, count in shards.items() if count > 1}
-    searched = sum(min(count, config.discovery.shards) for count in cut.values())
+    searched = sum(min(count, limits.shards) for count in cut.values())
     images = sum(row.images for row in decided)
     with progress.stage("shards", images, "images", shuffled=True) as stage:
         stage.note(
             f"{images:,} images are more than all pairs can serve: {searched:,} shards of about "
-            f"{config.discovery.shard_images:,}, each beside {config.discovery.shard_reference:,} "
-            "reference images"
+            f"{limits.shard_images:,}, each beside {limits.shard_reference:,} reference images"
         )
         distinct = _distinct(run, shards)
-        found = _found(run, config, distinct, cut) if cut else []
-        run.write_rows("candidates", [row.asDict() for row in found])
-        rows = [
-            row
-            for size, count in shards.items()
-            for row in _sample(run, config, distinct, size, count, found, stage)
+        candidates = _candidates(run, config, distinct, cut) if cut else []
+        run.write_rows("candidates", (row.asDict() for row in candidates))
+        search = _Search(run, config, distinct, candidates)
+        drawn_images = [
+            row for size, count in shards.items() for row in _sample(search, size, count, stage)
         ]
-        run.write_rows("sample", rows)
-        content = read_again(run, config, [row.path for row in rows])
+        run.write_rows("sample", drawn_images)
+        content = read_again(run, config, [row.path for row in drawn_images])
         run.write("residuals", residuals(content, "image", config, {}))
-        accepted = sum(row.accepted for row in found)
-        stage.done(f"{searched:,} shards, {accepted:,} candidates, {len(rows):,} images drawn")
+        accepted = sum(row.accepted for row in candidates)
+        stage.done(
+            f"{searched:,} shards, {accepted:,} candidates, {len(drawn_images):,} images drawn"
+        )
 
 
 def _distinct(run: Run, shards: dict[Size, int]) -> DataFrame:
@@ -97,7 +113,8 @@ def _shard(image_id: Column, shards: Column) -> Column:
     return (F.conv(F.substring(image_id, 1, 12), 16, 10).cast("long") % shards).cast("int")
 
 
-def _found(run: Run, config: Config, distinct: DataFrame, cut: dict[Size, int]) -> list[Any]:
+def _candidates(run: Run, config: Config, distinct: DataFrame, cut: dict[Size, int]) -> list[Row]:
+    """Search every shard by itself: rows of `candidates`."""
     most = config.discovery.shards
     sampled = any(count > most for count in cut.values())
     chosen = distinct.where((F.col("shards") > 1) & (F.col("shard") < most)).select("path", "shard")
@@ -118,11 +135,11 @@ def _found(run: Run, config: Config, distinct: DataFrame, cut: dict[Size, int]) 
 
 def _reference(run: Run, config: Config, cut: dict[Size, int]) -> DataFrame:
     """The first reference images of every size, once for each shard."""
-    known = image_sets(run, "reference_residuals")
+    reference = image_sets(run, "reference_residuals")
     rows = [
         (path, *size, min(count, config.discovery.shards))
         for size, count in cut.items()
-        for path in known[size].paths[: config.discovery.shard_reference]
+        for path in reference[size].paths[: config.discovery.shard_reference]
     ]
     lookup = run.spark.createDataFrame(rows, "path string, width int, height int, shards int")
     return (
@@ -151,7 +168,7 @@ def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
             del table
             correlations = band_correlations(features, features, bins)
             correlations /= np.float32(STORED_STEPS**2)
-            found = shared_sets(
+            sets = shared_sets(
                 arrange_distinct(correlations, sketches, tested, bins.shares()),
                 bars,
             )
@@ -161,14 +178,14 @@ def _searcher(config: Config) -> Callable[[pa.Table], pa.Table]:
                     "height": height,
                     "shard": shard,
                     "images": tested,
-                    "off_grid": one.off_grid,
-                    "accepted": one.accepted,
-                    "cohesion": one.cohesion,
-                    "repeats": one.repeats,
-                    "members": [ids[k] for k in np.flatnonzero(one.members)],
-                    "total": _total(features[:tested][one.members]) if one.accepted else None,
+                    "off_grid": shared.off_grid,
+                    "accepted": shared.accepted,
+                    "cohesion": shared.cohesion,
+                    "repeats": shared.repeats,
+                    "members": [ids[k] for k in np.flatnonzero(shared.members)],
+                    "total": _total(features[:tested][shared.members]) if shared.accepted else None,
                 }
-                for one in found
+                for shared in sets
             ]
         return pa.Table.from_pylist(rows, _CANDIDATES)
 
@@ -180,46 +197,54 @@ def _total(features: NDArray[np.int8]) -> bytes:
     return packed(total).tobytes()
 
 
-def _sample(
-    run: Run,
-    config: Config,
-    distinct: DataFrame,
-    size: Size,
-    shards: int,
-    found: list[Any],
-    stage: Stage,
-) -> list[SampleRow]:
+def _sample(search: _Search, size: Size, shards: int, stage: Stage) -> list[SampleRow]:
     """Draw the images of a size that are searched for good: rows of `sample`."""
-    own = distinct.where((F.col("width") == size[0]) & (F.col("height") == size[1]))
-    rows = [row for row in found if (row.width, row.height) == size]
-    places = credible(
-        [Candidate(r.members, r.cohesion, r.repeats, r.off_grid, r.accepted) for r in rows],
-        config.discovery.margin,
-    )
-    groups: dict[int, list[str]] = {}
-    if places:
-        bins = compared(size[1], size[0], config.whitening.side)
-        totals = np.stack([np.frombuffer(rows[k].total, np.int8) for k in places])
-        counts = np.array([len(rows[k].members) for k in places])
-        same = same_pattern(totals.reshape(len(places), len(PLANES), -1), counts, bins)
-        for place, group in zip(places, same.tolist(), strict=True):
-            groups.setdefault(group, []).extend(rows[place].members)
+    limits = search.config.discovery
+    own = search.distinct.where(of_size(size))
+    groups, candidates = _patterns(search, size)
+    members = [member for group in groups for member in group]
     if shards > 1:
         stage.note(
-            f"{size[0]} x {size[1]}: {len(groups)} patterns in {len(places)} candidates of "
-            f"{sum(map(len, groups.values())):,} images"
+            f"{size[0]} x {size[1]}: {len(groups)} patterns in {candidates} candidates of "
+            f"{len(members):,} images"
         )
-    members = [member for group in groups.values() for member in group]
-    pile, searched = own.count(), own.where(F.col("shard") < config.discovery.shards).count()
+    pile, searched = own.count(), own.where(F.col("shard") < limits.shards).count()
     # So many that enough are left when the members are taken out.
-    others = own.orderBy("image_id").limit(config.discovery.images + len(members))
+    others = own.orderBy("image_id").limit(limits.images + len(members))
     weights = drawn(
-        list(groups.values()),
+        groups,
         [row.image_id for row in others.select("image_id").collect()],
         pile,
         searched,
-        config.discovery.images,
+        limits.images,
     )
-    lookup = run.spark.createDataFrame(list(weights.items()), "image_id string, stands_for double")
+    lookup = search.run.spark.createDataFrame(
+        list(weights.items()), "image_id string, stands_for double"
+    )
     chosen = own.join(F.broadcast(lookup), "image_id").orderBy("image_id")
     return [SampleRow(**row.asDict()) for row in chosen.select(*columns("sample")).collect()]
+
+
+def _patterns(search: _Search, size: Size) -> tuple[list[list[str]], int]:
+    """Put the members of the candidates that chance does not explain together, by pattern.
+
+    Returns the ids of each pattern's images, and the number of these candidates.
+    """
+    rows = [row for row in search.candidates if (row.width, row.height) == size]
+    places = credible(
+        [
+            Candidate(row.members, row.cohesion, row.repeats, row.off_grid, row.accepted)
+            for row in rows
+        ],
+        search.config.discovery.margin,
+    )
+    if not places:
+        return [], 0
+    bins = compared(size[1], size[0], search.config.whitening.side)
+    totals = np.stack([np.frombuffer(rows[k].total, np.int8) for k in places])
+    counts = np.array([len(rows[k].members) for k in places])
+    pattern_of = same_pattern(totals.reshape(len(places), len(PLANES), -1), counts, bins)
+    groups: dict[int, list[str]] = {}
+    for place, pattern in zip(places, pattern_of.tolist(), strict=True):
+        groups.setdefault(pattern, []).extend(rows[place].members)
+    return list(groups.values()), len(places)
