@@ -22,7 +22,10 @@ from noisescope_core.cli import main
 from noisescope_core.config import Config
 
 ROOT = Path(__file__).parents[1]
-BESIDE = ("benchmarks/results.md", "conf/*.yaml", "conf/experiments/*.yaml", "schedules/*/*")
+TOP = ("CONTRIBUTING.md", "CHANGELOG.md", "LICENSE")
+BESIDE = (
+    *TOP, "benchmarks/results.md", "conf/*.yaml", "conf/experiments/*.yaml", "schedules/*/*",
+)  # fmt: skip
 
 KEYS = """# Every key
 
@@ -61,8 +64,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Let links that leave docs/ find what `on_files` has added."""
+    """Let links that leave docs/, or lead into it, find what `on_files` has added."""
     here = posixpath.dirname(page.file.src_uri)
+    if page.file.src_uri in TOP:
+        markdown = markdown.replace("](docs/", "](")
 
     def moved(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join("docs", here, match[1]))
