@@ -17,15 +17,16 @@ from benchmarks.trials import Row
 from noisescope_core.config import Config
 from noisescope_core.experiments.methods import Answer, Method
 from noisescope_core.experiments.pictures import Drawn, Pictures, Pixels
+from noisescope_core.images.sketch import sketch
 from noisescope_core.residual import channel_residuals
-from noisescope_core.whitened import acceptance, discovery, growth
-from noisescope_core.whitened import correlations as search
-from noisescope_core.whitened.confidence import Bar, fit_bar
-from noisescope_core.whitened.evidence import gather, own_energy
-from noisescope_core.whitened.overlay import TILED, tile_agreement
+from noisescope_core.whitened.discovery import acceptance, growth
+from noisescope_core.whitened.discovery import correlations as search
+from noisescope_core.whitened.discovery import patterns as discovery
+from noisescope_core.whitened.discovery.confidence import Bar, fit_bar
+from noisescope_core.whitened.makers.evidence import gather, own_energy
+from noisescope_core.whitened.makers.overlay import TILED, tile_agreement
 from noisescope_core.whitened.planes import bands, whitening
 from noisescope_core.whitened.planes.bands import Layout, layout
-from noisescope_core.whitened.planes.duplicates import sketch
 from noisescope_core.whitened.planes.products import band_correlations
 from noisescope_core.whitened.planes.whitening import packed, unpacked, whitened_planes
 

@@ -18,7 +18,7 @@ from noisescope_core.correlation.spectra import half_plane_weights
 from noisescope_core.experiments.methods import Answer, Method
 from noisescope_core.experiments.pictures import Drawn, Pictures
 from noisescope_core.residual import channel_residuals, mixed
-from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
+from noisescope_core.whitened.discovery.candidates import pair_clusters, spectral_directions
 from noisescope_core.whitened.planes.duplicates import DUPLICATE_CORRELATION
 from noisescope_core.whitened.planes.whitening import smoothed_power
 

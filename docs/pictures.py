@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from noisescope_core.images.decode import decode
+from noisescope_core.images.sketch import sketch
 from noisescope_core.residual import channel_residuals, mixed
 from noisescope_core.simulate import Kind, World, jpeg_file, simulated_image
-from noisescope_core.whitened.alignment import pattern_of
-from noisescope_core.whitened.correlations import Correlations, arrange_distinct
-from noisescope_core.whitened.discovery import SharedPattern, discover
-from noisescope_core.whitened.growth import band_scores, combined
+from noisescope_core.whitened.detection.alignment import pattern_of
+from noisescope_core.whitened.discovery.correlations import Correlations, arrange_distinct
+from noisescope_core.whitened.discovery.growth import band_scores, combined
+from noisescope_core.whitened.discovery.patterns import SharedPattern, discover
 from noisescope_core.whitened.planes.bands import OFF_GRID, Layout, layout
-from noisescope_core.whitened.planes.duplicates import sketch
 from noisescope_core.whitened.planes.products import band_correlations
 from noisescope_core.whitened.planes.whitening import half_spectrum, spatial, whitened_planes
 

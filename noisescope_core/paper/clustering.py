@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noisescope_core.correlation.matching import match_pairs
 from noisescope_core.correlation.pairs import Pairs, above_threshold, dot_products
 from noisescope_core.correlation.spectra import Spectra, spectra
-from noisescope_core.merging import match_pairs
 
 Members = tuple[int, ...]
 """Row numbers of the images of a cluster, ascending."""

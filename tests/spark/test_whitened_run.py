@@ -13,6 +13,7 @@ from noisescope_core.app.explanation import explain
 from noisescope_core.cli import main
 from noisescope_core.config import load_config
 from noisescope_core.errors import NoiseScopeError, UsageError
+from noisescope_core.images.sketch import sketch
 from noisescope_core.in_memory import Tester
 from noisescope_core.method import Feature
 from noisescope_core.methods import method_of
@@ -29,11 +30,11 @@ from noisescope_core.spark.stages.whitened.pile import stored_piles
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.results import open_results
 from noisescope_core.tables.rows import FingerprintRow
-from noisescope_core.whitened.correlations import Roles, arrange
-from noisescope_core.whitened.discovery import GROWTH_STEPS, discover
+from noisescope_core.whitened.discovery.correlations import Roles, arrange
+from noisescope_core.whitened.discovery.patterns import GROWTH_STEPS, discover
 from noisescope_core.whitened.planes import products as pair_products
 from noisescope_core.whitened.planes.bands import BANDS, PLANES, layout, parts_of
-from noisescope_core.whitened.planes.duplicates import first_of_group, sketch
+from noisescope_core.whitened.planes.duplicates import first_of_group
 from noisescope_core.whitened.planes.pair_correlations import add_products
 from noisescope_core.whitened.planes.products import band_correlations
 from noisescope_core.whitened.planes.whitening import packed, unpacked, whitened_planes

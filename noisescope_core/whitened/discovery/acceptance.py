@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from noisescope_core.config import Config
 from noisescope_core.method import Note, say_nothing
-from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
-from noisescope_core.whitened.cohesion import bound_of_one_set, cohesion, excess
-from noisescope_core.whitened.correlations import BandGroup, Correlations, side_by_side
-from noisescope_core.whitened.growth import (
+from noisescope_core.whitened.discovery.candidates import pair_clusters, spectral_directions
+from noisescope_core.whitened.discovery.cohesion import bound_of_one_set, cohesion, excess
+from noisescope_core.whitened.discovery.correlations import BandGroup, Correlations, side_by_side
+from noisescope_core.whitened.discovery.growth import (
     band_scores,
     combined,
     grow,

@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core.method import Note, say_nothing
-from noisescope_core.whitened.acceptance import (
+from noisescope_core.whitened.discovery.acceptance import (
     DEFAULT_ACCEPTANCE,
     Acceptance,
     SharedSet,
     measured_cohesion,
     shared_sets,
 )
-from noisescope_core.whitened.confidence import Bar, fit_bar
-from noisescope_core.whitened.correlations import Correlations
-from noisescope_core.whitened.growth import band_scores, combined, learned_weights
+from noisescope_core.whitened.discovery.confidence import Bar, fit_bar
+from noisescope_core.whitened.discovery.correlations import Correlations
+from noisescope_core.whitened.discovery.growth import band_scores, combined, learned_weights
+from noisescope_core.whitened.discovery.splitting import split
 from noisescope_core.whitened.planes.bands import BANDS, OFF_GRID
-from noisescope_core.whitened.splitting import split
 
 SETTLING_ROUNDS = 8
 """Times that members are chosen again over some bands, at most. Chosen: it
