@@ -29,7 +29,7 @@ from noisescope_core.spark.session.start import start_session
 from noisescope_core.tables.schemas import LONG_LIVED
 
 SETTINGS = (
-    "spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=4", "scan.gather=5",
+    "spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=2", "scan.gather=5",
     # A hundred small statements a day: compiling each costs more than it saves.
     "spark.conf.spark.sql.codegen.wholeStage=false",
     "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
