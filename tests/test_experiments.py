@@ -333,18 +333,6 @@ def test_a_page_says_what_holds_what_does_not_and_what_wins_it_back(tmp_path):
     assert any(line.startswith("| t | blur 2 |  | 0.100 (0.000), 0.0 \\* |") for line in said)
 
 
-def test_from_python_an_experiment_prints_nothing_and_tells_the_logger(
-    tmp_path, data, caplog, capfd
-):
-    file = written(tmp_path, methods=["csd"], draws=1)
-    with caplog.at_level("INFO", "noisescope"):
-        means = api.experiment(file, data, tmp_path / "out")
-    assert set(means["method"]) == {"csd"}
-    assert capfd.readouterr() == ("", "")
-    assert "a test: 1 answers by 1 methods" in caplog.messages[0]
-    assert len(caplog.messages) == 2
-
-
 def test_a_summary_of_several_generators_counts_fingerprints_by_those_who_tell_them_apart():
     image = [bytes(cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1])]
     both = {"trial": "both", "trial_number": 1, "generators": 2, "fingerprints": 2}
@@ -357,6 +345,18 @@ def test_a_summary_of_several_generators_counts_fingerprints_by_those_who_tell_t
     lines = markdown(pa.Table.from_pylist(rows, SCHEMA)).splitlines()
     assert lines[-3:] == ["| trial | whitened |", "| --- | --- |", "| both | 2.0, 0.85 |"]
     assert sum(line.startswith("| both") for line in lines) == 2
+
+
+def test_from_python_an_experiment_prints_nothing_and_tells_the_logger(
+    tmp_path, data, caplog, capfd
+):
+    file = written(tmp_path, methods=["csd"], draws=1)
+    with caplog.at_level("INFO", "noisescope"):
+        means = api.experiment(file, data, tmp_path / "out")
+    assert set(means["method"]) == {"csd"}
+    assert capfd.readouterr() == ("", "")
+    assert "a test: 1 answers by 1 methods" in caplog.messages[0]
+    assert len(caplog.messages) == 2
 
 
 def test_batches_side_by_side_on_spark_give_the_same_answers(spark, tmp_path, data):
