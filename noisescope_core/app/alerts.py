@@ -28,12 +28,12 @@ def alerts(
     earlier : rows of earlier scans, in any order
     thresholds : None where nothing is to be watched
     """
-    new = "new fingerprints: {}; look at them with `noisescope registry list`"
-    return [
-        *_exceeded_shares(run, thresholds),
-        *([new.format(run["found"])] if thresholds.found and run["found"] else []),
-        *_drift(run, earlier, thresholds.drift),
-    ]
+    sentences = _exceeded_shares(run, thresholds)
+    if thresholds.found and run["found"]:
+        sentences.append(
+            f"new fingerprints: {run['found']}; look at them with `noisescope registry list`"
+        )
+    return sentences + _drift(run, earlier, thresholds.drift)
 
 
 def _exceeded_shares(run: Mapping[str, Any], thresholds: Alerts) -> list[str]:
