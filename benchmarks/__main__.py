@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,16 +34,177 @@ from benchmarks.machine import description
 from noisescope_core.experiments.methods import whitened
 
 HERE = Path(__file__).parent
-ALL = ("extraction", "correlation", "pipeline", "memory", "report")
-DEVELOPMENT = ("reliability", "recipe", "ablation")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How large what is measured is, and where it is kept.
+
+    Attributes
+    ----------
+    images : tested images
+    data : folder of simulated images
+    largest : images of the largest pile
+    """
+
+    images: int
+    data: Path
+    largest: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A table of the page.
+
+    Attributes
+    ----------
+    title : its heading
+    rows : column to value
+    note : what a reader has to know of it
+    """
+
+    title: str
+    rows: Sequence[Row]
+    note: str = ""
+
+
+def extraction_tables(_: Options) -> Iterator[Measured]:
+    """Measure the noise residual of one image."""
+    if not find_spec("skimage"):
+        click.echo("scikit-image is left out: pip install 'noisescope[bench]'")
+    yield Measured("Noise residual, one core", extraction.measure(), extraction.NOTE)
+
+
+def correlation_tables(options: Options) -> Iterator[Measured]:
+    """Measure all pairs of two sizes of images."""
+    few = options.images * 3 // 10
+    yield Measured(
+        "PCE of all pairs",
+        [*correlation.measure(options.images), *correlation.measure(few, 1024)],
+        f"T_merge {correlation.THRESHOLD:g}. The bare products are what all pairs need, "
+        "of n x N pixels and of n half power spectra, in float32 and without the symmetry that "
+        "halves ours. Transforms, energies and holes are in the time of all pairs.",
+    )
+
+
+def pipeline_tables(options: Options) -> Iterator[Measured]:
+    """Measure a whole run, stage by stage."""
+    rows, f1 = pipeline.measure(options.data, options.images, 1000)
+    by_method = ", ".join(f"{method} {value:.4f}" for method, value in f1.items())
+    yield Measured(
+        f"`noisescope detect`, {options.images:,} images and 1,000 reference images of 256 x 256",
+        rows,
+        f"F1 on simulated images: {by_method}. Peak resident memory by part; `workers` is the sum.",
+    )
+
+
+def memory_tables(options: Options) -> Iterator[Measured]:
+    """Measure memory on a small and on a large pile."""
+    rows = memory.measure(options.data, options.images)
+    yield Measured("Memory as the pile grows", rows)
+
+
+def report_tables(_: Options) -> Iterator[Measured]:
+    """Measure a large report, where there is a browser."""
+    if installed() is None:
+        click.echo("the report is left out: no browser is installed")
+    else:
+        yield Measured("The report of 100,000 images", report.measure(), report.NOTE)
+
+
+def scan_tables(options: Options) -> Iterator[Measured]:
+    """Measure the scan in one pass as the pile grows."""
+    piles.write_pile(options.data / "pile", piles.Pile(options.largest))
+    for method in pipeline.METHODS:
+        rows = scale.scan(options.data, scale.up_to(options.largest), method)
+        note = scale.exponent(rows, "images", "scan, s")
+        yield Measured(f"Scan in one pass, {method}", rows, note)
+
+
+def discovery_tables(options: Options) -> Iterator[Measured]:
+    """Measure discovery at linear cost as the pile grows."""
+    piles.write_pile(options.data / "pile", piles.Pile(options.largest))
+    for route in ("spectral", "shards"):
+        rows = scale.discovery(options.data, scale.up_to(options.largest), route)
+        note = scale.exponent(rows, "images", "all, s")
+        yield Measured(f"Discovery at linear cost, {route}", rows, note)
+
+
+def pairs_tables(_: Options) -> Iterator[Measured]:
+    """Measure exact pairs as their number grows."""
+    rows = scale.pairs((500, 1000, 2000, 4000, 8000))
+    yield Measured("Exact pairs", rows, scale.exponent(rows, "residuals", "all pairs, s"))
+
+
+def month_tables(options: Options) -> Iterator[Measured]:
+    """Run thirty scheduled scans."""
+    rows, findings = month.month(options.data, 30)
+    yield Measured("A month of scheduled scans", rows, ". ".join(findings) + ".")
+
+
+def kills_tables(options: Options) -> Iterator[Measured]:
+    """Kill twenty scans."""
+    yield Measured("Scans killed at random points", kills.kills(options.data, 20))
+
+
+def reliability_tables(_: Options) -> Iterator[Measured]:
+    """Hold confidences against the truth."""
+    answers = trials.results(whitened, draws=5, without=0)
+    yield Measured(
+        "Confidence against truth",
+        reliability.reliability(result for _, of_trial in answers for result in of_trial),
+        "All draws with generated images in which a generator's fingerprint was accepted.",
+    )
+
+
+def recipe_tables(_: Options) -> Iterator[Measured]:
+    """Try the plain recipe."""
+    tried = trials.results(recipe.load, draws=5, without=5)
+    yield Measured("Accuracy of the recipe", [trials.row(*of_trial) for of_trial in tried])
+
+
+def ablation_tables(_: Options) -> Iterator[Measured]:
+    """Try the default method with one ingredient removed."""
+    yield Measured(
+        "The default method with one ingredient removed",
+        list(ablation.measure()),
+        "Files saved again; patterns found that are not taken for a generator's are counted.",
+    )
+
+
+Benchmark = Callable[[Options], Iterator[Measured]]
+
+ALL: dict[str, Benchmark] = {
+    "extraction": extraction_tables,
+    "correlation": correlation_tables,
+    "pipeline": pipeline_tables,
+    "memory": memory_tables,
+    "report": report_tables,
+}
+"""Without a name, all of these."""
+
+SCALE: dict[str, Benchmark] = {
+    "scan": scan_tables,
+    "discovery": discovery_tables,
+    "pairs": pairs_tables,
+    "month": month_tables,
+    "kills": kills_tables,
+}
+"""Only by name: these take an hour and more."""
+
+DEVELOPMENT: dict[str, Benchmark] = {
+    "reliability": reliability_tables,
+    "recipe": recipe_tables,
+    "ablation": ablation_tables,
+}
 """Only by name: these need the development images."""
 
-SCALE = ("scan", "discovery", "pairs", "month", "kills")
-"""Only by name: these take an hour and more."""
+BENCHMARKS = ALL | SCALE | DEVELOPMENT
 
 
 @click.command()
-@click.argument("what", nargs=-1, type=click.Choice((*ALL, *SCALE, *DEVELOPMENT)))
+@click.argument("what", nargs=-1, type=click.Choice(list(BENCHMARKS)))
 @click.option("--images", default=1000, show_default=True, help="Tested images.")
 @click.option("--data", default=HERE / "data", type=Path, help="Where simulated images are kept.")
 @click.option("--largest", default=50_000, show_default=True, help="Images of the largest pile.")
@@ -49,92 +212,45 @@ SCALE = ("scan", "discovery", "pairs", "month", "kills")
 def main(what: tuple[str, ...], images: int, data: Path, largest: int, out: Path) -> None:
     """Run the named benchmarks, or all of them."""
     console = Console(width=None if sys.stdout.isatty() else 150)
+    facts = [f"- {line}" for line in [*description(), f"{datetime.now(UTC):%Y-%m-%d}"]]
+    console.print("\n".join(facts), highlight=False)
     page = [
         "# Benchmarks",
         "",
         "Made by `make bench`; ratios are medians of runs taken in turn.",
         "",
+        *facts,
     ]
-    page += [f"- {line}" for line in [*description(), f"{datetime.now(UTC):%Y-%m-%d}"]]
-    console.print("\n".join(page[4:]), highlight=False)
-
-    def show(title: str, rows: list[dict[str, Any]], note: str = "") -> None:
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        cells = [[_cell(row.get(name, "")) for name in columns] for row in rows]
-        table = Table(*columns, title=title, caption=note)
-        for row in cells:
-            table.add_row(*row)
-        console.print(table)
-        page.extend(["", f"## {title}", "", *([note, ""] if note else [])])
-        page.extend("| " + " | ".join(row) + " |" for row in [columns, ["---"] * len(columns)])
-        page.extend("| " + " | ".join(row) + " |" for row in cells)
-
-    chosen = what or ALL
-    if "extraction" in chosen:
-        if not find_spec("skimage"):
-            console.print("scikit-image is left out: pip install 'noisescope[bench]'")
-        show("Noise residual, one core", extraction.measure(), extraction.NOTE)
-    if "correlation" in chosen:
-        show(
-            "PCE of all pairs",
-            [*correlation.measure(images), *correlation.measure(images * 3 // 10, 1024)],
-            f"T_merge {correlation.THRESHOLD:g}. The bare products are what all pairs need, "
-            "of n x N pixels and of n half power spectra, in float32 and without the symmetry that "
-            "halves ours. Transforms, energies and holes are in the time of all pairs.",
-        )
-    if "pipeline" in chosen:
-        rows, f1 = pipeline.measure(data, images, 1000)
-        by_method = ", ".join(f"{method} {value:.4f}" for method, value in f1.items())
-        show(
-            f"`noisescope detect`, {images:,} images and 1,000 reference images of 256 x 256",
-            rows,
-            f"F1 on simulated images: {by_method}. Peak resident memory by part; `workers` is "
-            "the sum.",
-        )
-    if "memory" in chosen:
-        show("Memory as the pile grows", memory.measure(data, images))
-    if "report" in chosen:
-        if installed() is None:
-            console.print("the report is left out: no browser is installed")
-        else:
-            show("The report of 100,000 images", report.measure(), report.NOTE)
-    if "scan" in what or "discovery" in what:
-        piles.write_pile(data / "pile", largest)
-    if "scan" in what:
-        for key in pipeline.METHODS:
-            rows = scale.scan(data, scale.up_to(largest), key)
-            show(f"Scan in one pass, {key}", rows, scale.exponent(rows, "images", "scan, s"))
-    if "discovery" in what:
-        for route in ("spectral", "shards"):
-            rows = scale.discovery(data, scale.up_to(largest), route)
-            note = scale.exponent(rows, "images", "all, s")
-            show(f"Discovery at linear cost, {route}", rows, note)
-    if "pairs" in what:
-        rows = scale.pairs((500, 1000, 2000, 4000, 8000))
-        show("Exact pairs", rows, scale.exponent(rows, "residuals", "all pairs, s"))
-    if "month" in what:
-        rows, findings = month.month(data, 30)
-        show("A month of scheduled scans", rows, ". ".join(findings) + ".")
-    if "kills" in what:
-        show("Scans killed at random points", kills.kills(data, 20))
-    if "reliability" in what:
-        answers = trials.results(whitened, draws=5, without=0)
-        show(
-            "Confidence against truth",
-            reliability.reliability(one for _, found in answers for one in found),
-            "All draws with generated images in which a generator's fingerprint was accepted.",
-        )
-    if "recipe" in what:
-        tried = trials.results(recipe.load, draws=5, without=5)
-        show("Accuracy of the recipe", [trials.row(*one) for one in tried])
-    if "ablation" in what:
-        show(
-            "The default method with one ingredient removed",
-            list(ablation.measure()),
-            "Files saved again; patterns found that are not taken for a generator's are counted.",
-        )
+    options = Options(images, data, largest)
+    for name, benchmark in BENCHMARKS.items():
+        if name in (what or ALL):
+            for measured in benchmark(options):
+                console.print(_printed(measured))
+                page += _written(measured)
     out.write_text("\n".join(page) + "\n", encoding="utf-8")
     console.print(f"Written to {out}", highlight=False)
+
+
+def _cells(measured: Measured) -> tuple[list[str], list[list[str]]]:
+    """Give the columns of all rows, and their cells as text."""
+    columns = list(dict.fromkeys(name for row in measured.rows for name in row))
+    return columns, [[_cell(row.get(name, "")) for name in columns] for row in measured.rows]
+
+
+def _printed(measured: Measured) -> Table:
+    columns, cells = _cells(measured)
+    table = Table(*columns, title=measured.title, caption=measured.note)
+    for row in cells:
+        table.add_row(*row)
+    return table
+
+
+def _written(measured: Measured) -> list[str]:
+    """Lines of Markdown."""
+    columns, cells = _cells(measured)
+    note = [measured.note, ""] if measured.note else []
+    lines = ["| " + " | ".join(row) + " |" for row in [columns, ["---"] * len(columns), *cells]]
+    return ["", f"## {measured.title}", "", *note, *lines]
 
 
 def _cell(value: object) -> str:

@@ -17,15 +17,16 @@ from benchmarks.trials import Row
 from noisescope_core.config import Config
 from noisescope_core.experiments.methods import Answer, Method
 from noisescope_core.experiments.pictures import Drawn, Pictures, Pixels
+from noisescope_core.images.sketch import sketch
 from noisescope_core.residual import channel_residuals
-from noisescope_core.whitened import acceptance, discovery, growth
-from noisescope_core.whitened import correlations as search
-from noisescope_core.whitened.confidence import Bar, fit_bar
-from noisescope_core.whitened.evidence import gather, own_energy
-from noisescope_core.whitened.overlay import TILED, tile_agreement
+from noisescope_core.whitened.discovery import acceptance, growth
+from noisescope_core.whitened.discovery import correlations as search
+from noisescope_core.whitened.discovery import patterns as discovery
+from noisescope_core.whitened.discovery.confidence import Bar, fit_bar
+from noisescope_core.whitened.makers.evidence import gather, own_energy
+from noisescope_core.whitened.makers.overlay import TILED, tile_agreement
 from noisescope_core.whitened.planes import bands, whitening
 from noisescope_core.whitened.planes.bands import Layout, layout
-from noisescope_core.whitened.planes.duplicates import sketch
 from noisescope_core.whitened.planes.products import band_correlations
 from noisescope_core.whitened.planes.whitening import packed, unpacked, whitened_planes
 
@@ -40,6 +41,7 @@ NAMES = (
     "crops against resized",
     "crops at 512",
 )
+"""Trials that are tried, of the development files."""
 
 GREY = len(bands.BANDS) // len(bands.PLANES)
 """Bands of the first plane."""
@@ -176,17 +178,17 @@ def made_by_generator(
     return evidence.maker == "generator"
 
 
-def ready(variant: Variant, listed: Pictures, known: Features) -> Method:
+def ready(variant: Variant, images: Pictures, of_all: Features) -> Method:
     """Ready a variant for the features of one side."""
 
     def answer(drawn: Drawn) -> Answer:
-        rows = listed.rows(drawn)
-        part = known.between(rows)
-        shares = known.bins.shares()[: variant.bands]
+        rows = images.rows(drawn)
+        part = of_all.between(rows)
+        shares = of_all.bins.shares()[: variant.bands]
         with _changed(variant):
             prepared = search.arrange_distinct(
                 part[: variant.bands],
-                known.sketches[rows],
+                of_all.sketches[rows],
                 drawn.tested,
                 shares / shares.sum(),
             )
@@ -195,7 +197,7 @@ def ready(variant: Variant, listed: Pictures, known: Features) -> Method:
             pattern.members
             for pattern in patterns
             if made_by_generator(
-                pattern, *_agreement(part, pattern.members, drawn.tested), known, rows
+                pattern, *_agreement(part, pattern.members, drawn.tested), of_all, rows
             )
         ]
         return Answer(sets, other=len(patterns) - len(sets))
@@ -210,17 +212,18 @@ def measure(draws: int = 3, without: int = 5) -> Iterator[Row]:
     ----------
     draws, without : draws of trials with generated images, and of those without
     """
-    for one in trials.ready(NAMES, draws, without, "saved again"):
-        config = one.experiment.configs["whitened"]
-        known = features(one.images, config)
+    for part in trials.ready(NAMES, draws, without, "saved again"):
+        config = part.experiment.configs["whitened"]
+        unchanged = features(part.images, config)
         for removed, variant in VARIANTS.items():
-            own = known
+            own = unchanged
             if variant.extracts:
                 with _changed(variant):
-                    own = features(one.images, config)
-            for found in one.results(ready(variant, one.images, own)):
-                line: Row = {"removed": removed} | trials.row(one.condition, found)
-                line["not a generator's"] = float(np.mean([r.answer.other for r in found]))
+                    own = features(part.images, config)
+            for results in part.results(ready(variant, part.images, own)):
+                line: Row = {"removed": removed} | trials.row(part.condition, results)
+                others = [result.answer.other for result in results]
+                line["not a generator's"] = float(np.mean(others))
                 yield line
 
 

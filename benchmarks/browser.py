@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+"""Programs that are looked for."""
 
 QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking",
@@ -18,7 +19,7 @@ QUIET = (
 
 
 def installed() -> str | None:
-    """Path of the first browser of `NAMES`, None if there is none."""
+    """Find the first browser of `NAMES`, None if there is none."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 

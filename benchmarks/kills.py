@@ -27,6 +27,7 @@ CLOCK = {
 """Columns that differ from run to run."""
 
 EXECUTORS = "local-cluster[2,1,1024]"
+"""Master with two executors that are processes of their own: 1 core and 1,024 MiB each."""
 
 
 def kills(data: Path, trials: int, seed: int = 3) -> list[Row]:
@@ -35,6 +36,23 @@ def kills(data: Path, trials: int, seed: int = 3) -> list[Row]:
     Every fourth trial kills an executor instead of the driver: the scan itself must go on.
     """
     folder = data / "kills"
+    lasts = _prepare(folder)
+    rng = np.random.default_rng(seed)
+    rows: list[Row] = []
+    for trial in range(trials):
+        after = float(rng.uniform(0.1, 1.0)) * lasts
+        rows.append({"trial": trial} | _killed(folder, f"{trial:02d}", trial % 4 == 3, after))
+        print(rows[-1], flush=True)
+    whole = _held(folder, ["undisturbed", *[f"{trial:02d}" for trial in range(trials)]])
+    for row in rows:
+        held = whole[f"{row['trial']:02d}"]
+        differ = [table for table in held if held[table] != whole["undisturbed"][table]]
+        row["tables that differ"] = ", ".join(differ) or "none"
+    return rows
+
+
+def _prepare(folder: Path) -> float:
+    """Run a first scan, and a second one undisturbed: how many seconds that lasts."""
     shutil.rmtree(folder, ignore_errors=True)
     write_dump(folder / "dump", photographs=90, generated=60, reference=120, size=96, seed=3)
     files = sorted((folder / "dump/images").iterdir())
@@ -50,37 +68,27 @@ def kills(data: Path, trials: int, seed: int = 3) -> list[Row]:
     started = time.monotonic()
     shutil.copytree(folder / "start", folder / "undisturbed")
     _wait(_scan(folder, "undisturbed"))
-    lasts = time.monotonic() - started
-    rng = np.random.default_rng(seed)
-    rows: list[Row] = []
-    for trial in range(trials):
-        name = f"{trial:02d}"
-        shutil.copytree(folder / "start", folder / name)
-        executors = trial % 4 == 3
-        scan = _scan(folder, name, EXECUTORS if executors else "local[2]")
-        after = float(rng.uniform(0.1, 1.0)) * lasts
-        time.sleep(after)
-        # A cluster of its own takes longer to start.
-        victim = _executor(scan.pid) if executors else None
-        if victim:
-            victim.kill()
-        elif not executors and scan.poll() is None:
-            os.killpg(scan.pid, signal.SIGKILL)
-        killed = ("executor" if victim else "none") if executors else "driver"
-        row: Row = {"trial": trial, "killed": killed,
-                    "after, s": after, "in": _last_line(folder / f"{name}.log")}  # fmt: skip
-        scan.wait()
-        row["ended by itself"] = "yes" if scan.returncode == 0 else "no"
-        if scan.returncode != 0:
-            _wait(_scan(folder, name))
-        rows.append(row)
-        print(row, flush=True)
-    whole = _held(folder, ["undisturbed", *[f"{trial:02d}" for trial in range(trials)]])
-    for row in rows:
-        held = whole[f"{row['trial']:02d}"]
-        differ = [table for table in held if held[table] != whole["undisturbed"][table]]
-        row["tables that differ"] = ", ".join(differ) or "none"
-    return rows
+    return time.monotonic() - started
+
+
+def _killed(folder: Path, name: str, executors: bool, after: float) -> Row:
+    """Kill a scan, or one of its executors, after some seconds, and let it end in the end."""
+    shutil.copytree(folder / "start", folder / name)
+    scan = _scan(folder, name, EXECUTORS if executors else "local[2]")
+    time.sleep(after)
+    # A cluster of its own takes longer to start.
+    victim = _executor(scan.pid) if executors else None
+    if victim:
+        victim.kill()
+    elif not executors and scan.poll() is None:
+        os.killpg(scan.pid, signal.SIGKILL)
+    killed = ("executor" if victim else "none") if executors else "driver"
+    reached = _last_line(folder / f"{name}.log")
+    scan.wait()
+    if scan.returncode != 0:
+        _wait(_scan(folder, name))
+    ended = "yes" if scan.returncode == 0 else "no"
+    return {"killed": killed, "after, s": after, "in": reached, "ended by itself": ended}
 
 
 def _scan(folder: Path, tables: str, master: str = "local[2]") -> subprocess.Popen[bytes]:
@@ -115,7 +123,7 @@ def _last_line(log: Path) -> str:
 
 
 def _held(folder: Path, names: list[str]) -> dict[str, dict[str, list[str]]]:
-    """Rows of all tables as text, but for the clock and for scans that found nothing new."""
+    """Read all tables as text, but for the clock and for scans that found nothing new."""
     from noisescope_core.config import load_config
     from noisescope_core.spark.scans.store import Store
     from noisescope_core.spark.session.start import start_session

@@ -12,6 +12,7 @@ import psutil
 from threadpoolctl import threadpool_info
 
 PACKAGES = ("numpy", "scipy", "PyWavelets", "opencv-python-headless", "numba", "pyspark")
+"""Whose versions matter for speed."""
 
 
 def description() -> list[str]:
@@ -19,7 +20,7 @@ def description() -> list[str]:
     np.ones((2, 2)) @ np.ones((2, 2))
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = [line.split(":")[1].strip() for line in info.splitlines() if "model name" in line]
-    blas = {f"{b['internal_api']} {b.get('architecture', '')}" for b in threadpool_info()}
+    blas = {f"{pool['internal_api']} {pool.get('architecture', '')}" for pool in threadpool_info()}
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
     return [
         f"{names[0] if names else platform.processor()}, {os.cpu_count()} cores, "

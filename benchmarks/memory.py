@@ -36,8 +36,8 @@ def measure(data: Path, images: int = 1000, reference: int = 1000, copies: int =
 
 def _rows(images: int, run: Run) -> list[Row]:
     return [
-        {"stage": name, "images": images, "seconds": seconds}
-        | {f"{part}, MiB": size for part, size in run.peaks[name].items()}
-        for name, seconds, _ in run.stages
-        if name in ("extract", "score")
+        {"stage": stage.name, "images": images, "seconds": stage.seconds}
+        | {f"{part}, MiB": size for part, size in run.peaks[stage.name].items()}
+        for stage in run.stages
+        if stage.name in ("extract", "score")
     ]

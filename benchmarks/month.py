@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.piles import write_pile
+from benchmarks.piles import Pile, write_pile
+from benchmarks.pipeline import set_options
 
 Row = dict[str, Any]
 
@@ -30,11 +31,7 @@ FIRST_DAYS = (1, 10, 20)
 SHARE, COPIES = 0.02, 0.03
 """Of a day's files: of each generator, and seen before."""
 
-SETTINGS = [
-    word
-    for setting in ("scan.waiting=2000", "discovery.images=1000", "discovery.reference=500")
-    for word in ("--set", setting)
-]
+SETTINGS = ("scan.waiting=2000", "discovery.images=1000", "discovery.reference=500")
 """A smaller search than by default, so that thirty take half an hour on two cores."""
 
 BROKEN = (b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(40), b"\xff\xd8\xff\xe0" + bytes(500))
@@ -43,15 +40,17 @@ BROKEN = (b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(40), b"\xff\xd8\xff\xe0
 def month(data: Path, days: int, seed: int = 7) -> tuple[list[Row], list[str]]:
     """Run the days: a row for each, and lines on what was found when."""
     pile, store = data / f"pile-{SIDE}", data / "month"
-    write_pile(pile, 2200 * days, share=SHARE, strength=STRENGTH, side=SIDE)
+    write_pile(pile, Pile(2200 * days, share=SHARE, strength=STRENGTH, side=SIDE))
     shutil.rmtree(store, ignore_errors=True)
     rows, delivered = [], 0
     for day, files in enumerate(_days(pile / "images", store / "images", days, seed), 1):
         delivered += files
         run = _scan(store, pile / "reference")
-        told = run["scored"] + run["unscored"] + run["quarantined"]
-        if not told == run["files"] == files:
-            raise AssertionError(f"day {day}: {files} delivered, {run['files']} read, {told} told")
+        accounted = run["scored"] + run["unscored"] + run["quarantined"]
+        if not accounted == run["files"] == files:
+            raise AssertionError(
+                f"day {day}: {files} delivered, {run['files']} read, {accounted} accounted for"
+            )
         rows.append(
             {"day": day, "files": files, "flagged": run["fake"], "new fingerprints": run["found"],
              "judged again": run["rejudged"], "arrivals, s": run["arrivals_seconds"],
@@ -94,7 +93,7 @@ def _scan(store: Path, reference: Path) -> Row:
     subprocess.run(
         [sys.executable, "-m", "noisescope_core.cli", "scan", "--images", str(store / "images"),
          "--reference", str(reference), "--tables", str(store / "tables"),
-         "--set", f"observe.events={events}", *SETTINGS],
+         "--set", f"observe.events={events}", *set_options(SETTINGS)],
         check=True, capture_output=True,
     )  # fmt: skip
     run: Row = json.loads(events.read_text().splitlines()[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import cv2
 import numpy as np
 import pyarrow.dataset as ds
 
-from benchmarks.processes import Run, watched
+from benchmarks.processes import Run, StageTime, watched
 from noisescope_core.app.evaluation import evaluate, read_labels
 from noisescope_core.simulate import write_dump
 
 Row = dict[str, Any]
 
 METHODS = ("whitened", "paper")
+"""Values of the key `method`."""
 
 
 def measure(
@@ -52,8 +54,13 @@ def detect(images: Path, reference: Path, out: str, *settings: str) -> Run:
     """Run `noisescope detect` and watch it."""
     return watched(
         ["-m", "noisescope_core.cli", "detect", "--images", str(images), "--reference",
-         str(reference), "--out", out, *[part for s in settings for part in ("--set", s)]]
+         str(reference), "--out", out, *set_options(settings)]
     )  # fmt: skip
+
+
+def set_options(settings: Iterable[str]) -> list[str]:
+    """Say ``KEY=VALUE`` settings on a command line."""
+    return [word for setting in settings for word in ("--set", setting)]
 
 
 def stage_rows(run: Run) -> list[Row]:
@@ -63,11 +70,11 @@ def stage_rows(run: Run) -> list[Row]:
     start's are in the first stage's figures.
     """
     cores = os.cpu_count() or 1
-    staged = run.started + sum(seconds for _, seconds, _ in run.stages)
+    staged = run.started + sum(stage.seconds for stage in run.stages)
     rows: list[Row] = [
         {"stage": "start", "seconds": run.started, "what": "Python, the JVM, Spark's session"}
     ]
-    last = ("report", run.seconds - staged, "summary, report, Spark's stop")
+    last = StageTime("report", run.seconds - staged, "summary, report, Spark's stop")
     for name, seconds, what in [*run.stages, last]:
         spent = run.processor.get(name, {})
         elapsed = seconds + (run.started if len(rows) == 1 else 0)

@@ -26,31 +26,34 @@ from noisescope_core.spark.stages.score import Tests, scorer
 from noisescope_core.tables.schemas import columns
 
 CHUNK = 64
+"""Files that a process is handed at once; chosen."""
+
 _scan: list[Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]] = []
 
 
-def main(images: str, known: str, out: str, *settings: str) -> None:
-    """Scan a folder."""
+def main(images: str, run: str, out: str, *settings: str) -> None:
+    """Scan a folder for the fingerprints of a run."""
     files = sorted(str(file) for file in Path(images).iterdir())
     chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
-    with ProcessPoolExecutor(initializer=_ready, initargs=(known, settings)) as pool:
+    with ProcessPoolExecutor(initializer=_ready, initargs=(run, settings)) as pool:
         table = pa.concat_tables(pool.map(_scanned, chunks))
     pq.write_table(table, out)
     thresholds = table["threshold"].to_pylist()
     if load_config(None, settings).method == "paper":
-        reference = ds.dataset(f"{known}/scores").to_table(filter=ds.field("role") == "reference")
+        reference = ds.dataset(f"{run}/scores").to_table(filter=ds.field("role") == "reference")
         bar = detection_threshold(reference["score"].to_numpy())
         thresholds = [bar] * len(table)
     scores = table["score"].to_pylist()
-    print(sum(s is not None and s > t for s, t in zip(scores, thresholds, strict=True)))
+    pairs = zip(scores, thresholds, strict=True)
+    print(sum(score is not None and score > threshold for score, threshold in pairs))
 
 
-def _ready(known: str, settings: tuple[str, ...]) -> None:
+def _ready(run: str, settings: tuple[str, ...]) -> None:
     cv2.setNumThreads(1)
     threadpool_limits(1)
     config = load_config(None, settings)
     by_size: dict[tuple[int, int], list[Any]] = {}
-    rows = ds.dataset(f"{known}/fingerprints").to_table().to_pylist()
+    rows = ds.dataset(f"{run}/fingerprints").to_table().to_pylist()
     for row in sorted(rows, key=lambda row: row["fingerprint_id"]):
         if row["flagged"]:
             by_size.setdefault((row["width"], row["height"]), []).append(SimpleNamespace(**row))

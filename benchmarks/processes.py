@@ -10,10 +10,37 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import psutil
 
 STAGE = re.compile(r"^(\w+) +([\d.]+) s  (.*)$")
+"""Line that closes a stage: name, seconds, what it did."""
+
+
+class StageTime(NamedTuple):
+    """A stage as the command printed it: its name, seconds, and what it did."""
+
+    name: str
+    seconds: float
+    what: str
+
+
+class Usage(NamedTuple):
+    """What a process of a tree has taken so far.
+
+    Attributes
+    ----------
+    part : `driver`, `JVM` or `workers`
+    process : its number and when it was started, which tell it from all others
+    resident : MiB
+    seconds : of processors
+    """
+
+    part: str
+    process: tuple[int, float]
+    resident: float
+    seconds: float
 
 
 @dataclass
@@ -24,14 +51,14 @@ class Run:
     ----------
     seconds : wall time
     started : seconds before the first stage: Python, the JVM, the session
-    stages : (name, seconds, what) as the command printed them
+    stages : in the order of the command
     peaks : stage to part (`driver`, `JVM`, `worker`, `workers`) to peak resident MiB
     processor : stage to part (`driver`, `JVM`, `workers`) to processor seconds
     """
 
     seconds: float = 0.0
     started: float = 0.0
-    stages: list[tuple[str, float, str]] = field(default_factory=list)
+    stages: list[StageTime] = field(default_factory=list)
     peaks: dict[str, dict[str, float]] = field(default_factory=dict)
     processor: dict[str, dict[str, float]] = field(default_factory=dict)
 
@@ -53,12 +80,14 @@ def watched(arguments: list[str]) -> Run:
     def sample() -> None:
         while not done.wait(0.2):
             sizes: dict[str, float] = {}
-            for part, one, size, seconds in parts(process.pid):
-                sizes[part] = sizes.get(part, 0.0) + size
+            for usage in usages(process.pid):
+                part = usage.part
+                sizes[part] = sizes.get(part, 0.0) + usage.resident
                 if part == "workers":
-                    sizes["worker"] = max(sizes.get("worker", 0.0), size)
-                spent[part] = spent.get(part, 0.0) + seconds - seen.get(one, 0.0)
-                seen[one] = seconds
+                    sizes["worker"] = max(sizes.get("worker", 0.0), usage.resident)
+                earlier = seen.get(usage.process, 0.0)
+                spent[part] = spent.get(part, 0.0) + usage.seconds - earlier
+                seen[usage.process] = usage.seconds
             for part, size in sizes.items():
                 peaks[part] = max(peaks.get(part, 0.0), size)
 
@@ -75,7 +104,7 @@ def watched(arguments: list[str]) -> Run:
         if match := STAGE.match(line):
             if not run.stages:
                 run.started = time.monotonic() - start - float(match[2])
-            run.stages.append((match[1], float(match[2]), match[3]))
+            run.stages.append(StageTime(match[1], float(match[2]), match[3]))
             close(match[1])
     code = process.wait()
     done.set()
@@ -87,8 +116,8 @@ def watched(arguments: list[str]) -> Run:
     return run
 
 
-def parts(pid: int) -> Iterator[tuple[str, tuple[int, float], float, float]]:
-    """Look at every process of a tree: its part, itself, resident MiB, processor seconds."""
+def usages(pid: int) -> Iterator[Usage]:
+    """Look at every process of a tree."""
     with suppress(psutil.Error):
         root = psutil.Process(pid)
         for process in [root, *root.children(recursive=True)]:
@@ -102,5 +131,9 @@ def parts(pid: int) -> Iterator[tuple[str, tuple[int, float], float, float]]:
                     part = "workers"
                 else:
                     continue
-                one = process.pid, process.create_time()
-                yield part, one, process.memory_info().rss / 2**20, times.user + times.system
+                yield Usage(
+                    part,
+                    (process.pid, process.create_time()),
+                    process.memory_info().rss / 2**20,
+                    times.user + times.system,
+                )

@@ -18,15 +18,24 @@ from noisescope_core.correlation.spectra import half_plane_weights
 from noisescope_core.experiments.methods import Answer, Method
 from noisescope_core.experiments.pictures import Drawn, Pictures
 from noisescope_core.residual import channel_residuals, mixed
-from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
+from noisescope_core.whitened.discovery.candidates import pair_clusters, spectral_directions
 from noisescope_core.whitened.planes.duplicates import DUPLICATE_CORRELATION
 from noisescope_core.whitened.planes.whitening import smoothed_power
 
 FALSE_POSITIVES = 0.005
+"""Share of the reference that a bar lets through, as by the paper's percentile of 99.5."""
+
 CHANCE = 1e-7
+"""Probability of a set of that size by chance, above which it is not accepted; chosen."""
+
 ROUNDS = 30
+"""Of growing a set at most; chosen: more cost time."""
+
 LEAST = 3
+"""Images of a set; chosen."""
+
 LEAST_SEARCHED = 10
+"""Images that are left, up to which the search ends; chosen."""
 
 
 def feature(channels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -54,18 +63,18 @@ def feature(channels: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(joined / max(float(np.linalg.norm(joined)), 1e-12), np.float32)
 
 
-def load(listed: Pictures, _: Config) -> Method:
+def load(images: Pictures, _: Config) -> Method:
     """Ready the recipe: all pairs by one product."""
 
-    def one(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def feature_of(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return feature(channel_residuals(pixels))
 
-    stack = np.stack(listed.each(one))
+    stack = np.stack(images.each(feature_of))
     correlations = stack @ stack.T
     np.fill_diagonal(correlations, 0)
 
     def answer(drawn: Drawn) -> Answer:
-        rows = listed.rows(drawn)
+        rows = images.rows(drawn)
         return Answer(find(correlations[np.ix_(rows, rows)], drawn.tested))
 
     return answer
@@ -87,7 +96,7 @@ def find(correlations: NDArray[np.float32], tested: int) -> list[NDArray[np.intp
     scale = 0.4549 / float(np.median(correlations[np.ix_(searching, held_out)] ** 2))
     clipped = np.clip(correlations, -DUPLICATE_CORRELATION, DUPLICATE_CORRELATION)
     alive = np.ones(tested, bool)
-    found: list[NDArray[np.intp]] = []
+    accepted: list[NDArray[np.intp]] = []
     while alive.sum() > LEAST_SEARCHED:
         grown = _grown(clipped, _seeds(correlations, clipped, alive, searching, scale), alive)
         if not grown.shape[1]:
@@ -97,9 +106,9 @@ def find(correlations: NDArray[np.float32], tested: int) -> list[NDArray[np.intp
         best = int(np.argmin(chances))
         if chances[best] > np.log(CHANCE):
             break
-        found.append(np.flatnonzero(grown[:, best]))
+        accepted.append(np.flatnonzero(grown[:, best]))
         alive &= ~grown[:, best]
-    return found
+    return accepted
 
 
 def _seeds(
@@ -109,6 +118,7 @@ def _seeds(
     searching: NDArray[np.intp],
     scale: float,
 ) -> NDArray[np.bool_]:
+    """Find sets to start from among the images that are left: (tested, sets)."""
     rows = np.flatnonzero(alive)
     together = correlations[np.ix_(rows, rows)]
     together[together > DUPLICATE_CORRELATION] = 0
@@ -126,6 +136,7 @@ def _seeds(
 def _grown(
     clipped: NDArray[np.float32], members: NDArray[np.bool_], alive: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
+    """Let sets grow and shrink until they stay as they are."""
     tested = len(alive)
     held_out = np.array_split(np.arange(tested, len(clipped)), 2)[1]
     for _ in range(ROUNDS):

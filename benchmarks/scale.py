@@ -21,8 +21,8 @@ import pyarrow.dataset as ds
 from scipy import fft
 
 from benchmarks.correlation import THRESHOLD, pile
-from benchmarks.piles import write_pile
-from benchmarks.pipeline import detect
+from benchmarks.piles import Pile, write_pile
+from benchmarks.pipeline import detect, set_options
 from benchmarks.processes import watched
 from noisescope_core.correlation.pairs import above_threshold
 from noisescope_core.correlation.spectra import spectra
@@ -53,14 +53,14 @@ def scan(data: Path, counts: Sequence[int], method: str) -> list[Row]:
             images = _first(data, count)
             run = watched(
                 [str(JOBS / "known.py"), "--images", str(images), "--fingerprints", str(known),
-                 "--out", f"{out}/{count}", *[p for s in settings for p in ("--set", s)]]
+                 "--out", f"{out}/{count}", *set_options(settings)]
             )  # fmt: skip
-            (seconds,) = (value for name, value, _ in run.stages if name == "scan")
+            (seconds,) = (stage.seconds for stage in run.stages if stage.name == "scan")
             start = time.perf_counter()
-            found = _by_processes(images, known, settings, Path(out) / f"{count}.parquet")
+            flagged = _by_processes(images, known, settings, Path(out) / f"{count}.parquet")
             alone = time.perf_counter() - start
-            told = ds.dataset(f"{out}/{count}/verdicts").to_table().to_pylist()
-            same = sum(row["is_fake"] for row in told) == found
+            verdicts = ds.dataset(f"{out}/{count}/verdicts").to_table().to_pylist()
+            same = sum(verdict["is_fake"] for verdict in verdicts) == flagged
             cores = os.cpu_count() or 1
             rows.append(
                 {
@@ -89,21 +89,21 @@ def discovery(data: Path, counts: Sequence[int], route: str) -> list[Row]:
         makers = [row["path"].rsplit("_", 1)[1].removesuffix(".jpg") for row in verdicts]
         flagged = [row["fingerprint_id"] for row in verdicts]
         by_maker = {
-            maker: [f for m, f in zip(makers, flagged, strict=True) if m == maker]
+            maker: [name for of, name in zip(makers, flagged, strict=True) if of == maker]
             for maker in sorted(set(makers))
         }
         photographs = by_maker.pop("p")
-        stages = {name: seconds for name, seconds, _ in run.stages}
+        stages = {stage.name: stage.seconds for stage in run.stages}
         rows.append(
             {
                 "route": route, "images": count, "all, s": run.seconds,
                 **{f"{name}, s": seconds for name, seconds in stages.items()},
-                "fingerprints": len({f for f in flagged if f}),
+                "fingerprints": len({name for name in flagged if name}),
                 "found": ", ".join(
-                    f"{sum(f is not None for f in found)} of {len(found)}"
-                    for found in by_maker.values()
+                    f"{sum(name is not None for name in names)} of {len(names)}"
+                    for names in by_maker.values()
                 ),
-                "photographs flagged": sum(f is not None for f in photographs),
+                "photographs flagged": sum(name is not None for name in photographs),
             }
         )  # fmt: skip
     return rows
@@ -132,10 +132,11 @@ def _first(data: Path, count: int) -> Path:
 
 
 def _known(data: Path, method: str) -> Path:
-    """A finished run with four fingerprints."""
+    """Make a finished run with four fingerprints, unless it is there."""
     folder, out = data / "four", data / f"four-{method}"
     # The paper classifies clusters of more than fifty.
-    write_pile(folder, 800, generators=4, share=0.15, strength=1.5, seed=9, reference=800)
+    pile_of_four = Pile(800, reference=800, generators=4, share=0.15, strength=1.5, seed=9)
+    write_pile(folder, pile_of_four)
     if not (out / "summary.json").exists():
         shutil.rmtree(out, ignore_errors=True)
         detect(folder / "images", folder / "reference", str(out), f"method={method}")
@@ -143,7 +144,7 @@ def _known(data: Path, method: str) -> Path:
 
 
 def _by_processes(images: Path, known: Path, settings: list[str], out: Path) -> int:
-    """The same functions on the same files under a pool of processes: how many are flagged."""
+    """Run the same functions on the same files under a pool: how many are flagged."""
     script = [sys.executable, "-m", "benchmarks.pool", str(images), str(known), str(out), *settings]
     # As Spark's workers have it, see spark/session.py.
     environment = os.environ | {

@@ -12,23 +12,28 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from noisescope_core.images.decode import decode
+from noisescope_core.images.sketch import sketch
 from noisescope_core.residual import channel_residuals, mixed
 from noisescope_core.simulate import Kind, World, jpeg_file, simulated_image
-from noisescope_core.whitened.alignment import pattern_of
-from noisescope_core.whitened.correlations import Correlations, arrange_distinct
-from noisescope_core.whitened.discovery import SharedPattern, discover
-from noisescope_core.whitened.growth import band_scores, combined
+from noisescope_core.whitened.detection.alignment import pattern_of
+from noisescope_core.whitened.discovery.correlations import Correlations, arrange_distinct
+from noisescope_core.whitened.discovery.growth import band_scores, combined
+from noisescope_core.whitened.discovery.patterns import SharedPattern, discover
 from noisescope_core.whitened.planes.bands import OFF_GRID, Layout, layout
-from noisescope_core.whitened.planes.duplicates import sketch
 from noisescope_core.whitened.planes.products import band_correlations
 from noisescope_core.whitened.planes.whitening import half_spectrum, spatial, whitened_planes
 
 OUT = Path(__file__).parent / "pictures"
+
 WORLD = World(seed=7, cameras=4, generators=1, width=256, height=256)
 COUNTS: dict[Kind, int] = {"photograph": 100, "generated": 60, "reference": 200}
+"""Where the images come from, and how many of each kind; chosen."""
+
 BINS = layout(WORLD.height, WORLD.width)
 BOTH: tuple[Kind, Kind] = ("photograph", "generated")
 PHOTOGRAPH, GENERATED, REFERENCE = "#5b7083", "#c8452f", "#a9b6c2"
+"""Colours."""
+
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -51,10 +56,12 @@ def main() -> None:
     """Draw them all."""
     OUT.mkdir(exist_ok=True)
     images = {kind: [image(kind, k) for k in range(n)] for kind, n in COUNTS.items()}
-    residuals = {kind: [channel_residuals(one) for one in of] for kind, of in images.items()}
+    residuals = {
+        kind: [channel_residuals(pixels) for pixels in of_kind] for kind, of_kind in images.items()
+    }
     tested = [*residuals["photograph"], *residuals["generated"]]
-    features = [whitened_planes(one) for one in [*tested, *residuals["reference"]]]
-    sketches = np.stack([sketch(one) for of in images.values() for one in of])
+    features = [whitened_planes(channels) for channels in [*tested, *residuals["reference"]]]
+    sketches = np.stack([sketch(pixels) for of_kind in images.values() for pixels in of_kind])
     products = band_correlations(features, features, BINS)
     correlations = arrange_distinct(products, sketches, len(tested), BINS.shares())
     (pattern,) = discover(correlations)
@@ -96,7 +103,7 @@ def draw_means(residuals: dict[Kind, list[Any]]) -> None:
     """Means of residuals: what images share stays, what each has alone fades."""
     figure = Figure(figsize=(8, 4.3), layout="constrained")
     for row, kind in zip(figure.subplots(2, 4), BOTH, strict=True):
-        greys = np.stack([mixed(one) for one in residuals[kind]])[:, 96:160, 96:160]
+        greys = np.stack([mixed(channels) for channels in residuals[kind]])[:, 96:160, 96:160]
         for axes, count in zip(row, (1, 4, 15, 60), strict=True):
             mean = greys[:count].mean(0)
             show(axes, mean, f"mean of {count}" if count > 1 else "one", 2.5 * float(mean.std()))
@@ -186,7 +193,9 @@ def draw_surfaces(features: list[NDArray[np.float32]], pattern: SharedPattern) -
     """Correlation with the fingerprint at all shifts: of a member, a crop of one, a photograph."""
     member = int(pattern.members[3])
     others = [features[k] for k in pattern.members if k != member]
-    known = pattern_of("", (WORLD.width, WORLD.height), np.mean(others, 0), pattern.weights, 512)
+    fingerprint = pattern_of(
+        "", (WORLD.width, WORLD.height), np.mean(others, 0), pattern.weights, 512
+    )
     cropped = image("generated", member - COUNTS["photograph"])[64:, 40:]
     crop = whitened_planes(channel_residuals(np.ascontiguousarray(cropped)))
     figure = Figure(figsize=(8, 2.7), layout="constrained")
@@ -199,7 +208,7 @@ def draw_surfaces(features: list[NDArray[np.float32]], pattern: SharedPattern) -
         bins = layout(*cropped.shape[:2]) if feature is crop else BINS
         planes = np.where(off_grid(bins), feature, 0)
         pixels = np.stack([spatial(plane, bins) for plane in planes])
-        spectra = np.conj(np.fft.rfft2(pixels, s=BINS.shape)) * np.fft.rfft2(known.pixels)
+        spectra = np.conj(np.fft.rfft2(pixels, s=BINS.shape)) * np.fft.rfft2(fingerprint.pixels)
         surface = np.fft.fftshift(np.fft.irfft2(spectra.sum(0)))
         surface /= surface.std()
         # The highest of every 4 x 4 shifts: a peak is one pixel wide.

@@ -1,8 +1,17 @@
 """Blind detection of generated images: noise residuals, PCE, clusters, fingerprints.
 
-The modules of this package follow the data's way, one step each: ``decode``, ``residual``,
-``calibration``, ``correlation``, ``clustering``, ``texture``, ``fingerprint``, ``detection``,
-``evaluation``. They take and return arrays and import no Spark; ``spark`` runs them on tables.
+The packages follow the data's way. ``images`` decodes, ``correlation`` compares noise residuals,
+``paper`` and ``whitened`` are the two methods, ``tables`` declares and reads results; these take
+and return arrays and import no Spark. ``spark`` runs them on tables, ``report``, ``app`` and
+``experiments`` make something of the results. ``api`` is the interface for Python, ``cli`` the
+command line.
+
+Progress goes to the logger ``noisescope`` at the level INFO, which stays silent unless the program
+that imports this package configures logging.
 """
 
+import logging
+
 __version__ = "0.1.0"
+
+logging.getLogger("noisescope").addHandler(logging.NullHandler())

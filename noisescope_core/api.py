@@ -2,11 +2,14 @@
 
 The steps on arrays have the paper's names and need no Spark; the functions on folders join the
 Spark session that is running, or start one. Results are tables, dataclasses and matplotlib figures.
+
+Nothing is printed but by `show`. Progress goes to the logger `noisescope` at the level INFO, which
+`logging.basicConfig()` and `logging.getLogger("noisescope").setLevel("INFO")` show.
 """
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +21,7 @@ from noisescope_core.app import evaluation
 from noisescope_core.app.explanation import Explanation, Match
 from noisescope_core.app.explanation import explain as explain_image
 from noisescope_core.app.notebook import parameters, show
-from noisescope_core.cli.command import log_elsewhere
+from noisescope_core.app.places import absolute, spark_log
 from noisescope_core.config import Config, load_config
 from noisescope_core.correlation.pairs import pce, pce_matrix
 from noisescope_core.correlation.surface import correlation_surface
@@ -55,12 +58,19 @@ __all__ = [
     "plot_scores", "plot_surface", "scan", "show", "simulate", "tables",
 ]  # fmt: skip
 
+LOG = logging.getLogger("noisescope.experiments")
+
 Settings = Config | Mapping[str, object] | None
 """A configuration, or some keys of it such as `{"discovery.images": 3000}`."""
 
 
 def configured(settings: Settings = None, file: str | None = None) -> Config:
     """Make a configuration: the default, the keys of a YAML file, then single keys.
+
+    Parameters
+    ----------
+    settings : keys, parted by dots, to values; a configuration is returned as it is
+    file : path of the YAML file
 
     Raises
     ------
@@ -94,53 +104,100 @@ def detect(
     -------
     Results
         Its tables, such as `table("verdicts")`, and its summary.
+
+    Raises
+    ------
+    UsageError
+        If the settings are wrong, or a location holds a password.
+    NoiseScopeError
+        If Spark cannot be started or the run cannot go on, with what to do about it.
+
+    Examples
+    --------
+    >>> run = detect("dump/images", "dump/reference", "run")  # doctest: +SKIP
+    >>> run.table("verdicts").to_pandas()  # doctest: +SKIP
     """
     from noisescope_core.spark.session.progress import Progress
     from noisescope_core.spark.stages.detect import detect as detect_all
     from noisescope_core.spark.tables.run import Run
 
-    config, place = configured(settings), _place(out)
-    spark = _session(config, _place(images), _place(reference), place)
-    detect_all(Run(spark, place), config, Progress(spark), _place(images), _place(reference))
-    return open_results(place)
+    config = configured(settings)
+    tested, real, folder = absolute(images), absolute(reference), absolute(out)
+    spark = _session(config, tested, real, folder)
+    detect_all(Run(spark, folder), config, Progress(spark), tested, real)
+    return open_results(folder)
 
 
 def find_known(
     images: str | Path, fingerprints: str | Path, out: str | Path, settings: Settings = None
 ) -> pd.DataFrame:
-    """Test a folder against the fingerprints of an earlier run, in one pass.
+    """Test a folder against the fingerprints of an earlier run, in one pass and without a search.
 
     Parameters
     ----------
-    fingerprints : folder or URI of that run
-    out : folder or URI of the new one
+    images : folder or URI to test
+    fingerprints : folder or URI of the earlier run
+    out : folder or URI of the new run
+    settings : see `configured`; what fingerprints depend on must be as in the earlier run
 
     Returns
     -------
     pandas.DataFrame
-        The table `verdicts`.
+        The table `verdicts`, a row per file.
+
+    Raises
+    ------
+    UsageError, NoiseScopeError
+        As `detect`, and if the earlier run is not finished.
+
+    Examples
+    --------
+    >>> verdicts = find_known("new/images", "run", "known")  # doctest: +SKIP
     """
     from noisescope_core.spark.session.progress import Progress
     from noisescope_core.spark.stages import known
     from noisescope_core.spark.tables.run import Run
 
-    config, place = configured(settings), _place(out)
-    spark = _session(config, _place(images), _place(fingerprints), place)
-    run = Run(spark, place)
-    known.find_known(run, config, Progress(spark), _place(images), _place(fingerprints))
+    config = configured(settings)
+    tested, earlier, folder = absolute(images), absolute(fingerprints), absolute(out)
+    spark = _session(config, tested, earlier, folder)
+    run = Run(spark, folder)
+    known.find_known(run, config, Progress(spark), tested, earlier)
     return pd.DataFrame(run.rows("verdicts"))
 
 
 def plan(
     images: str | Path, reference: str | Path | None = None, settings: Settings = None
 ) -> dict[str, Any]:
-    """Say what `detect` would do and cost: images, route, pairs, bytes and seconds by stage."""
+    """Say what `detect` would do and cost, without doing it, as `noisescope plan` does.
+
+    Parameters
+    ----------
+    images : folder or URI to test
+    reference : folder or URI of photographs known to be real; None assumes that there are enough
+    settings : see `configured`
+
+    Returns
+    -------
+    dict
+        `files`, `bytes`, `looked_at` (headers read), `method`, `route`, `seconds` in all, `rates`
+        as measured just now, and `sizes`, the largest first: of each the number of images, the
+        route with the reason for it, pairs, blocks, and bytes and seconds by stage.
+
+    Raises
+    ------
+    UsageError, NoiseScopeError
+        As `detect`.
+
+    Examples
+    --------
+    >>> plan("dump/images", "dump/reference")["seconds"]  # doctest: +SKIP
+    """
     from noisescope_core.spark.stages.plan import plan as plan_run
 
-    config = configured(settings)
-    other = None if reference is None else _place(reference)
-    spark = _session(config, _place(images), other or "")
-    return plan_run(spark, config, _place(images), other)
+    config, tested = configured(settings), absolute(images)
+    real = None if reference is None else absolute(reference)
+    return plan_run(_session(config, tested, real or ""), config, tested, real)
 
 
 def scan(
@@ -150,21 +207,35 @@ def scan(
 
     Parameters
     ----------
-    location : folder, URI or schema of the tables
+    images : folder or URI that grows
+    reference : folder or URI of photographs known to be real, of the same kind
+    location : folder, URI or schema of the tables, which the first scan makes
+    settings : see `configured`; of the methods, a scan knows `whitened` alone
 
     Returns
     -------
     dict
-        Number of the scan, counts, and `alerts`, the sentences of thresholds exceeded.
+        Row of the table `runs`: number of the scan, counts of files, seconds, and `alerts`, a
+        sentence for every threshold of `alerts` that is exceeded.
+
+    Raises
+    ------
+    UsageError, NoiseScopeError
+        As `detect`, and if the settings are not for scans, or another scan is at work.
+
+    Examples
+    --------
+    >>> row = scan("uploads", "photographs", "tables", {"alerts.flagged": 0.2})  # doctest: +SKIP
     """
     from noisescope_core.spark.scans.scan import scan as scan_new
     from noisescope_core.spark.session.progress import Progress
 
     config = configured(settings)
     check_for_scans(config)
-    with tables(location, config, _place(images), _place(reference)) as store:
+    tested, real = absolute(images), absolute(reference)
+    with tables(location, config, tested, real) as store:
         progress = Progress(store.spark, events=config.observe.events)
-        return scan_new(store, config, progress, _place(images), _place(reference))
+        return scan_new(store, config, progress, tested, real)
 
 
 @contextmanager
@@ -176,16 +247,33 @@ def tables(location: str, settings: Settings = None, *others: str) -> Iterator[S
 
     Parameters
     ----------
+    location : folder, URI or schema of the tables
+    settings : see `configured`
     others : folders or URIs that will be read besides
+
+    Yields
+    ------
+    Store
+        The tables; the Spark session goes on after the block.
+
+    Raises
+    ------
+    UsageError, NoiseScopeError
+        As `scan`.
+
+    Examples
+    --------
+    >>> from noisescope_core.spark.scans.registry import decide, listed  # doctest: +SKIP
+    >>> with tables("tables") as store:  # doctest: +SKIP
+    ...     found = listed(store)
+    ...     decide(store, [found[0]["fingerprint_id"]], "confirmed", "seen before", "Ada")
     """
     from noisescope_core.spark.scans.store import Store, is_schema
-    from noisescope_core.spark.session.start import start_session
 
     config = configured(settings)
-    place = location if is_schema(location) else _place(location)
+    place = location if is_schema(location) else absolute(location)
     places = (*others, place, config.scan.work or "")
-    spark = start_session(config, log_elsewhere(), delta=True, locations=places)
-    yield Store(spark, place, config.scan.work)
+    yield Store(_session(config, *places, delta=True), place, config.scan.work)
 
 
 def explain(file: str | Path, run: Results | str | Path) -> Explanation:
@@ -195,6 +283,22 @@ def explain(file: str | Path, run: Results | str | Path) -> Explanation:
     ----------
     file : path or URI of an image; one that the run did not test is tested now
     run : a run, or its folder or URI
+
+    Returns
+    -------
+    Explanation
+        The verdict, and the fingerprint that the image fits best with the scores of other images;
+        `plot_explanation` draws it.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no finished run, or the image cannot be read.
+
+    Examples
+    --------
+    >>> explanation = explain("dump/images/0001.png", "run")  # doctest: +SKIP
+    >>> explanation.match.score, explanation.match.threshold  # doctest: +SKIP
     """
     return explain_image(str(file), _opened(run))
 
@@ -204,7 +308,23 @@ def evaluate(run: Results | str | Path, labels: str | Path) -> dict[str, Any]:
 
     Parameters
     ----------
-    labels : CSV file with the columns `path` and `label`
+    run : a run, or its folder or URI
+    labels : CSV file with the columns `path` and `label`, see `app.evaluation.read_labels`
+
+    Returns
+    -------
+    dict
+        `tp`, `fp`, `fn`, `tn`, `precision`, `recall`, `f1` (0..1) and what was left out, see
+        `app.evaluation.evaluate`.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no finished run, or the labels cannot be read.
+
+    Examples
+    --------
+    >>> evaluate("run", "dump/labels.csv")["f1"]  # doctest: +SKIP
     """
     rows = _opened(run).table("verdicts", ("path", "status", "is_fake")).to_pylist()
     return evaluation.evaluate(rows, evaluation.read_labels(Path(labels)))
@@ -213,8 +333,11 @@ def evaluate(run: Results | str | Path, labels: str | Path) -> dict[str, Any]:
 def experiment(file: str | Path, data: str | Path, out: str | Path) -> pd.DataFrame:
     """Run an experiment file, or what is missing of it, on this machine (docs/experiments.md).
 
+    Each batch that is done is a line of the logger `noisescope.experiments` at the level INFO.
+
     Parameters
     ----------
+    file : path of the experiment's YAML file
     data : folder that holds those of the sets
     out : folder of the table of trials
 
@@ -222,6 +345,17 @@ def experiment(file: str | Path, data: str | Path, out: str | Path) -> pd.DataFr
     -------
     pandas.DataFrame
         Means over the draws, a row per trial, condition and method.
+
+    Raises
+    ------
+    UsageError
+        If the file is wrong, or images of a set are missing.
+    NoiseScopeError
+        If a batch failed, after all others are done.
+
+    Examples
+    --------
+    >>> means = experiment("conf/experiments/small.yaml", ".", "small")  # doctest: +SKIP
     """
     from noisescope_core.experiments.definition import load_experiment
     from noisescope_core.experiments.pictures import find_files
@@ -229,10 +363,9 @@ def experiment(file: str | Path, data: str | Path, out: str | Path) -> pd.DataFr
     from noisescope_core.experiments.summary import summarised
     from noisescope_core.experiments.table import read
 
-    asked = load_experiment(str(file))
-    run_experiment(
-        asked, find_files(asked, Path(data)), Path(out), lambda line: print(line, flush=True)
-    )
+    definition = load_experiment(str(file))
+    files = find_files(definition, Path(data))
+    run_experiment(definition, files, Path(out), lambda line: LOG.info("%s", line))
     return summarised(read(Path(out)))
 
 
@@ -242,6 +375,11 @@ def plot_experiment(out: str | Path) -> list[Figure]:
     Parameters
     ----------
     out : folder of the table of trials
+
+    Returns
+    -------
+    list of matplotlib.figure.Figure
+        Empty where the table holds nothing to draw; `show(*figures)` shows them.
     """
     from noisescope_core.experiments.summary import plots
     from noisescope_core.experiments.table import read
@@ -250,16 +388,10 @@ def plot_experiment(out: str | Path) -> list[Figure]:
 
 
 def _opened(run: Results | str | Path) -> Results:
-    return run if isinstance(run, Results) else open_results(_place(run))
+    return run if isinstance(run, Results) else open_results(absolute(run))
 
 
-def _session(config: Config, *locations: str) -> SparkSession:
+def _session(config: Config, *locations: str, delta: bool = False) -> SparkSession:
     from noisescope_core.spark.session.start import start_session
 
-    return start_session(config, log_elsewhere(), locations=locations)
-
-
-def _place(location: str | Path) -> str:
-    """Write a local path whole; a URI stays as it is."""
-    text = str(location)
-    return text if "://" in text else os.path.abspath(text)
+    return start_session(config, spark_log(), delta=delta, locations=locations)

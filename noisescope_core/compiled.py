@@ -1,4 +1,8 @@
-"""Compilation of the inner loops to machine code."""
+"""Compilation of the inner loops to machine code, by numba.
+
+Compiled functions let go of the interpreter's lock and divide as NumPy does, without errors.
+Products and sums may be fused, so figures are those of one machine, whatever the number of threads.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,15 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def compiled_sums(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile like `compiled`, with sums in whatever order is fastest."""
+    """Compile like `compiled`, and let the compiler add in whatever order is fastest.
+
+    The order is fixed when the function is compiled: the same machine adds the same way each time.
+    """
     return _compiled(function, {"contract", "nsz", "reassoc"})
 
 
 def _compiled(function: Callable[..., Any], fastmath: set[str]) -> Callable[..., Any]:
+    """Compile with these liberties; the flags are LLVM's."""
     options = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
     try:
         dispatcher: Callable[..., Any] = numba.njit(cache=True, **options)(function)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from noisescope_core.config import Config
 from noisescope_core.images.decode import decode, read_header, thumbnail
 from noisescope_core.images.reference import Preparation, prepared
+from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
 from noisescope_core.methods import method_of
-from noisescope_core.whitened.planes.duplicates import sketch
 
 FLAT = 1e-3
 """Standard deviation in grey levels below which a residual is rounding, not noise."""

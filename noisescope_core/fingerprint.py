@@ -1,4 +1,4 @@
-"""Fingerprints: means of the residuals of the images that share them (paper, section 3.3)."""
+"""Fingerprints, means of residuals (paper, section 3.3): which images are in them, their names."""
 
 from __future__ import annotations
 
@@ -12,12 +12,26 @@ from numpy.typing import NDArray
 def reference_blocks(
     images: int, size: int = 50, shuffles: int = 5, seed: int = 0
 ) -> NDArray[np.int64]:
-    """Cut shuffles of the reference set into blocks, one reference fingerprint each.
+    """Cut shuffles of the reference set into blocks, one reference fingerprint each (paper, 3.4).
+
+    Parameters
+    ----------
+    images : int
+        Images in the reference set.
+    size : int
+        Images in a block (key `texture.images`).
+    shuffles : int
+        Times that the set is shuffled and cut (key `texture.shuffles`).
 
     Returns
     -------
     (shuffles * (images // size), size) int64
         Row numbers.
+
+    Examples
+    --------
+    >>> reference_blocks(120).shape
+    (10, 50)
     """
     rng = np.random.default_rng(seed)
     whole = images // size
@@ -33,6 +47,11 @@ def sample_members(members: Sequence[str], size: int = 50, seed: int = 0) -> lis
     members : image ids
     size : int
         All members are taken if there are no more than that.
+
+    Examples
+    --------
+    >>> sample_members(["c", "a", "b"], size=2) == sample_members(["b", "c", "a"], size=2)
+    True
     """
 
     def lot(image_id: str) -> bytes:
@@ -42,5 +61,11 @@ def sample_members(members: Sequence[str], size: int = 50, seed: int = 0) -> lis
 
 
 def fingerprint_id(members: Iterable[str]) -> str:
-    """Name a fingerprint after the images it is made of: 12 hexadecimal digits."""
+    """Name a fingerprint after the images it is made of: 12 hexadecimal digits.
+
+    Examples
+    --------
+    >>> fingerprint_id(["b", "a"]) == fingerprint_id(["a", "b"])
+    True
+    """
     return hashlib.sha256("\n".join(sorted(members)).encode()).hexdigest()[:12]

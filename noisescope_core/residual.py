@@ -1,8 +1,9 @@
 """Noise residual of an image: what a wavelet-domain Wiener filter takes away (paper, section 3).
 
-The filter is the one that camera forensics uses (Mihcak, Kozintsev, Ramchandran 1999), without
-the clean-up that removes periodic patterns: those patterns are the generator's trace. Others can
-take its place, against who hides the trace from it (paper, adaptive defence).
+In come pixels, out comes what the filter of each channel takes away, mixed to grey or not. The
+filter is the one that camera forensics uses (Mihcak, Kozintsev, Ramchandran 1999), without the
+clean-up that removes periodic patterns: those patterns are the generator's trace. Other filters can
+take its place, against those who hide the trace from it (paper, adaptive defence).
 """
 
 from __future__ import annotations
@@ -18,21 +19,30 @@ from numpy.typing import DTypeLike, NDArray
 from noisescope_core.compiled import compiled
 
 GREY_WEIGHTS = (0.29893602, 0.58704307, 0.11402090)
-"""Weights of the R, G and B residuals in the grey residual."""
+"""Weights of the R, G and B residuals in the grey residual: the reference program's."""
 
 FILTERS = ("wavelet", "blur", "nlm")
 """Denoisers: wavelet-domain Wiener filter, Gaussian blur, non-local means."""
 
 BLUR_KERNEL, BLUR_SIGMA = 3, 0.8
-"""Side in pixels and standard deviation of the Gaussian blur."""
+"""Side and standard deviation of the Gaussian blur, pixels. Chosen: the smallest kernel, and the
+standard deviation that OpenCV takes for it."""
 
 NLM_STRENGTH, NLM_TEMPLATE, NLM_SEARCH = 3, 7, 21
-"""Of non-local means: h in grey levels, sides in pixels of the patch and of the window searched."""
+"""Of non-local means: h in grey levels, sides of the patch and of the window searched in pixels.
+They are OpenCV's defaults."""
 
 WAVELET = "db4"
-WINDOWS = (3, 5, 7, 9)
-REACH = WINDOWS[-1] // 2
+"""Daubechies filter in PyWavelets' words: the filter of Mihcak and others has eight taps."""
+
 TAPS = 8
+"""Length of its filters, coefficients."""
+
+WINDOWS = (3, 5, 7, 9)
+"""Sides of the windows over which local variance is measured, coefficients (the same authors)."""
+
+REACH = WINDOWS[-1] // 2
+"""Coefficients from the middle of the largest window to its edge."""
 
 
 def noise_residual(
@@ -81,7 +91,21 @@ def noise_residual(
 
 
 def mixed(channels: NDArray[Any]) -> NDArray[Any]:
-    """Mix the residuals of the channels, (1, H, W) or (3, H, W), to grey: (H, W)."""
+    """Mix the residuals of the channels to grey, by `GREY_WEIGHTS`.
+
+    Parameters
+    ----------
+    channels : (1, H, W) or (3, H, W) float, from `channel_residuals`
+
+    Returns
+    -------
+    (H, W), of the same dtype
+
+    Examples
+    --------
+    >>> mixed(np.ones((3, 2, 2))).round(3).tolist()
+    [[1.0, 1.0], [1.0, 1.0]]
+    """
     weights = np.asarray(GREY_WEIGHTS if len(channels) == 3 else [1], dtype=channels.dtype)
     grey: NDArray[Any] = sum(w * plane for w, plane in zip(weights, channels, strict=True))
     return grey
@@ -101,6 +125,11 @@ def channel_residuals(
     Returns
     -------
     (C, H, W) array of `dtype` with C = 1 or 3, in grey levels
+
+    Examples
+    --------
+    >>> channel_residuals(np.zeros((40, 50, 3), np.uint8)).shape
+    (3, 40, 50)
     """
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
         raise ValueError(
@@ -132,6 +161,7 @@ def channel_residuals(
 
 
 def _blurred(plane: NDArray[np.uint8], dtype: DTypeLike) -> NDArray[Any]:
+    """Blur a channel, (H, W)."""
     side = (BLUR_KERNEL, BLUR_KERNEL)
     # Edges are mirrored as for the wavelet filter.
     blurred = cv2.GaussianBlur(plane.astype(dtype), side, BLUR_SIGMA, borderType=cv2.BORDER_REFLECT)
@@ -139,12 +169,14 @@ def _blurred(plane: NDArray[np.uint8], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def _averaged(plane: NDArray[np.uint8], dtype: DTypeLike) -> NDArray[Any]:
+    """Average a channel, (H, W), over patches that look alike."""
     means = cv2.fastNlMeansDenoising(plane, None, NLM_STRENGTH, NLM_TEMPLATE, NLM_SEARCH)
     return np.asarray(means, dtype)
 
 
 @cache
 def _filters(dtype: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Give the low and the high filter of the wavelet: (8,) each."""
     # Reconstruction filters, correlated forwards, give the original program's phase:
     # low[k] = sum_j h[j] x[2k + j].
     wavelet = pywt.Wavelet(WAVELET)
@@ -152,12 +184,16 @@ def _filters(dtype: str) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 def _lead(size: int, padded: int) -> int:
+    """Count the pixels that come before the image on a padded axis."""
     return (padded - size + 1) // 2
 
 
 @cache
 def _mirror(size: int, levels: int) -> NDArray[np.intp]:
-    # Indices of the mirror-padded axis: the edge pixel is repeated, the larger half comes first.
+    """Index an axis mirrored at its ends: the edge pixel is repeated, the larger half comes first.
+
+    The padded axis is halved `levels` times, and is two pixels longer at least.
+    """
     step = 2**levels
     padded = -(-(size + 2) // step) * step
     lead = _lead(size, padded)
@@ -169,6 +205,7 @@ def _mirror(size: int, levels: int) -> NDArray[np.intp]:
 
 @compiled
 def _pad(image: Any, channel: Any, rows: Any, columns: Any, out: Any) -> None:
+    """Take rows and columns of one channel, into `out`."""
     for i in range(out.shape[0]):
         source = image[rows[i]]
         for j in range(out.shape[1]):
@@ -199,6 +236,7 @@ def _denoise(x: Any, low: Any, high: Any, variance: Any, levels: int) -> None:
 
 @compiled
 def _analyse(x: Any, scratch: Any, h: int, w: int, low: Any, high: Any) -> None:
+    """Transform the first h rows and w columns of x one level down, in place."""
     h2, w2 = h // 2, w // 2
     for k in range(h2):
         top, bottom = scratch[k, :w], scratch[h2 + k, :w]
@@ -237,6 +275,7 @@ def _analyse(x: Any, scratch: Any, h: int, w: int, low: Any, high: Any) -> None:
 
 @compiled
 def _synthesise(x: Any, scratch: Any, h: int, w: int, low: Any, high: Any) -> None:
+    """Undo `_analyse`."""
     h2, w2 = h // 2, w // 2
     lead = TAPS // 2
     a = np.empty(w2 + lead, x.dtype)

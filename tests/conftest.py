@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +18,7 @@ import pytest
 from hypothesis import settings
 
 from noisescope_core.config import Config, load_config
+from tests.runs import run_detect
 
 SHARED = Path(os.environ.get("NOISESCOPE_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -40,10 +46,18 @@ SMALL = (
     "spark.conf.spark.sql.shuffle.partitions=4",
 )
 
-# They start Spark programs of their own; last in line, one process would be left with them.
+# A hundred small statements a run: compiling each costs more than it saves, a quarter of a run.
+INTERPRETED = (
+    "spark.conf.spark.sql.codegen.wholeStage=false",
+    "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
+)
+
+# Last in line, one process would be left with them. The first three share nothing that the
+# others would wait for.
 LONGEST = (
-    "registry", "scan", "jobs", "s3", "cli", "connect", "resilience", "detect_whitened", "detect",
-    "large_piles", "notebooks", "experiments",
+    "scan", "resilience", "large_piles", "registry", "connect", "s3", "cli", "jobs",
+    "real_images", "detect_whitened", "notebooks", "experiments", "detect", "damaged_files",
+    "whitened_run", "doctor", "experiments_on_spark", "experiment_command",
 )  # fmt: skip
 
 TESTS = Path(__file__).parent
@@ -73,14 +87,58 @@ def small_config() -> Config:
     return load_config(None, SMALL)
 
 
+Once = Callable[[str, Callable[[Path], None]], Path]
+"""Name of a folder, and what fills it, to the folder."""
+
+
 @pytest.fixture(scope="session")
-def spark(small_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """What is costly to make is made by one process of the tests, and read by all of them."""
+    base = tmp_path_factory.getbasetemp()
+    shared_base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, done = shared_base / name, shared_base / f"{name}.done"
+        with (shared_base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                # A second attempt after a failure fails by the folder that the first one left.
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     pytest.importorskip("pyspark")
     from noisescope_core.spark.session.start import start_session
 
-    session = start_session(small_config, tmp_path_factory.mktemp("spark") / "spark.log")
+    config = load_config(None, (*SMALL, *INTERPRETED))
+    session = start_session(config, tmp_path_factory.mktemp("spark") / "spark.log")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def jars(once: Once) -> str:
+    """A folder with the jars of Delta and S3, fetched once: Maven's cache bears no two."""
+
+    def fetch(folder: Path) -> None:
+        command = [sys.executable, "-m", "noisescope_core.cli", "doctor", "--fetch-jars"]
+        done = subprocess.run(
+            [*command, str(folder / "jars")], capture_output=True, text=True, check=False
+        )
+        (folder / "said").write_text(done.stderr if done.returncode else "")
+
+    folder = once("maven", fetch)
+    said = (folder / "said").read_text()
+    if "Spark lacks jars" in said:
+        pytest.skip("Maven, where the jars of Delta and S3 come from, cannot be reached")
+    assert not said
+    return str(folder / "jars")
 
 
 @dataclass(frozen=True)
@@ -106,25 +164,69 @@ def save(path: Path, pixels: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="session")
-def dump(tmp_path_factory: pytest.TempPathFactory) -> Dump:
+def dump(once: Once) -> Dump:
     """60 pictures, 24 of them with a common pattern, and 120 reference pictures."""
-    folder = tmp_path_factory.mktemp("dump")
+    folder = once("dump", write_small_dump)
+    fakes = frozenset(f"{k:03d}.png" for k in range(60) if carries(k))
+    return Dump(folder / "images", folder / "reference", fakes)
+
+
+def carries(k: int) -> bool:
+    """Whether the picture of this number carries the pattern."""
+    return k % 5 < 2
+
+
+def write_small_dump(folder: Path) -> None:
+    """Write the pictures of `dump`."""
     images, reference = folder / "images", folder / "reference"
     images.mkdir()
     reference.mkdir()
     rng = np.random.default_rng(7)
     pattern = rng.normal(0, 1.2, (64, 64, 1))
-    fakes = set()
     for k in range(60):
-        pixels = picture(rng)
-        name = f"{k:03d}.png"
-        if k % 5 < 2:
-            pixels = pixels + pattern
-            fakes.add(name)
-        save(images / name, pixels)
+        save(images / f"{k:03d}.png", picture(rng) + carries(k) * pattern)
     for k in range(120):
         save(reference / f"{k:03d}.png", picture(rng))
-    return Dump(images, reference, frozenset(fakes))
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run on the small dump: where it is, and the summary that it returned."""
+
+    out: Path
+    summary: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def run_on_dump(
+    once: Once, dump: Dump, request: pytest.FixtureRequest
+) -> Callable[[str], FinishedRun]:
+    """Detect on the small dump by a method, once for all tests that look at the run.
+
+    Nobody may write to it. Spark is started by the process that makes it alone.
+    """
+
+    def run(method: str) -> FinishedRun:
+        def fill(folder: Path) -> None:
+            spark = request.getfixturevalue("spark")
+            config = load_config(None, (*SMALL, f"method={method}"))
+            summary = run_detect(spark, config, dump.images, dump.reference, folder / "run")
+            (folder / "returned.json").write_text(json.dumps(summary))
+
+        folder = once(f"run-{method}", fill)
+        return FinishedRun(folder / "run", json.loads((folder / "returned.json").read_text()))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def paper_run(run_on_dump: Callable[[str], FinishedRun]) -> FinishedRun:
+    return run_on_dump("paper")
+
+
+@pytest.fixture(scope="session")
+def whitened_run(run_on_dump: Callable[[str], FinishedRun]) -> FinishedRun:
+    return run_on_dump("whitened")
 
 
 @pytest.fixture(scope="session")

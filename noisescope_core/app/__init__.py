@@ -1,0 +1,1 @@
+"""The application around the methods: doctor, alerts, metrics, notebooks, progress, evaluation."""

@@ -1,6 +1,6 @@
-"""What a machine needs to run this: each thing looked at, and the one command that mends it.
+"""What a machine needs to run this: a finding for each thing, with the command that mends it.
 
-The Spark-free part; `spark.doctor` starts Spark and reads and writes where a run would.
+This part needs no Spark; `spark.session.doctor` starts it and reads and writes where a run would.
 """
 
 from __future__ import annotations
@@ -25,28 +25,36 @@ from threadpoolctl import threadpool_info
 from noisescope_core.residual import noise_residual
 
 LEAST_JAVA = 17
-GIGABYTE = 1 << 30
-LEAST_MEMORY = 4 * GIGABYTE
-"""The driver, its JVM and two workers."""
+"""Oldest version of Java that Spark 4 runs on."""
 
-LEAST_DISK = 5 * GIGABYTE
-"""Shuffles of a thousand images take a gigabyte."""
+JAVA_SECONDS = 60
+"""Seconds for Java to say its version: chosen, far more than it takes on a busy machine."""
 
-OPENCVS = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
-"""Other builds, whose files lie on top of the headless one's."""
+GIBIBYTE = 1 << 30
+"""Bytes."""
+
+LEAST_MEMORY = 4 * GIBIBYTE
+"""Bytes for the driver, its JVM and two workers: chosen, for a run with the default settings."""
+
+LEAST_DISK = 5 * GIBIBYTE
+"""Bytes for Spark's shuffles: chosen, for some thousand images; a thousand take a gigabyte."""
+
+OTHER_OPENCVS = ("opencv-python", "opencv-contrib-python", "opencv-contrib-python-headless")
+"""Other builds of OpenCV, which install files under the same names as the headless one's."""
 
 State = Literal["good", "warning", "bad"]
+"""What a finding means for a run, see `Finding`."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at.
+    """One thing that was examined.
 
     Attributes
     ----------
     name : of the thing
     state : `bad` keeps a run from working, `warning` makes it slow, small or unsafe
-    found : what there is
+    found : what is there
     mend : what to do, a command where there is one; "" where nothing is wrong
     """
 
@@ -57,7 +65,7 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at what every run needs, Spark apart."""
+    """Examine what every run needs, Spark apart; some findings take seconds."""
     yield packages()
     yield opencv()
     yield compiled()
@@ -68,30 +76,30 @@ def examine() -> Iterator[Finding]:
 
 
 def packages() -> Finding:
-    """Hold the installed packages against those that this one asks for, Spark's extra too."""
-    wrong = []
+    """Compare the installed packages with those that this one requires, with its extra `spark`."""
+    problems = []
     for line in requires("noisescope") or []:
-        wanted = Requirement(line)
-        if wanted.marker and not wanted.marker.evaluate({"extra": "spark"}):
+        required = Requirement(line)
+        if required.marker and not required.marker.evaluate({"extra": "spark"}):
             continue
         try:
-            there = version(wanted.name)
+            installed = version(required.name)
         except PackageNotFoundError:
-            wrong.append(f"{wanted.name} is missing")
+            problems.append(f"{required.name} is missing")
             continue
-        if not wanted.specifier.contains(there, prereleases=True):
-            wrong.append(f"{wanted.name} {there} is not {wanted.specifier}")
+        if not required.specifier.contains(installed, prereleases=True):
+            problems.append(f"{required.name} {installed} is not {required.specifier}")
     python = f"Python {sys.version.split()[0]}"
-    if wrong:
+    if problems:
         mend = f"{sys.executable} -m pip install 'noisescope[spark]'"
-        return Finding("packages", "bad", f"{python}; {', '.join(wrong)}", mend)
-    told = ", ".join(f"{name} {version(name)}" for name in ("pyspark", "pyarrow", "numpy"))
-    return Finding("packages", "good", f"{python}, {told}")
+        return Finding("packages", "bad", f"{python}; {', '.join(problems)}", mend)
+    versions = ", ".join(f"{name} {version(name)}" for name in ("pyspark", "pyarrow", "numpy"))
+    return Finding("packages", "good", f"{python}, {versions}")
 
 
 def opencv() -> Finding:
-    """See that OpenCV reads and writes JPEG, and that no other build of it is in the way."""
-    others = [name for name in OPENCVS if _installed(name)]
+    """Check that OpenCV reads and writes JPEG, PNG and WebP, and that it is its only build here."""
+    others = [name for name in OTHER_OPENCVS if _installed(name)]
     if others:
         return Finding(
             "OpenCV", "warning", f"{cv2.__version__}, with {', '.join(others)} beside it",
@@ -99,13 +107,13 @@ def opencv() -> Finding:
             f"{sys.executable} -m pip install opencv-python-headless",
         )  # fmt: skip
     grey = np.full((16, 16, 3), 128, np.uint8)
-    lost = [
+    unreadable = [
         ending for ending in (".jpg", ".png", ".webp")
         if cv2.imdecode(cv2.imencode(ending, grey)[1], cv2.IMREAD_COLOR) is None
     ]  # fmt: skip
-    if lost:
+    if unreadable:
         mend = f"{sys.executable} -m pip install --force-reinstall opencv-python-headless"
-        return Finding("OpenCV", "bad", f"{cv2.__version__} reads no {', '.join(lost)}", mend)
+        return Finding("OpenCV", "bad", f"{cv2.__version__} reads no {', '.join(unreadable)}", mend)
     return Finding("OpenCV", "good", f"{cv2.__version__} reads JPEG, PNG, WebP")
 
 
@@ -118,7 +126,7 @@ def _installed(name: str) -> bool:
 
 
 def compiled() -> Finding:
-    """Run the compiled kernels once, and see whether their code is kept."""
+    """Run the compiled kernels once, and check that their code is cached."""
     noise_residual(np.zeros((64, 64, 3), np.uint8))
     folder = os.environ.get("NUMBA_CACHE_DIR") or str(Path(__file__).parent / "__pycache__")
     if os.access(folder, os.W_OK):
@@ -131,44 +139,43 @@ def compiled() -> Finding:
 def threads() -> Finding:
     """Say which BLAS works with how many threads."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    blas = [one for one in threadpool_info() if one["user_api"] == "blas"]
-    if not blas:
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    if not libraries:
         mend = f"{sys.executable} -m pip install --force-reinstall numpy scipy"
         return Finding("BLAS", "warning", "none was found: products are slow", mend)
     kinds = {
-        " ".join(str(one.get(key)) for key in ("internal_api", "version", "architecture"))
-        for one in blas
+        " ".join(str(library.get(key)) for key in ("internal_api", "version", "architecture"))
+        for library in libraries
     }
-    told = ", ".join(sorted(kinds))
-    most = max(one["num_threads"] for one in blas)
-    found = f"{told}; {most} threads on {cores} processors"
-    if most < (cores or 1):
+    count = max(library["num_threads"] for library in libraries)
+    found = f"{', '.join(sorted(kinds))}; {count} threads on {cores} processors"
+    if count < (cores or 1):
         limits = [name for name in os.environ if name.endswith("_NUM_THREADS")]
         return Finding("BLAS", "warning", found, f"unset {' '.join(limits)}" if limits else "")
     return Finding("BLAS", "good", found)
 
 
 def memory() -> Finding:
-    """Say how much memory there is, by the container's limit if it has one."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Say how much memory there is: the machine's, or the limit of the container."""
+    available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-        pages = min(pages, int(text))
-    found = f"{pages / GIGABYTE:.1f} GiB"
-    if pages < LEAST_MEMORY:
+        available = min(available, int(text))
+    found = f"{available / GIBIBYTE:.1f} GiB"
+    if available < LEAST_MEMORY:
         return Finding("memory", "warning", found, "--set spark.driver_memory=1g "
                        "--set discovery.images=500 --set discovery.reference=500")  # fmt: skip
     return Finding("memory", "good", found)
 
 
 def scratch() -> Finding:
-    """Say how much room Spark's shuffles have."""
+    """Say how much disk space Spark's shuffles have."""
     folder = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0] or tempfile.gettempdir()
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
         return Finding("scratch space", "bad", f"{folder}: {error.strerror}", f"mkdir -p {folder}")
-    found = f"{free / GIGABYTE:.0f} GiB free in {folder}"
+    found = f"{free / GIBIBYTE:.0f} GiB free in {folder}"
     if free < LEAST_DISK:
         mend = "export SPARK_LOCAL_DIRS=/a/larger/disk"
         return Finding("scratch space", "warning", found, mend)
@@ -183,14 +190,15 @@ def java() -> Finding:
     if not program:
         return Finding("Java", "bad", "none was found", install)
     try:
-        told = subprocess.run(  # noqa: S603  # What JAVA_HOME or PATH names.
-            [program, "-version"], capture_output=True, text=True, timeout=60, check=True
+        output = subprocess.run(  # noqa: S603  # What JAVA_HOME or PATH names.
+            [program, "-version"], capture_output=True, text=True, timeout=JAVA_SECONDS, check=True
         ).stderr
     except (OSError, subprocess.SubprocessError) as error:
         mend = f"unset JAVA_HOME, or {install}" if home else install
         return Finding("Java", "bad", f"{program} does not run ({error})", mend)
-    number = re.search(r'version "(\d+)', told)
-    (line,) = [one for one in told.splitlines() if "version" in one][:1] or [told]
+    number = re.search(r'version "(\d+)', output)
+    # JAVA_TOOL_OPTIONS, for one, has Java print other lines before.
+    line = next((line for line in output.splitlines() if "version" in line), output)
     found = f"{line}, {program}"
     if not number or int(number[1]) < LEAST_JAVA:
         return Finding("Java", "bad", f"{found}; needed: {LEAST_JAVA} or newer", install)

@@ -10,9 +10,16 @@ from typing import Any
 from noisescope_core.errors import UsageError
 
 FAKE = {"fake", "generated", "gan", "synthetic", "1", "true", "yes"}
+"""Labels of generated images, lower case."""
+
 REAL = {"real", "photo", "photograph", "camera", "0", "false", "no"}
+"""Labels of photographs, lower case."""
+
 PATH_COLUMNS = ("path", "file", "filename", "name", "image")
+"""Headers of the column of paths; the first that a file has counts."""
+
 LABEL_COLUMNS = ("label", "is_fake", "fake", "class", "target")
+"""Headers of the column of labels; the first that a file has counts."""
 
 
 def read_labels(file: Path) -> dict[str, str]:
@@ -24,7 +31,7 @@ def read_labels(file: Path) -> dict[str, str]:
     Returns
     -------
     dict
-        Path as written to label, lower case.
+        Path as written to label, in lower case and without blanks around it.
 
     Raises
     ------
@@ -57,13 +64,24 @@ def evaluate(verdicts: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -
     Returns
     -------
     dict
-        `tp`, `fp`, `fn`, `tn` over the scored images; `precision`, `recall`, `f1` (0 where
-        undefined); `not_scored` fakes and reals, which the three do not count;
-        `other_labels`, `without_verdict`, `without_label`.
+        `tp`, `fp`, `fn`, `tn`: counts of the scored images. `precision`, `recall`, `f1`: 0..1, 0
+        where undefined. `not_scored`: how many `fake` and `real` images have no score; none of the
+        above counts them. `other_labels`: verdicts whose label is neither fake nor real.
+        `without_verdict`: labels that belong to no verdict. `without_label`: verdicts without one.
+
+    Examples
+    --------
+    >>> verdicts = [
+    ...     {"path": "/data/a.png", "status": "scored", "is_fake": True},
+    ...     {"path": "/data/b.png", "status": "scored", "is_fake": False},
+    ... ]
+    >>> result = evaluate(verdicts, {"a.png": "fake", "b.png": "fake"})
+    >>> result["tp"], result["fn"], result["precision"], result["recall"]
+    (1, 1, 1.0, 0.5)
     """
     counts = dict.fromkeys(("tp", "fp", "fn", "tn"), 0)
     not_scored = {"fake": 0, "real": 0}
-    other = without_label = 0
+    other_labels = without_label = 0
     used: set[str] = set()
     for row in verdicts:
         key = _label_key(row["path"], labels)
@@ -73,7 +91,7 @@ def evaluate(verdicts: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -
         used.add(key)
         label = labels[key]
         if label not in FAKE | REAL:
-            other += 1
+            other_labels += 1
         elif row["status"] != "scored":
             not_scored["fake" if label in FAKE else "real"] += 1
         elif label in FAKE:
@@ -84,14 +102,24 @@ def evaluate(verdicts: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -
         **counts,
         **ratios(counts["tp"], counts["fp"], counts["fn"]),
         "not_scored": not_scored,
-        "other_labels": other,
+        "other_labels": other_labels,
         "without_verdict": len(labels) - len(used),
         "without_label": without_label,
     }
 
 
 def ratios(tp: int, fp: int, fn: int) -> dict[str, float]:
-    """Work out `precision`, `recall` and `f1` of counts, 0 where undefined."""
+    """Work out `precision`, `recall` and `f1` of counts: 0..1, and 0 where undefined.
+
+    Parameters
+    ----------
+    tp, fp, fn : numbers of true positives, false positives and false negatives
+
+    Examples
+    --------
+    >>> ratios(tp=3, fp=1, fn=0)
+    {'precision': 0.75, 'recall': 1.0, 'f1': 0.8571428571428571}
+    """
     flagged, fakes = tp + fp, tp + fn
     return {
         "precision": tp / flagged if flagged else 0.0,
@@ -101,6 +129,7 @@ def ratios(tp: int, fp: int, fn: int) -> dict[str, float]:
 
 
 def _label_key(path: str, labels: Mapping[str, str]) -> str | None:
+    """Find the longest end of a path, from a folder boundary on, that has a label."""
     tail = path
     while True:
         if tail in labels:

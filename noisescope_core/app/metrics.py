@@ -28,39 +28,40 @@ GAUGES = {
     "search_seconds": "Seconds of searching what waits",
     "tables_seconds": "Seconds of writing tables",
 }
-"""Columns of `runs` that are numbers, and what they count."""
+"""Columns of `runs` that are numbers, and what they count, in words for Prometheus."""
 
 
 def check(observe: Observe) -> None:
-    """Raise UsageError for what cannot be written to, before anything runs."""
-    wrong = []
+    """Raise UsageError for all places that cannot be written to, before anything runs."""
+    problems = []
     for key, file in (("events", observe.events), ("prometheus", observe.prometheus)):
         if file is not None and not os.access(Path(file).absolute().parent, os.W_OK):
-            wrong.append(f"observe.{key}: {file} is in no folder that can be written to")
+            problems.append(f"observe.{key}: {file} is in no folder that can be written to")
     if observe.mlflow is not None and find_spec("mlflow") is None:
-        wrong.append("observe.mlflow: MLflow is not installed (pip install mlflow)")
-    if wrong:
-        raise UsageError("; ".join(wrong))
+        problems.append("observe.mlflow: MLflow is not installed (pip install mlflow)")
+    if problems:
+        raise UsageError("; ".join(problems))
 
 
-def event(file: str | None, run_id: str, **told: Any) -> None:
-    """Add a line of JSON: time in UTC, run and what else is told."""
+def write_event(file: str | None, run_id: str, **fields: Any) -> None:
+    """Add a line of JSON to a file: time in UTC, run, and the fields; None writes nothing."""
     if file is None:
         return
-    line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "run": run_id} | told
+    line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "run": run_id} | fields
     with Path(file).open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line, default=str) + "\n")
 
 
 def publish(run: Mapping[str, Any], observe: Observe) -> None:
-    """Tell what a scan has counted to all who are asked for in the configuration.
+    """Write what a scan has counted to every place that the configuration names.
 
     Parameters
     ----------
     run : row of `runs`
+    observe : files for JSON lines and for Prometheus, and MLflow's experiment; None where not
     """
-    told = {name: value for name, value in run.items() if name != "run_id"}
-    event(observe.events, run["run_id"], event="scan", **told)
+    fields = {name: value for name, value in run.items() if name != "run_id"}
+    write_event(observe.events, run["run_id"], event="scan", **fields)
     if observe.prometheus is not None:
         _write_textfile(Path(observe.prometheus), run)
     if observe.mlflow is not None:
@@ -69,11 +70,11 @@ def publish(run: Mapping[str, Any], observe: Observe) -> None:
 
 def _write_textfile(file: Path, run: Mapping[str, Any]) -> None:
     """Write the format that Prometheus' node exporter collects, whole or not at all."""
-    figures = {name: (text, float(run[name])) for name, text in GAUGES.items()}
-    figures["finished_timestamp_seconds"] = ("When the scan ended", run["finished"].timestamp())
-    figures["alerts"] = ("Thresholds exceeded", float(len(run["alerts"])))
+    gauges = {name: (text, float(run[name])) for name, text in GAUGES.items()}
+    gauges["finished_timestamp_seconds"] = ("When the scan ended", run["finished"].timestamp())
+    gauges["alerts"] = ("Thresholds exceeded", float(len(run["alerts"])))
     lines = []
-    for name, (text, value) in figures.items():
+    for name, (text, value) in gauges.items():
         lines += [
             f"# HELP noisescope_{name} {text}.", f"# TYPE noisescope_{name} gauge",
             f"noisescope_{name} {value:.17g}",

@@ -17,6 +17,10 @@ from matplotlib.figure import Figure
 from noisescope_core.errors import UsageError
 
 _NUMBERS = count(1)
+"""Numbers of the figures that this process saves, for their names."""
+
+DOTS_PER_INCH = 100
+"""Resolution of figures: chosen, matplotlib's default in notebooks."""
 
 
 def parameters(dbutils: Any, **defaults: Any) -> dict[str, Any]:
@@ -28,26 +32,26 @@ def parameters(dbutils: Any, **defaults: Any) -> dict[str, Any]:
     ----------
     dbutils : `globals().get("dbutils")`, which is None outside Databricks
     **defaults : name to default
-        A value has its default's type. A dict is written as `KEY=VALUE`, parted by blanks. A folder
-        has the default None, for which a fresh one is made on a laptop; on Databricks it must be
-        named, because executors do not see the driver's.
+        A value gets its default's type. A dict is written as `KEY=VALUE`, parted by blanks. The
+        default of a folder is None: on a laptop the notebook then makes a fresh one, on Databricks
+        the widget must be filled in, because executors do not see the driver's folders.
 
     Returns
     -------
     dict
-        Name to value.
+        Name to value, in the order of the defaults.
 
     Raises
     ------
     UsageError
-        Naming all parameters that are missing or no numbers.
+        Naming all parameters that are missing or written wrongly.
 
     Examples
     --------
     >>> parameters(None, size=96, work=None, settings={})
     {'size': 96, 'work': None, 'settings': {}}
     """
-    told, wrong = {}, []
+    values, problems = {}, []
     for name, default in defaults.items():
         if dbutils is None:
             text = os.environ.get(f"NOISESCOPE_{name.upper()}", "")
@@ -55,51 +59,52 @@ def parameters(dbutils: Any, **defaults: Any) -> dict[str, Any]:
             dbutils.widgets.text(name, "" if default in (None, {}) else str(default))
             text = dbutils.widgets.get(name).strip()
             if not text and default is None:
-                wrong.append(f"{name}: fill in the widget, executors must see what it names")
+                problems.append(f"{name}: fill in the widget, executors must see what it names")
         try:
-            told[name] = _read(text, default) if text else default
+            values[name] = _read(text, default) if text else default
         except ValueError:
             kind = "KEY=VALUE, parted by blanks" if isinstance(default, Mapping) else "a number"
-            wrong.append(f"{name}: must be {kind}, got {text!r}")
-    if wrong:
-        raise UsageError("; ".join(wrong))
-    return told
+            problems.append(f"{name}: must be {kind}, got {text!r}")
+    if problems:
+        raise UsageError("; ".join(problems))
+    return values
 
 
-def show(*shown: object) -> None:
+def show(*results: object) -> None:
     """Show tables and figures: below the cell of a notebook; a script prints and saves them.
 
     Figures of a script are PNGs in a fresh temporary folder; their names are printed.
 
     Parameters
     ----------
-    *shown : pandas.DataFrame, matplotlib.figure.Figure or whatever prints
+    *results : pandas.DataFrame, matplotlib.figure.Figure or whatever prints
     """
     notebook = sys.modules.get("IPython")
     inside = notebook is not None and notebook.get_ipython() is not None
-    for one in shown:
+    for result in results:
         if inside:
             from IPython.display import Image, display
 
-            display(Image(_png(one)) if isinstance(one, Figure) else one)
-        elif isinstance(one, Figure):
+            display(Image(_png(result)) if isinstance(result, Figure) else result)
+        elif isinstance(result, Figure):
             file = _folder() / f"{next(_NUMBERS):02d}.png"
-            file.write_bytes(_png(one))
+            file.write_bytes(_png(result))
             print(f"figure: {file}")
         else:
-            print(one.to_string(index=False) if hasattr(one, "to_string") else one)
+            print(result.to_string(index=False) if hasattr(result, "to_string") else result)
 
 
 def _read(text: str, default: Any) -> Any:
+    """Read a parameter as a value of its default's type; ValueError if it is written wrongly."""
     if isinstance(default, Mapping):
         return dict(word.split("=", 1) for word in text.split())
     return text if default is None else type(default)(text)
 
 
 def _png(figure: Figure) -> bytes:
-    # Not left to IPython: it knows figures once pyplot was imported, and not before.
+    # IPython itself draws figures only after pyplot was imported.
     data = BytesIO()
-    figure.savefig(data, format="png", dpi=100)
+    figure.savefig(data, format="png", dpi=DOTS_PER_INCH)
     return data.getvalue()
 
 

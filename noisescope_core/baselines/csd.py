@@ -20,9 +20,16 @@ NEIGHBOURS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 """Right, left, lower and upper, as (rows down, columns right)."""
 
 COLOURS = 8
+"""Codes of a comparison of R, G and B, one bit each; Li et al."""
+
 CLIP = 2
+"""Grey levels at which differences are clipped, either way; Li et al."""
+
 STEPS = 2 * CLIP + 1
+"""Codes of a difference."""
+
 LEAST_SIDE = 5
+"""Pixels: without its border an image then has one triple in every row and column."""
 
 
 def csd_features(image: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -91,7 +98,7 @@ def _block(
 
 @cache
 def _merging(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
-    # Places of the triples a <= c and of their mirrors, and which are their own mirror.
+    """Find the triples a <= c, their mirrors, and which are their own mirror."""
     c, b, a = np.indices((count, count, count)).reshape(3, -1)
     kept = np.flatnonzero(a <= c)
     mirror = c + count * b + count**2 * a

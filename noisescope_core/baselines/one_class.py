@@ -18,6 +18,7 @@ NU = 0.1
 """Share of the training photographs that may lie outside, about."""
 
 FOLDS = 5
+"""Parts of the photographs, each left out once to choose the width."""
 
 
 def fit_one_class(features: ArrayLike, seed: int = 0) -> OneClassSVM:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from noisescope_core.cli.command import Commands, OneLineErrors
+from noisescope_core.cli.shared.commands import Command, CommandGroup
 
 
 @click.command(
-    cls=OneLineErrors,
+    cls=Command,
     epilog="""\
 echo 'eval "$(noisescope completion bash)"' >> ~/.bashrc
 echo 'eval "$(noisescope completion zsh)"' >> ~/.zshrc
@@ -22,13 +22,13 @@ def completion(ctx: click.Context, shell: str) -> None:
 
     Install it by the line for your shell below; a new shell has it then.
     """
-    script = get_completion_class(shell)
+    script_class = get_completion_class(shell)
     root = ctx.find_root().command
-    if script is None or not isinstance(root, Commands):
+    if script_class is None or not isinstance(root, CommandGroup):
         raise RuntimeError(f"click knows no completion of {shell}")
-    source = script(root, {}, "noisescope", "_NOISESCOPE_COMPLETE").source()
-    # What goes on after a key, its value, follows without a space.
+    script = script_class(root, {}, "noisescope", "_NOISESCOPE_COMPLETE").source()
+    # Bash would put a space behind KEY=, where the value is typed next.
     if shell == "bash":
         add = "COMPREPLY+=($value)"
-        source = source.replace(add, f"{add}; [[ $value == *= ]] && compopt -o nospace")
-    click.echo(source)
+        script = script.replace(add, f"{add}; [[ $value == *= ]] && compopt -o nospace")
+    click.echo(script)

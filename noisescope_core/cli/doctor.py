@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from noisescope_core.cli.command import (
-    CONFIG,
-    FOLDER,
-    RESULT,
-    OneLineErrors,
-    asked,
-    configured,
-    log_elsewhere,
-    made,
-    start_spark,
-    tell,
-    with_options,
-)
+from noisescope_core.app.places import make_folder, spark_log
+from noisescope_core.cli.shared.commands import Command
+from noisescope_core.cli.shared.inputs import read_config
+from noisescope_core.cli.shared.options import CONFIG, FOLDER, RESULT, with_options
+from noisescope_core.cli.shared.output import flag_given, print_result
+from noisescope_core.cli.shared.session import start_spark
 from noisescope_core.errors import NoiseScopeError
 
 if TYPE_CHECKING:
@@ -29,10 +22,11 @@ if TYPE_CHECKING:
     from noisescope_core.config import Config
 
 MARKS = {"good": "[green]ok[/]", "warning": "[yellow]warning[/]", "bad": "[red]bad[/]"}
+"""How a finding's state is printed, in rich's markup."""
 
 
 @click.command(
-    cls=OneLineErrors,
+    cls=Command,
     epilog="""\
 noisescope doctor
 noisescope doctor --images my/folder --reference my/photographs --out my/run
@@ -49,13 +43,10 @@ noisescope doctor --tables s3a://bucket/tables --json""",
 )
 @with_options(*RESULT, *CONFIG)
 def doctor(
-    images: str | None,
-    reference: str | None,
-    out: str | None,
-    tables: str | None,
     fetch_jars: str | None,
     config_file: str | None,
     settings: tuple[str, ...],
+    **places: str | None,
 ) -> None:
     """Say what is in the way of a run here, and the command that mends it.
 
@@ -65,21 +56,19 @@ def doctor(
     With --fetch-jars it fills a folder with the jars that Spark lacks, for machines without a
     network, and looks at nothing.
     """
-    config = configured(config_file, settings)
+    config = read_config(config_file, settings)
     if fetch_jars:
-        _fetch(config, fetch_jars)
+        _fetch_jars(config, fetch_jars)
         return
-    read = {"--images": images, "--reference": reference}
-    written = {"--out": out, "--tables": tables}
+    read = {f"--{name}": place for name in ("images", "reference") if (place := places[name])}
+    written = {f"--{name}": place for name in ("out", "tables") if (place := places[name])}
     findings = []
-    for finding in _examined(
-        config, {k: v for k, v in read.items() if v}, {k: v for k, v in written.items() if v}
-    ):
+    for finding in _examine(config, read, written):
         findings.append(finding)
-        # One by one: some take seconds to find.
-        if not asked("json"):
+        # Printed as they come, for some take seconds.
+        if not flag_given("json"):
             _show(finding)
-    tell([asdict(finding) for finding in findings], lambda: None)
+    print_result([asdict(finding) for finding in findings], lambda: None)
     bad = [finding.name for finding in findings if finding.state == "bad"]
     if bad:
         raise NoiseScopeError(f"nothing will run before this is mended: {', '.join(bad)}")
@@ -88,38 +77,44 @@ def doctor(
 def _show(finding: Finding) -> None:
     from rich.console import Console
 
-    console = Console(soft_wrap=True)
-    console.print(f"{MARKS[finding.state]:<20} {finding.name:<13} ", end="", highlight=False)
-    console.print(finding.found, markup=False, highlight=False)
+    output = Console(soft_wrap=True)
+    output.print(f"{MARKS[finding.state]:<20} {finding.name:<13} ", end="", highlight=False)
+    output.print(finding.found, markup=False, highlight=False)
     if finding.mend:
-        console.print(f"{'':<22} -> {finding.mend}", markup=False, highlight=False)
+        output.print(f"{'':<22} -> {finding.mend}", markup=False, highlight=False)
 
 
-def _examined(config: Config, read: dict[str, str], written: dict[str, str]) -> Iterator[Finding]:
+def _examine(config: Config, read: dict[str, str], written: dict[str, str]) -> Iterator[Finding]:
+    """Examine the machine, and Spark with the storage where Spark can start at all.
+
+    Parameters
+    ----------
+    read, written : option to folder or URI
+    """
     from noisescope_core.app.doctor import examine
 
-    usable = True
+    can_start = True
     for finding in examine():
-        usable &= finding.name not in ("packages", "Java") or finding.state != "bad"
+        if finding.name in ("packages", "Java") and finding.state == "bad":
+            can_start = False
         yield finding
-    if usable and find_spec("pyspark"):
+    if can_start and find_spec("pyspark"):
         from noisescope_core.spark.session.doctor import examine_spark
 
-        yield from examine_spark(
-            config, log_elsewhere(), read, written, delta="--tables" in written
-        )
+        yield from examine_spark(config, spark_log(), read, written, delta="--tables" in written)
 
 
-def _fetch(config: Config, folder: str) -> None:
-    folder, log = made(folder, "--fetch-jars")
-    spark = start_spark(config, log, delta=True, locations=["s3a://"])
+def _fetch_jars(config: Config, folder: str) -> None:
+    folder = make_folder(folder, "--fetch-jars")
+    # Spark fetches the jars of S3 if it is told of a location there, whichever.
+    spark = start_spark(config, spark_log(folder), delta=True, locations=["s3a://"])
     from noisescope_core.spark.session.jars import copy_jars
 
-    copied = copy_jars(spark, folder)
+    jars = copy_jars(spark, folder)
     spark.stop()
-    tell(
-        {"folder": folder, "jars": copied},
+    print_result(
+        {"folder": folder, "jars": jars},
         lambda: click.echo(
-            f"{len(copied)} jars in {folder}: noisescope scan ... --set spark.jars={folder}"
+            f"{len(jars)} jars in {folder}: noisescope scan ... --set spark.jars={folder}"
         ),
     )

@@ -5,28 +5,29 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from noisescope_core.cli.command import (
-    CONFIG,
-    FILE,
-    FOLDER,
-    RESULT,
-    Commands,
-    check_exist,
-    configured,
-    console,
-    made,
-    start_spark,
-    tell,
-    with_options,
-)
+from noisescope_core.app.places import make_folder, spark_log
+from noisescope_core.cli.shared.commands import CommandGroup
+from noisescope_core.cli.shared.inputs import check_exist, read_config
+from noisescope_core.cli.shared.options import CONFIG, FILE, FOLDER, RESULT, with_options
+from noisescope_core.cli.shared.output import print_line, print_result
+from noisescope_core.cli.shared.session import start_spark
 from noisescope_core.errors import UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from noisescope_core.experiments.definition import Experiment
+
+PIPE_COLUMNS = 160
+"""Columns of the tables of results in a pipe, in characters: chosen so that no cell wraps."""
 
 
 @click.group(
-    cls=Commands,
+    cls=CommandGroup,
     epilog="""\
 noisescope experiment run conf/experiments/small.yaml --out my/experiment
 noisescope experiment page my/experiment --out my/experiment.md""",
@@ -63,49 +64,56 @@ def run(
     A run that was stopped goes on where it was. --config and --set hold for Spark alone; methods
     are set in the file.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     from noisescope_core.experiments.definition import load_experiment
     from noisescope_core.experiments.pictures import find_files
     from noisescope_core.experiments.run import run_experiment
-    from noisescope_core.experiments.summary import CELLS, markdown, write_summary
-    from noisescope_core.experiments.table import read
+    from noisescope_core.experiments.summary import write_summary
 
     check_exist({"FILE": file, "--data": data})
-    asked = load_experiment(file)
-    files = find_files(asked, Path(data))
-    config = configured(config_file, settings)
-    out, log = made(out, "--out")
-    meanwhile = console()
-
-    def say(line: str) -> None:
-        meanwhile.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    answers = spark = None
+    definition = load_experiment(file)
+    files = find_files(definition, Path(data))
+    config = read_config(config_file, settings)
+    folder = Path(make_folder(out, "--out"))
     if by_spark:
-        spark = start_spark(config, log)
+        spark = start_spark(config, spark_log(str(folder)))
         from noisescope_core.spark.experiments import on_executors
 
-        answers = on_executors(spark, asked, files)
-    run_experiment(asked, files, Path(out), say, answers)
-    if spark is not None:
+        answers = on_executors(spark, definition, files)
+        run_experiment(definition, files, folder, print_line, answers)
         spark.stop()
-    table = read(Path(out))
-    keys = [asked.key(case) for case in asked.cases()]
-    # What an earlier version of the file asked stays in the table, but is not what it asks now.
-    table = table.filter(pc.is_in(table["key"], pa.array(keys)))
-    summary, *_ = write_summary(table, Path(out))
+    else:
+        run_experiment(definition, files, folder, print_line)
+    trials = _read_trials(definition, folder)
+    summary, *_ = write_summary(trials, folder)
+    result = {"summary": str(summary), "trials": trials.drop_columns("pictures").to_pylist()}
+    print_result(result, lambda: _show_trials(trials, summary))
 
-    def show() -> None:
-        from rich.console import Console
-        from rich.markdown import Markdown
 
-        Console(width=None if sys.stdout.isatty() else 160).print(Markdown(markdown(table)))
-        click.echo(CELLS)
-        click.echo(f"Summary: {summary}")
+def _read_trials(definition: Experiment, folder: Path) -> pa.Table:
+    """Read the trials that the experiment's file asks for.
 
-    tell({"summary": str(summary), "trials": table.drop_columns("pictures").to_pylist()}, show)
+    The table also keeps those that only an earlier version of the file asked for.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from noisescope_core.experiments.table import read
+
+    keys = [definition.key(question) for question in definition.cases()]
+    table = read(folder)
+    return table.filter(pc.is_in(table["key"], pa.array(keys)))
+
+
+def _show_trials(trials: pa.Table, summary: Path) -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from noisescope_core.experiments.summary import CELLS, markdown
+
+    output = Console(width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    output.print(Markdown(markdown(trials)))
+    click.echo(CELLS)
+    click.echo(f"Summary: {summary}")
 
 
 @experiment.command(
@@ -126,4 +134,4 @@ def page(runs: tuple[str, ...], out: str) -> None:
         raise UsageError(f"{', '.join(empty)}: holds no trials, see noisescope experiment run")
     command = shlex.join(["noisescope", *sys.argv[1:]])
     write_page(tables, Path(out), command)
-    tell({"page": out}, lambda: click.echo(f"Page: {out}"))
+    print_result({"page": out}, lambda: click.echo(f"Page: {out}"))

@@ -7,24 +7,30 @@ from typing import TYPE_CHECKING
 
 import click
 
-from noisescope_core.cli.command import (
-    FILE,
-    FOLDER,
-    RESULT,
-    OneLineErrors,
-    check_exist,
-    console,
-    tell,
-    with_options,
-)
+from noisescope_core.cli.shared.commands import Command
+from noisescope_core.cli.shared.inputs import check_exist
+from noisescope_core.cli.shared.options import FILE, FOLDER, RESULT, with_options
+from noisescope_core.cli.shared.output import print_line, print_result
 from noisescope_core.errors import UsageError
 
 if TYPE_CHECKING:
     from noisescope_core.app.explanation import Explanation
 
+LEAST_WIDTH = 20
+"""Least characters of the strip of scores, on however narrow a terminal: chosen, to be readable."""
+
+MOST_COLUMNS = 100
+"""Most characters of a line, on however wide a terminal: chosen, not to stretch the strip."""
+
+BESIDE_STRIP = 45
+"""Characters of a line that are left for what stands beside the strip."""
+
+FIGURE_DPI = 110
+"""Dots per inch of a figure that is pixels: chosen, so that its text is readable on a screen."""
+
 
 @click.command(
-    cls=OneLineErrors,
+    cls=Command,
     epilog="""\
 noisescope explain my/folder/picture.jpg --run my/run
 noisescope explain my/folder/picture.jpg --run my/run --html why.html --figure why.png
@@ -43,52 +49,53 @@ def explain(file: str, folder: str, html: str | None, figure: str | None) -> Non
     Needs no Spark. An image that the run did not test is tested now.
     """
     check_exist({"FILE": file, "--run": folder})
-    from noisescope_core.app.explanation import explain as explained
+    from noisescope_core.app.explanation import explain as explain_image
     from noisescope_core.report.explanation import as_json, render_explanation
     from noisescope_core.report.plots import plot_explanation
     from noisescope_core.tables.results import open_results
 
-    told = explained(file, open_results(folder))
-    tell(as_json(told), lambda: _show(told))
+    explanation = explain_image(file, open_results(folder))
+    print_result(as_json(explanation), lambda: _show(explanation))
     for option, target in (("--html", html), ("--figure", figure)):
         if target is None:
             continue
         try:
             if option == "--html":
-                Path(target).write_text(render_explanation(told), encoding="utf-8")
+                Path(target).write_text(render_explanation(explanation), encoding="utf-8")
             else:
-                plot_explanation(told).savefig(target, dpi=110)
+                plot_explanation(explanation).savefig(target, dpi=FIGURE_DPI)
         except (OSError, ValueError) as error:
             raise UsageError(f"{option}: {target} cannot be written ({error})") from error
-        console().print(f"Written: {target}", markup=False, highlight=False, soft_wrap=True)
+        print_line(f"Written: {target}")
 
 
-def _show(told: Explanation) -> None:
+def _show(explanation: Explanation) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from noisescope_core.report.explanation import changes, facts, strips, verdict_of
     from noisescope_core.report.formats import visible
 
-    out = Console(highlight=False)
+    output = Console(highlight=False)
 
-    def say(line: str = "", style: str | None = None) -> None:
-        out.print(line, style=style, markup=False, soft_wrap=True)
+    def show(line: str = "", style: str | None = None) -> None:
+        output.print(line, style=style, markup=False, soft_wrap=True)
 
-    headline, meaning = verdict_of(told)
-    say(str(visible(told.path)))
-    say(headline, "bold")
-    say(meaning)
-    say()
-    for name, value in facts(told):
-        say(f"{name:<12}{value}")
-    if told.match is None:
+    headline, meaning = verdict_of(explanation)
+    show(str(visible(explanation.path)))
+    show(headline, "bold")
+    show(meaning)
+    show()
+    for name, value in facts(explanation):
+        show(f"{name:<12}{value}")
+    if explanation.match is None:
         return
-    say()
-    for line in strips(told.match, max(20, min(out.width, 100) - 45)):
-        say(line)
-    say()
+    show()
+    width = max(LEAST_WIDTH, min(output.width, MOST_COLUMNS) - BESIDE_STRIP)
+    for line in strips(explanation.match, width):
+        show(line)
+    show()
     table = Table("what would change the verdict", "score", "verdict", box=None, pad_edge=False)
-    for row in changes(told.match):
+    for row in changes(explanation.match):
         table.add_row(*row)
-    out.print(table)
+    output.print(table)

@@ -1,4 +1,8 @@
-"""Compiled inner loops of the correlation: what `spectra` and `pairs` ask for by the million."""
+"""Compiled inner loops of the correlation: what `spectra` and `pairs` work out by the million.
+
+Each loop takes and fills arrays; their shapes are those of `spectra.Spectra` and
+`spectra.FoldedTransforms`.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,14 @@ import numpy as np
 from noisescope_core.compiled import compiled, compiled_sums
 
 HOLE = 11
-"""Side of the neighbourhood of zero shift that the mean leaves out, in pixels."""
+"""Side of the neighbourhood of zero shift that the mean leaves out, pixels (paper, section 3.2)."""
 
 GROUP_WIDTH = 16
-"""Neighbouring frequencies of a row whose power is added up."""
+"""Neighbouring frequencies of a row whose power is added up. Chosen (docs/decisions, 2): the bound
+of the energy then costs an eighth of the product of all powers."""
 
 DEVIATIONS = 8
-"""Standard deviations between the energy and its lower bound.
+"""Standard deviations between the energy and its lower bound. Chosen (docs/decisions, 2).
 
 The energy is the sum of P Q over all frequencies, P and Q the powers of two residuals. With their
 means over groups in place of P and Q it differs by the sum of the products of their deviations.
@@ -25,11 +30,25 @@ it negative, but the variance large as well.
 """
 
 PAIR_TILE = 8
+"""Pairs of so many residuals with so many others are worked out after one another. Chosen: their
+transforms stay in the cache."""
 
 
 @compiled
 def mark_open(products: Any, means: Any, variance: Any, bar: float, shifts: int) -> Any:
-    """Mark the pairs whose PCE may be above a threshold of which `bar` is left by the hole."""
+    """Mark the pairs whose PCE may be above a threshold.
+
+    Parameters
+    ----------
+    products : (n, m) float, dot products of the residuals
+    means, variance : (n, m) float64, of the energy, from groups of frequencies
+    bar : what is left of the threshold when the hole holds its largest share of the energy
+    shifts : shifts outside the hole
+
+    Returns
+    -------
+    (n, m) bool
+    """
     open_pairs = np.empty(products.shape, np.bool_)
     for i in range(products.shape[0]):
         for j in range(products.shape[1]):
@@ -42,6 +61,14 @@ def mark_open(products: Any, means: Any, variance: Any, bar: float, shifts: int)
 
 @compiled
 def group_power(transform: Any, weights: Any, power: Any) -> None:
+    """Add up the power of every group of frequencies, and its squared deviations from their mean.
+
+    Parameters
+    ----------
+    transform : (n, H // 2 + 1, W) complex
+    weights : (H // 2 + 1,) float64, roots of how often a row counts, over the number of pixels
+    power : (n, 2, H // 2 + 1, groups) float64, is filled: both over the root of the group's size
+    """
     width = transform.shape[2]
     for i in range(transform.shape[0]):
         for k in range(transform.shape[1]):
@@ -61,6 +88,13 @@ def group_power(transform: Any, weights: Any, power: Any) -> None:
 
 @compiled
 def fold(transform: Any, both: Any, first: Any) -> None:
+    """Lay frequencies k and W - k of every row side by side, as `FoldedTransforms` has them.
+
+    Parameters
+    ----------
+    transform : (n, H // 2 + 1, W) complex
+    both, first : are filled
+    """
     width = transform.shape[2]
     for i in range(transform.shape[0]):
         for k in range(transform.shape[1]):
@@ -75,10 +109,25 @@ def fold(transform: Any, both: Any, first: Any) -> None:
 
 
 @compiled_sums
-def pair_energies(
-    a: Any, a0: Any, b: Any, b0: Any, first: Any, second: Any, along: Any, across: Any
-) -> Any:
-    """Work out energy and hole of a few pairs; the sums of one row's loop stay in registers."""
+def pair_energies(left_stack: Any, right_stack: Any, pairs: Any, tables: Any) -> Any:
+    """Work out energy and hole of a few pairs; the sums of one row's loop stay in registers.
+
+    Parameters
+    ----------
+    left_stack, right_stack : two arrays each, `both` and `first` of `FoldedTransforms`
+    pairs : two arrays (p,) int, row numbers on the left and on the right
+    tables : two arrays, cosines and sines along a row, (2, 6, W // 2), and down, weighed,
+        (2, 6, H // 2 + 1)
+
+    Returns
+    -------
+    (2, p) float64
+        Sum of C^2 over all shifts, and over the hole.
+    """
+    a, a0 = left_stack
+    b, b0 = right_stack
+    first, second = pairs
+    along, across = tables
     lines = a.shape[1]
     sums = np.empty((len(first), 2, HOLE, lines), a.dtype)
     energies = np.zeros((2, len(first)))

@@ -1,7 +1,8 @@
 """Peak-to-correlation energy (PCE) of noise residuals, as matrix products (paper, section 3.2).
 
-For residuals a, b of N pixels, means removed, with C their circular cross-correlation and
-p = C at zero shift::
+In come residuals or their `Spectra`, out come PCEs: of one pair, of all pairs, or of the pairs
+above a threshold (`Pairs`). For residuals a, b of N pixels, means removed, with C their circular
+cross-correlation and p = C at zero shift::
 
     PCE = sign(p) p^2 / (mean of C^2 over all shifts but the 11 x 11 neighbourhood of zero)
 
@@ -10,7 +11,7 @@ half. The sum of C^2 over all shifts, the energy, is by Parseval a dot product o
 Spectra added up over 16 neighbouring frequencies bound it from below at an eighth of that
 product's cost (`DEVIATIONS`), and what the neighbourhood (the hole) holds besides p^2 lowers the
 mean by a bounded share (`hole_share`). For the pairs that can matter by these bounds, both are
-worked out: one pass over two transforms gives energy and hole, 121 shifts.
+worked out: one pass over two transforms gives energy and hole, 121 shifts (docs/decisions, 2).
 """
 
 from __future__ import annotations
@@ -35,14 +36,18 @@ from noisescope_core.correlation.spectra import (
     spectra,
 )
 
+LEAST_IN_HOLE, TIMES_UNRELATED, MOST_IN_HOLE = 0.03, 8, 0.5
+"""Bound of the share of the energy in the hole: a share, times that of unrelated residuals, and the
+largest it may become. Chosen, six times what real images had (docs/decisions, 2)."""
+
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of residuals whose PCE is above a threshold.
+    """Pairs of residuals, or of clusters of them, whose PCE is above a threshold.
 
     Attributes
     ----------
-    first, second : (k,) int64, row numbers
+    first, second : (k,) int64, row numbers or cluster numbers
     pce : (k,) float64
     compared, refined : int
         Pairs looked at, and pairs whose energy and hole were worked out.
@@ -98,7 +103,7 @@ def pce_matrix(residuals: ArrayLike) -> NDArray[np.float64]:
     products = dot_products(stack, stack)
     first, second = np.tril_indices(len(stack), -1)
     matrix = np.zeros((len(stack), len(stack)))
-    matrix[first, second] = _refined(stack, stack, first, second, products)
+    matrix[first, second] = _exact_pces(stack, stack, first, second, products)
     return matrix
 
 
@@ -111,7 +116,7 @@ def pce_between(a: Spectra, b: Spectra) -> NDArray[np.float64]:
     """
     products = dot_products(a, b)
     first, second = (index.ravel() for index in np.indices(products.shape))
-    return _refined(a, b, first, second, products).reshape(products.shape)
+    return _exact_pces(a, b, first, second, products).reshape(products.shape)
 
 
 def dot_products(a: Spectra, b: Spectra) -> NDArray[Any]:
@@ -143,7 +148,21 @@ def above_threshold(
         Work out energy and hole of every pair instead of those that their bounds leave
         open.
     products : (len(a), len(b)) float, optional
-        `dot_products`, if they are known.
+        `dot_products`, if the caller has them.
+
+    Raises
+    ------
+    ValueError
+        If the threshold is below 0, or the residuals differ in size.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> residuals = rng.normal(size=(5, 64, 64))
+    >>> residuals[[1, 3]] += rng.normal(size=(64, 64))
+    >>> pairs = above_threshold(spectra(residuals), None, 100)
+    >>> pairs.first.tolist(), pairs.second.tolist(), pairs.compared
+    ([3], [1], 10)
     """
     if threshold < 0:
         raise ValueError(f"threshold must be at least 0, got {threshold}")
@@ -159,7 +178,7 @@ def above_threshold(
         means, variance = (_product(a.power[:, k], other.power[:, k]) for k in (0, 1))
         open_pairs = mark_open(products, means, variance, bar, shifts)
     first, second = np.nonzero(np.tril(open_pairs, -1) if b is None else open_pairs)
-    exact_pce = _refined(a, other, first, second, products)
+    exact_pce = _exact_pces(a, other, first, second, products)
     kept = exact_pce > threshold
     return Pairs(first[kept], second[kept], exact_pce[kept], compared, len(first))
 
@@ -167,15 +186,25 @@ def above_threshold(
 def hole_share(pixels: int) -> float:
     """Bound the share of the energy that the hole holds besides p^2, for pairs left unrefined.
 
-    Unrelated residuals have 121 / N of their energy there; on real images it stays below 0.005
-    at 256 x 256. The bound is 0.03 and eight times the former; `exact=True` needs none.
+    Unrelated residuals have 121 / N of their energy there. On real images it was measured to stay
+    below 0.005 at 256 x 256 (docs/decisions, 2). The bound is 0.03 and eight times the share of
+    unrelated ones; `above_threshold` with `exact` needs none.
+
+    Parameters
+    ----------
+    pixels : int
+        N, of a residual.
+
+    Returns
+    -------
+    float, 0..0.5
 
     Examples
     --------
     >>> round(hole_share(256 * 256), 3)
     0.045
     """
-    return min(0.5, 0.03 + 8 * HOLE * HOLE / pixels)
+    return min(MOST_IN_HOLE, LEAST_IN_HOLE + TIMES_UNRELATED * HOLE * HOLE / pixels)
 
 
 def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
@@ -191,25 +220,26 @@ def _product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
     # BLAS does not share the half out evenly: each thread takes a part of the columns instead.
     cuts = np.linspace(0, columns, threads + 1).astype(int).tolist()
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        total, *rest = pool.map(part, cuts, cuts[1:])
-    for product in rest:
+        total, *others = pool.map(part, cuts, cuts[1:])
+    for product in others:
         total += product
     return total
 
 
-def _refined(
+def _exact_pces(
     a: Spectra,
     b: Spectra,
     first: NDArray[np.intp],
     second: NDArray[np.intp],
     products: NDArray[Any],
 ) -> NDArray[np.float64]:
+    """Work out the PCEs of a list of pairs, from dot products, energies and holes: (pairs,)."""
     peak = products[first, second].astype(np.float64)
     total, hole = _energies(a, b, first, second)
-    rest = (total - hole) / (a.pixels.shape[1] - HOLE * HOLE)
+    outside = (total - hole) / (a.pixels.shape[1] - HOLE * HOLE)
     # A flat residual has no energy at all: nothing to correlate with.
     flat = total <= 0
-    return np.where(flat, 0.0, np.sign(peak) * peak**2 / np.where(flat, 1.0, rest))
+    return np.where(flat, 0.0, np.sign(peak) * peak**2 / np.where(flat, 1.0, outside))
 
 
 def _energies(
@@ -231,7 +261,7 @@ def _energies(
     else:
         left, first = folded_of(a, first)
         right, second = folded_of(b, second)
-    along, across = _hole_tables(a.shape, a.pixels.dtype.name)
+    tables = _hole_tables(a.shape, a.pixels.dtype.name)
     # Pairs of few residuals after one another, whose transforms stay in the cache.
     order = np.lexsort((second, first, second // PAIR_TILE, first // PAIR_TILE))
     energies = np.empty((2, len(first)))
@@ -240,9 +270,11 @@ def _energies(
         for start in pairs[:: PAIR_TILE * PAIR_TILE]:
             part = order[start : min(start + PAIR_TILE * PAIR_TILE, pairs.stop)]
             energies[:, part] = pair_energies(
-                left.both, left.first, right.both, right.first,
-                first[part], second[part], along, across,
-            )  # fmt: skip
+                (left.both, left.first),
+                (right.both, right.first),
+                (first[part], second[part]),
+                tables,
+            )
 
     in_threads(add_up, len(first))
     return energies

@@ -1,4 +1,9 @@
-"""Residuals made ready for correlation: means removed, power spectra, folded transforms."""
+"""Residuals made ready for correlation, once for all pairs that they are in.
+
+In comes a stack of residuals of one size, out come `Spectra`: pixels without their mean, and the
+power of groups of frequencies, which bounds the energy of a pair. Transforms are laid out for the
+hole (`FoldedTransforms`) where a pair asks for them.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,10 @@ from scipy import fft
 from noisescope_core.correlation.kernels import GROUP_WIDTH, HOLE, fold, group_power
 
 IMAGES_AT_ONCE = 4
+"""Residuals that a thread transforms at a time. Chosen: their transforms stay in the cache."""
+
+CACHE_LINE = 64
+"""Bytes of a line of the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,13 @@ def spectra(
 
 
 def half_plane_weights(side: int) -> NDArray[np.float64]:
-    """Count how often a line of the half spectrum is in the whole one: (side // 2 + 1,)."""
+    """Count how often a line of the half spectrum is in the whole one: (side // 2 + 1,).
+
+    Examples
+    --------
+    >>> half_plane_weights(6).tolist()
+    [1.0, 2.0, 2.0, 1.0]
+    """
     weights = np.full(side // 2 + 1, 2.0)
     weights[0] = 1
     if side % 2 == 0:
@@ -119,12 +134,24 @@ def _transform(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def folded_of(a: Spectra, rows: NDArray[np.intp]) -> tuple[FoldedTransforms, NDArray[np.intp]]:
-    """Transform no residual but those met; also the rows they then have."""
+    """Transform no residual but those that pairs meet.
+
+    Parameters
+    ----------
+    rows : (p,) int, row numbers of `a`, in any order and as often as they come
+
+    Returns
+    -------
+    transforms : FoldedTransforms
+    rows : (p,) int
+        Row numbers among these transforms.
+    """
     met, rows = np.unique(rows, return_inverse=True)
     return (a.folded if len(met) == len(a) else _folded(a, met)), rows
 
 
 def _folded(a: Spectra, rows: NDArray[np.intp]) -> FoldedTransforms:
+    """Transform some residuals."""
     height, width = a.shape
     both = aligned((len(rows), height // 2 + 1, 4, width // 2), a.pixels.dtype)
     first = np.empty((len(rows), height // 2 + 1, 2), a.pixels.dtype)
@@ -140,6 +167,7 @@ def _folded(a: Spectra, rows: NDArray[np.intp]) -> FoldedTransforms:
 
 
 def in_threads(work: Callable[[range], None], count: int) -> None:
+    """Share `count` pieces of work out to the threads that `scipy.fft.set_workers` allows."""
     threads = min(fft.get_workers(), -(-count // IMAGES_AT_ONCE))
     if threads <= 1:
         work(range(count))
@@ -150,8 +178,8 @@ def in_threads(work: Callable[[range], None], count: int) -> None:
 
 
 def aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Make an array that starts on a cache line: loads across two cost a fifth of the time."""
+    """Make an array that starts on a cache line; loads across two cost a fifth of the time."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    room = np.empty(size + 64, np.uint8)
-    start = -room.ctypes.data % 64
+    room = np.empty(size + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
     return room[start : start + size].view(dtype).reshape(shape)

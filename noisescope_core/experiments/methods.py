@@ -19,13 +19,13 @@ from noisescope_core.baselines.prnu import camera_residual
 from noisescope_core.config import Config
 from noisescope_core.experiments.definition import MethodName
 from noisescope_core.experiments.pictures import Drawn, Pictures, Pixels
+from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
 from noisescope_core.in_memory import Tester
 from noisescope_core.method import Feature, Found, say_nothing
 from noisescope_core.methods import method_of
 from noisescope_core.whitened.find import array_pile
 from noisescope_core.whitened.planes.bands import compared
-from noisescope_core.whitened.planes.duplicates import sketch
 from noisescope_core.whitened.planes.pair_correlations import pair_correlations
 
 

@@ -21,10 +21,10 @@ from noisescope_core.experiments.summary import (
 )
 
 HOLDS = 0.9
-"""F1 from which a method is said to hold."""
+"""F1 from which a method is said to hold; chosen."""
 
 WON_BACK = 0.05
-"""F1 by which a defence must be better to be worth naming."""
+"""F1 by which a defence must be better to be worth naming; chosen."""
 
 
 def write_page(tables: Sequence[pa.Table], file: Path, command: str) -> None:
@@ -57,8 +57,11 @@ def write_page(tables: Sequence[pa.Table], file: Path, command: str) -> None:
 
 def _made(tables: Sequence[pa.Table]) -> str:
     whole = pa.concat_tables(tables)
-    versions = {f"{n} {v}" for told in set(whole["versions"].to_pylist())
-                for n, v in json.loads(told).items()}  # fmt: skip
+    versions = {
+        f"{package} {number}"
+        for cell in set(whole["versions"].to_pylist())
+        for package, number in json.loads(cell).items()
+    }
     days = sorted({f"{time:%Y-%m-%d}" for time in whole["finished"].to_pylist()})
     return f"{' to '.join(dict.fromkeys((days[0], days[-1])))}, {', '.join(sorted(versions))}"
 
@@ -77,6 +80,21 @@ def _findings(table: pa.Table) -> Iterator[str]:
         names = ", ".join(_named(row) for _, row in plain.drop(decided.index).iterrows())
         yield f"Too few images to decide: {names}; more are needed."
     yield from _against(summed, method)
+    yield from _losses(mine, weak)
+    alone = mine[(mine["generated"] == 0) & (mine["defence"] == "none")]
+    if len(alone):
+        runs, flag = int(alone["draws"].sum()), int(alone["flag"].sum())
+        yield f"Of photographs alone it flags some in {flag} of {runs} runs."
+
+
+def _losses(mine: pd.DataFrame, weak: pd.DataFrame) -> Iterator[str]:
+    """Say where a method does not hold, and which defence wins something back.
+
+    Parameters
+    ----------
+    mine : lines of the method
+    weak : those of them where it does not hold
+    """
     lost: dict[str, list[str]] = {}
     for _, row in weak.iterrows():
         best = _defended(mine, row)
@@ -86,22 +104,18 @@ def _findings(table: pa.Table) -> Iterator[str]:
                 f"{best['f1']:.2f}."
             )
         else:
-            what = _named(row).removeprefix(row["trial"]).lstrip(", ") or "as it is"
-            lost.setdefault(row["trial"], []).append(f"{what} ({row['f1']:.2f})")
+            condition = _named(row).removeprefix(row["trial"]).lstrip(", ") or "as it is"
+            lost.setdefault(row["trial"], []).append(f"{condition} ({row['f1']:.2f})")
     if lost:
-        names = "; ".join(f"{trial}: {', '.join(some)}" for trial, some in lost.items())
+        names = "; ".join(f"{trial}: {', '.join(conditions)}" for trial, conditions in lost.items())
         yield f"It does not hold, and nothing tried here helps, for {names}."
-    taken = int(weak.apply(taken_for_another, axis=1).sum()) if len(weak) else 0
-    if taken:
+    mistaken = int(weak.apply(taken_for_another, axis=1).sum()) if len(weak) else 0
+    if mistaken:
         yield (
-            f"In {taken} of the {len(weak)} lines where it does not hold a shared pattern is found "
-            "and reported, but taken for a device's or processing's, so it flags nothing: look at "
-            "such patterns too."
+            f"In {mistaken} of the {len(weak)} lines where it does not hold a shared pattern is "
+            "found and reported, but taken for a device's or processing's, so it flags nothing: "
+            "look at such patterns too."
         )
-    alone = mine[(mine["generated"] == 0) & (mine["defence"] == "none")]
-    if len(alone):
-        runs, flag = int(alone["draws"].sum()), int(alone["flag"].sum())
-        yield f"Of photographs alone it flags some in {flag} of {runs} runs."
 
 
 def _against(summed: pd.DataFrame, method: str) -> Iterator[str]:
@@ -119,6 +133,7 @@ def _against(summed: pd.DataFrame, method: str) -> Iterator[str]:
 
 
 def _defended(mine: pd.DataFrame, row: pd.Series) -> pd.Series | None:
+    """Find the best line of the same trial and attack with a defence."""
     same = mine[
         (mine["trial"] == row["trial"]) & (mine["files"] == row["files"])
         & mine["attack"].eq(row["attack"]) & mine["strength"].eq(row["strength"])

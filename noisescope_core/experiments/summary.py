@@ -22,11 +22,16 @@ STYLE: dict[Any, Any] = {
     "axes.grid": True, "grid.color": "#dddddd", "axes.axisbelow": True,
 }  # fmt: skip
 COLUMNS, BESIDE = 4, 6
-"""Panels beside each other, of attacks and of fingerprints."""
+"""Panels beside each other, of attacks and of fingerprints; chosen: a page is as wide."""
 
 PLACES = ["trial_number", "condition_number", "method_number"]
+"""Columns that say where in the file a row's trial, condition and method stand."""
+
 LINE = ["trial_number", "files", "attack", "strength"]
+"""Columns of which one line of the printed table has the same values."""
+
 WHAT = ["trial", "files", "attack", "strength", "defence", "method"]
+"""Columns that name what a row is of."""
 
 CELLS = (
     "F1 (standard deviation), photographs flagged: means of the draws. An asterisk: a shared "
@@ -78,9 +83,9 @@ def markdown(table: pa.Table) -> str:
     """
     summed = summarised(table)
     several = summed[(summed["generators"] > 1) & summed["method"].isin(_telling_apart(table))]
-    parts = [_lines(summed, _cell)]
+    parts = [_lines(summed, _f1_cell)]
     if len(several):
-        parts += ["", FOUND, "", _lines(several.assign(published=None), _found)]
+        parts += ["", FOUND, "", _lines(several.assign(published=None), _fingerprints_cell)]
     return "\n".join(parts)
 
 
@@ -92,12 +97,12 @@ def _telling_apart(table: pa.Table) -> set[str]:
 
 def _lines(summed: pd.DataFrame, cell: Callable[[pd.Series], str]) -> str:
     ways = _ways(summed)
-    shown = {"trial": "trial"}
+    first_columns = {"trial": "trial"}
     if summed["files"].nunique() > 1:
-        shown["files"] = "files"
+        first_columns["files"] = "files"
     if summed["attack"].notna().any():
-        shown |= {"attack": "attack", "cost": "PSNR, SSIM"}
-    columns = [*shown.values(), *(_way(*way, ways) for way in ways)]
+        first_columns |= {"attack": "attack", "cost": "PSNR, SSIM"}
+    columns = [*first_columns.values(), *(_way(*way, ways) for way in ways)]
     if summed["published"].notna().any():
         columns.append("published, of other images")
     lines = [columns, ["---"] * len(columns)]
@@ -110,7 +115,7 @@ def _lines(summed: pd.DataFrame, cell: Callable[[pd.Series], str]) -> str:
             "cost": f"{first['psnr']:.1f} dB, {first['ssim']:.3f}" * bool(pd.notna(first["psnr"])),
         }
         by_way = {(row["method"], row["defence"]): cell(row) for _, row in group.iterrows()}
-        line = [*(cells[name] for name in shown), *(by_way.get(way, "") for way in ways)]
+        line = [*(cells[name] for name in first_columns), *(by_way.get(way, "") for way in ways)]
         lines.append(line if len(line) == len(columns) else [*line, first["published"] or ""])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -133,7 +138,7 @@ def attack_of(row: pd.Series) -> str:
     return "none" if pd.isna(row["attack"]) else f"{row['attack']} {row['strength']:g}"
 
 
-def _cell(row: pd.Series) -> str:
+def _f1_cell(row: pd.Series) -> str:
     if row["undecided"] == row["draws"]:
         return "undecided"
     if not row["generated"]:
@@ -147,7 +152,7 @@ def taken_for_another(row: pd.Series) -> bool:
     return bool(row["other"] >= 0.5 and row["fingerprints"] < row["generators"])
 
 
-def _found(row: pd.Series) -> str:
+def _fingerprints_cell(row: pd.Series) -> str:
     return f"{row['fingerprints']:.1f}, {row['given_right']:.2f}"
 
 
@@ -205,7 +210,10 @@ def _over_strengths(summed: pd.DataFrame, base: pd.DataFrame) -> Figure:
         chosen = summed[summed["attack"] == name]
         strengths = list(dict.fromkeys(chosen["strength"]))
         for number, way in enumerate(ways):
-            _line(axes, _of(base, way), _of(chosen, way), strengths, number, _way(*way, ways))
+            _line(
+                axes, _of(base, way), _of(chosen, way), strengths,
+                label=_way(*way, ways), color=COLOURS[number % len(COLOURS)],
+            )  # fmt: skip
         ticks = ["none", *(f"{strength:g}" for strength in strengths)]
         axes.set_xticks(range(len(ticks)), ticks)
         axes.set(ylim=(-0.04, 1.04), title=name)
@@ -217,29 +225,27 @@ def _over_strengths(summed: pd.DataFrame, base: pd.DataFrame) -> Figure:
 
 
 def _line(
-    axes: Axes, base: pd.DataFrame, chosen: pd.DataFrame, strengths: list[float], number: int,
-    label: str,
-) -> None:  # fmt: skip
+    axes: Axes, base: pd.DataFrame, chosen: pd.DataFrame, strengths: list[float], **look: Any
+) -> None:
+    """Draw F1 over the strengths of an attack, without it at place 0."""
     places = [1 + strengths.index(strength) for strength in chosen["strength"]]
     values = [*base["f1"].head(1), *chosen["f1"]]
-    axes.plot(
-        [*([0] * min(len(base), 1)), *places], values, marker="o", markersize=3, label=label,
-        color=COLOURS[number % len(COLOURS)],
-    )  # fmt: skip
+    unattacked = [0] * min(len(base), 1)
+    axes.plot([*unattacked, *places], values, marker="o", markersize=3, **look)
 
 
 def _pictures(rows: Sequence[dict[str, Any]]) -> Figure:
     """Show what the first method that found anything found, by trial and kind of files."""
     lines: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in sorted(rows, key=lambda one: [one[place] for place in PLACES]):
+    for row in sorted(rows, key=lambda row: [row[place] for place in PLACES]):
         lines.setdefault((row["trial"], row["files"]), row)
-    shown = [(row, picture) for row in lines.values() for picture in row["pictures"]]
-    rows_of_panels = -(-len(shown) // BESIDE)
+    pictures = [(row, picture) for row in lines.values() for picture in row["pictures"]]
+    rows_of_panels = -(-len(pictures) // BESIDE)
     figure = Figure(figsize=(1.8 * BESIDE, 2.1 * rows_of_panels), layout="constrained")
     panels = figure.subplots(rows_of_panels, BESIDE, squeeze=False).ravel()
     for axes in panels:
         axes.set_axis_off()
-    for axes, (row, picture) in zip(panels, shown, strict=False):
+    for axes, (row, picture) in zip(panels, pictures, strict=False):
         pixels = np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), 0))
         axes.imshow(pixels, cmap="gray", interpolation="nearest")
         axes.set_title(f"{row['trial']}\n{row['files']}, {row['method']}", fontsize=7)

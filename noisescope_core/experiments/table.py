@@ -57,6 +57,7 @@ SCHEMA = pa.schema(
 """Columns, described in docs/experiments.md."""
 
 FOLDER = "trials"
+"""Of the table, below the folder of an experiment."""
 
 
 def append(out: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 
 SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+"""Names of chroma subsamplings, by Pillow's numbers."""
 
 LUMA_SUM = 3688
 """Sum of the luma table that JPEG gives as an example (ITU-T T.81, table K.1), quality 50."""
@@ -19,7 +20,7 @@ LUMA_SUM = 3688
 
 @dataclass(frozen=True, order=True)
 class Compression:
-    """Format of a file, and of a JPEG what it was quantised by.
+    """Format of a file, and the tables by which a JPEG was quantised.
 
     Attributes
     ----------
@@ -32,7 +33,15 @@ class Compression:
 
     @property
     def quality(self) -> int | None:
-        """Quality by the scale of the common encoders, 1..100, None if no JPEG."""
+        """Quality by the scale of the common encoders, 1..100, None if no JPEG.
+
+        Examples
+        --------
+        >>> Compression("PNG").quality is None
+        True
+        >>> Compression("JPEG grey", bytes([1] * 64)).quality
+        99
+        """
         if not self.tables:
             return None
         scale = 100 * sum(self.tables[:64]) / LUMA_SUM
@@ -59,14 +68,19 @@ def saved_again(pixels: NDArray[np.uint8], compression: Compression) -> NDArray[
     ----------
     pixels : (H, W) or (H, W, 3) uint8, RGB
     compression : of a JPEG; others leave the pixels as they are
+
+    Returns
+    -------
+    Array of the same shape, uint8
     """
     if not compression.tables:
         return pixels
     tables = np.frombuffer(compression.tables, np.uint8).reshape(-1, 64).tolist()
     subsampling = compression.format.removeprefix("JPEG ")
-    known = subsampling if subsampling in SUBSAMPLINGS.values() else "4:4:4"
+    if subsampling not in SUBSAMPLINGS.values():
+        subsampling = "4:4:4"
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", qtables=tables, subsampling=known)
+    Image.fromarray(pixels).save(buffer, "JPEG", qtables=tables, subsampling=subsampling)
     flags = cv2.IMREAD_GRAYSCALE if pixels.ndim == 2 else cv2.IMREAD_COLOR_RGB
     decoded = cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), flags)
     assert decoded is not None

@@ -1,4 +1,7 @@
-"""Decode image files to pixels as they are stored, and say why where that cannot be done."""
+"""Image files decoded to pixels as they are stored.
+
+In come the bytes of a file, out come pixels, or the reason why there are none (`Decoded`).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,13 @@ from noisescope_core.images.compression import Compression, compression_of
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 ORIENTATION = 0x0112
+"""Number of the TIFF tag that says how an image is turned (TIFF 6.0)."""
+
 UNASSOCIATED_ALPHA = 2
+"""Value of the tag ExtraSamples for alpha that colours are not multiplied by (TIFF 6.0)."""
+
+THUMBNAIL_QUALITY = 80
+"""JPEG quality of thumbnails, 1..100. Chosen."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,15 @@ class Decoded:
 
 
 def refused_size(size: int, limit: int) -> str | None:
-    """Say why a file of so many bytes is set aside unread, if it is."""
+    """Say why a file of so many bytes is set aside unread, if it is.
+
+    Examples
+    --------
+    >>> refused_size(0, 100)
+    'empty file (zero bytes)'
+    >>> refused_size(100, 100) is None
+    True
+    """
     if size == 0:
         return "empty file (zero bytes)"
     return f"file of {size:,} bytes, limit {limit:,} (decode.max_bytes)" if size > limit else None
@@ -89,6 +106,15 @@ def decode(data: bytes, max_pixels: int = 33_554_432, max_bytes: int = 104_857_6
     data : bytes
     max_pixels, max_bytes : int
         Larger images and files are set aside before any pixel is decoded.
+
+    Returns
+    -------
+    Decoded
+
+    Examples
+    --------
+    >>> decode(b"no image").reason
+    'not an image, or of a format that is not supported'
     """
     header, tiff = read_header(data, max_pixels, max_bytes)
     if header.reason:
@@ -137,10 +163,11 @@ def thumbnail(pixels: NDArray[np.uint8], side: int = 128) -> bytes:
     Parameters
     ----------
     pixels : (H, W) or (H, W, 3) uint8, RGB
+    side : longest side wanted, pixels; smaller images stay as they are
     """
     scale = side / max(pixels.shape[:2])
     if scale < 1:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
         pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 80])[1])
+    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, THUMBNAIL_QUALITY])[1])

@@ -1,8 +1,11 @@
 """The reference set made like the test set: saved again, and resized where it has no such size.
 
+This is step 0 of docs/method.md. In come the headers of tested and reference images, out comes what
+is done to each reference image; then in come pixels, and out come these `prepared`.
+
 The reference says what noise looks like where nothing was generated. If it was compressed
 otherwise than the tested images, or has none of their size, it says so of other images. Headers
-tell. As few images are changed as make the two alike.
+tell whether it was. As few images are changed as make the two alike.
 """
 
 from __future__ import annotations
@@ -20,16 +23,20 @@ from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression, saved_again
 
 DIFFER = 0.2
-"""Share of the reference from which it is changed: fewer differ by chance."""
+"""Share of the reference, 0..1, from which it is changed (docs/method.md, step 0). Chosen: fewer
+differ by chance."""
 
 QUALITY_STEP = 10
+"""JPEG qualities that count as one kind. Chosen (docs/method.md, step 0)."""
+
 SLACK = 1.25
-"""An image is shrunk to at most so many times the size wanted, and cut from there."""
+"""An image is shrunk to at most so many times the size wanted, and cut from there. Chosen: drawn
+factors leave no grid in common."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of an image before it is decoded; size is (width, height)."""
+    """What is known of an image before it is decoded; its size is (width, height), pixels."""
 
     image_id: str
     size: Size
@@ -81,7 +88,7 @@ def preparations(
     wanted: dict[Size, Counter[Compression]] = {}
     for (size, compression), count in sorted(tested.items()):
         wanted.setdefault(size, Counter())[compression] += count
-    done: dict[str, list[Preparation]] = {}
+    by_image: dict[str, list[Preparation]] = {}
     for size, counts in wanted.items():
         if counts.total() < least_images:
             continue
@@ -89,7 +96,7 @@ def preparations(
         own = by_size.get(size, [])
         if len(own) >= least_reference:
             for header, compression in _to_save_again(counts, own, rng):
-                done.setdefault(header.image_id, []).append(Preparation(size, compression))
+                by_image.setdefault(header.image_id, []).append(Preparation(size, compression))
             continue
         larger = [
             header
@@ -100,15 +107,30 @@ def preparations(
         drawn = rng.permutation(len(larger))[: most - len(own)]
         for k, compression in zip(drawn, _draw(counts, len(drawn), rng), strict=True):
             preparation = Preparation(size, compression if compression.tables else None)
-            done.setdefault(larger[k].image_id, []).append(preparation)
-    return done
+            by_image.setdefault(larger[k].image_id, []).append(preparation)
+    return by_image
 
 
 def unlike(tested: Mapping[Compression, int], reference: Mapping[Compression, int]) -> float:
-    """Share of the reference, 0..1, that is compressed otherwise than the tested images are."""
+    """Say which share of the reference is compressed otherwise than the tested images are.
+
+    Parameters
+    ----------
+    tested, reference : number of images by compression
+
+    Returns
+    -------
+    float, 0..1
+
+    Examples
+    --------
+    >>> png, webp = Compression("PNG"), Compression("WEBP")
+    >>> unlike({png: 10}, {png: 3, webp: 1})
+    0.25
+    """
     wanted, there = _kinds(tested), _kinds(reference)
-    total, known = wanted.total(), there.total()
-    return sum(max(0.0, there[kind] / known - wanted[kind] / total) for kind in there)
+    images, references = wanted.total(), there.total()
+    return sum(max(0.0, there[kind] / references - wanted[kind] / images) for kind in there)
 
 
 def prepared(
@@ -138,14 +160,17 @@ def prepared(
 
 
 Kind = tuple[str, int | None]
+"""Format, and quality by tens: what compressions are told apart by."""
 
 
 def _kind(compression: Compression) -> Kind:
+    """Give the kind of a compression."""
     quality = compression.quality
     return compression.format, None if quality is None else quality // QUALITY_STEP
 
 
 def _kinds(counts: Mapping[Compression, int]) -> Counter[Kind]:
+    """Count images by kind."""
     kinds: Counter[Kind] = Counter()
     for compression, count in counts.items():
         kinds[_kind(compression)] += count
@@ -155,6 +180,7 @@ def _kinds(counts: Mapping[Compression, int]) -> Counter[Kind]:
 def _to_save_again(
     counts: Counter[Compression], own: Sequence[Header], rng: np.random.Generator
 ) -> list[tuple[Header, Compression]]:
+    """Draw the reference images of kinds that are too many, and for each a kind that is lacking."""
     wanted = _kinds(counts)
     there = _kinds(Counter(header.compression for header in own))
     share = len(own) / wanted.total()
@@ -181,6 +207,7 @@ def _to_save_again(
 
 
 def _draw(counts: Counter[Compression], size: int, rng: np.random.Generator) -> list[Compression]:
+    """Draw compressions as often as they come."""
     kinds = sorted(counts)
     weights = np.array([counts[kind] for kind in kinds], float)
     return [kinds[k] for k in rng.choice(len(kinds), size, p=weights / weights.sum())]

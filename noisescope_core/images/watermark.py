@@ -1,5 +1,7 @@
 """Watermarks that generators' tools put into images, read where the way is published.
 
+In come pixels, out comes the name of a known watermark or nothing (docs/method.md, step 10).
+
 Stable Diffusion's scripts write a fixed word into the first chroma plane (open-source package
 invisible-watermark, method dwtDct): of every 4 x 4 block of the Haar approximation the largest
 coefficient, but the first, lies in the upper or lower half of a step of 36. Blocks carry the
@@ -14,17 +16,22 @@ from numpy.typing import NDArray
 from scipy.special import bdtrc
 
 STEP = 36.0
+"""Step by which a coefficient is quantised, grey levels (invisible-watermark, dwtDct)."""
+
 BLOCK = 4
+"""Side of a block of the Haar approximation, coefficients (the same package)."""
+
 ROWS = 256
-"""Pixel rows that are read: more of a large image says nothing new."""
+"""Pixel rows that are read. Chosen: more of a large image says nothing new."""
 
 CHANCE = 1e-9
-"""That independent bits agree so often."""
+"""Chance, 0..1, that independent bits agree so often. Chosen: no image by accident."""
 
 WORDS = {
     "Stable Diffusion": np.unpackbits(np.frombuffer(b"StableDiffusionV1", np.uint8)),
     "Stable Diffusion XL": np.array([int(bit) for bit in f"{0xB3EC907BB19E:048b}"], np.uint8),
 }
+"""Bits that each tool writes, from its published source."""
 
 
 def watermark_of(pixels: NDArray[np.uint8]) -> str | None:
@@ -33,6 +40,11 @@ def watermark_of(pixels: NDArray[np.uint8]) -> str | None:
     Parameters
     ----------
     pixels : (H, W, 3) uint8, RGB, not cropped; (H, W) has no chroma and no watermark
+
+    Examples
+    --------
+    >>> watermark_of(np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)) is None
+    True
     """
     if pixels.ndim == 2 or min(pixels.shape[:2]) < 2 * BLOCK:
         return None

@@ -1,5 +1,8 @@
 """Fingerprint classifier: does a fingerprint's texture look like a camera's? (paper, section 3.4).
 
+In come Haralick features (`texture.haralick_features`) of reference fingerprints, and of those to
+be classified; out come margins, below 0 for a generator's.
+
 The model is a local outlier factor over Haralick features of reference fingerprints. It is kept
 as its training features and fitted where it is needed: nothing is ever unpickled from storage.
 """
@@ -24,6 +27,7 @@ def fit_texture(
     ----------
     features : (k, 13) float
     neighbours : int
+        Of the local outlier factor; 30 is the paper's.
     contamination : float
         Share of reference fingerprints taken for outliers, 0 to 0.5.
 
@@ -46,6 +50,11 @@ def fit_texture(
 
 def texture_margins(model: LocalOutlierFactor, features: ArrayLike) -> NDArray[np.float64]:
     """Measure how far fingerprints lie inside the texture of reference fingerprints.
+
+    Parameters
+    ----------
+    model : LocalOutlierFactor, from `fit_texture`
+    features : (k, 13) float
 
     Returns
     -------

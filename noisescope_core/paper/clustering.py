@@ -1,8 +1,9 @@
 """Fast merging of residuals into clusters (paper, section 3.3).
 
-A round takes the pair with the highest PCE above T_merge, merges it, strikes both out, and goes
-on until no such pair is left. Only the rows of merged clusters are then computed again. What
-computes them, and what classifies a cluster, is passed in: arrays here, Spark jobs elsewhere.
+In come the pairs of images above T_merge, out come clusters and those that are a generator's
+(`Merging`). A round takes the pair with the highest PCE above T_merge, merges it, strikes both out,
+and goes on until no such pair is left. Only the rows of merged clusters are then computed again.
+What computes them, and what classifies a cluster, is passed in: arrays here, Spark jobs elsewhere.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from noisescope_core.correlation.matching import match_pairs
 from noisescope_core.correlation.pairs import Pairs, above_threshold, dot_products
 from noisescope_core.correlation.spectra import Spectra, spectra
-from noisescope_core.merging import match_pairs
 
 Members = tuple[int, ...]
+"""Row numbers of the images of a cluster, ascending."""
 
 Clusters = Mapping[int, Members]
+"""Members by number of the cluster."""
 
 Recompute = Callable[[Clusters, Clusters], Pairs]
+"""Takes the new clusters and the old ones, gives the pairs in which a new one takes part."""
 
 Classify = Callable[[Sequence[Members]], Sequence[bool]]
+"""Says of each cluster whether its fingerprint is a generator's."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,8 @@ def fast_merging(
         return [m for m, hit in zip(large, classify(large), strict=True) if hit] if large else []
 
     while len(pairs.pce):
-        if max(map(len, clusters.values())) > check_above and (found := flagged()):
-            return Merging(rounds, found, compared, refined)
+        if max(map(len, clusters.values())) > check_above and (generators := flagged()):
+            return Merging(rounds, generators, compared, refined)
         struck = np.zeros(next_cluster, dtype=bool)
         new: dict[int, Members] = {}
         for low, high in match_pairs(pairs, next_cluster):
@@ -175,12 +180,18 @@ def cluster_residuals(
     Parameters
     ----------
     residuals : (n, H, W) float
-    t_merge : float
-        PCE above which two clusters may be merged.
-    classify, check_above, classify_above
-        As in `fast_merging`.
-    exact : bool
-        Work out every pair's hole, see `noisescope_core.correlation.pairs.above_threshold`.
+    t_merge : PCE above which two clusters may be merged
+    classify, check_above, classify_above : as in `fast_merging`
+    exact : work out every pair's hole, as in `noisescope_core.correlation.pairs.above_threshold`
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> residuals = rng.normal(size=(6, 64, 64))
+    >>> residuals[:3] += rng.normal(size=(64, 64))
+    >>> nothing = lambda clusters: [False] * len(clusters)
+    >>> cluster_residuals(residuals, 30, nothing, classify_above=2).clusters
+    [(0, 1, 2)]
     """
     stack = ResidualStack(residuals, exact)
     return fast_merging(

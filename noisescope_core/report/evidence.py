@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from noisescope_core.whitened.evidence import (
+from noisescope_core.whitened.makers.evidence import (
     LEAST_COLOUR,
     LEAST_PEAK,
     LEAST_SPREAD,

@@ -122,7 +122,7 @@ def write_dump(
     ``out/images`` holds photographs and generated images under names that say nothing,
     ``out/reference`` other photographs from the same cameras, ``out/labels.csv`` one row per file
     in ``out/images``: its path there, its label (``real``, ``fake``, ``broken``) and its source.
-    All images are encoded by the same JPEG encoder at a quality drawn from 85 to 95.
+    One JPEG encoder writes all images, at a quality drawn from 85 to 95.
 
     An image and its name depend on nothing but the seed, its kind, its number and what describes
     the world (`size`, `cameras`, `generators`, `upsampling`): a larger dump contains the smaller.
@@ -156,18 +156,17 @@ def write_dump(
     dump = Dump(**contents)
     if workers is not None and workers < 1:
         raise ValueError(f"workers must be at least 1, not {workers}")
-    out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f"{out} is not an empty folder: remove it or name another")
-    images, reference = out / "images", out / "reference"
-    images.mkdir(parents=True)
-    reference.mkdir()
+    images, reference = _made_folders(Path(out))
     tested, others = _tested_tasks(dump, images), _reference_tasks(dump, reference)
     _write_all(dump.world, [*tested, *others], workers or os.cpu_count() or 1, progress)
     original = tested[0] if dump.photographs else None
     unusual = _write_unusual(dump.world, images, original) if dump.broken else []
     labels = [*(_label(dump.world, task) for task in tested), *unusual]
-    _write_labels(out / "labels.csv", labels)
+    _write_labels(Path(out, "labels.csv"), labels)
+    return _counts(dump, labels, unusual)
+
+
+def _counts(dump: Dump, labels: list[_Label], unusual: list[_Label]) -> dict[str, int]:
     broken = sum(row.label == "broken" for row in unusual)
     return {
         "photographs": dump.photographs,
@@ -177,6 +176,15 @@ def write_dump(
         "broken": broken,
         "images": len(labels),
     }
+
+
+def _made_folders(out: Path) -> tuple[Path, Path]:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"{out} is not an empty folder: remove it or name another")
+    images, reference = out / "images", out / "reference"
+    images.mkdir(parents=True)
+    reference.mkdir()
+    return images, reference
 
 
 def _tested_tasks(dump: Dump, folder: Path) -> list[_Task]:

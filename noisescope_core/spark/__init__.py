@@ -1,7 +1,7 @@
-"""Spark glue: tables in, arrays to the heart and back, tables out. One module per stage.
+"""Spark glue: tables in, arrays to the heart and back, tables out.
 
-``extract`` reads images and writes residuals, ``calibrate``, ``correlate``, ``cluster`` and
-``score`` read the tables before them and write their own; ``detect`` runs them all.
+`session` starts Spark, `tables` reads and writes a run's tables, `stages` are the steps of a run,
+`scans` those of a store that grows.
 """
 
 from noisescope_core.errors import NoiseScopeError

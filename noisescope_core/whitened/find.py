@@ -21,11 +21,11 @@ from noisescope_core.fingerprint import fingerprint_id
 from noisescope_core.images import Size
 from noisescope_core.method import Feature, Found, Note, say_nothing
 from noisescope_core.tables.rows import ClusterRow, FingerprintRow
-from noisescope_core.whitened.acceptance import acceptance_of
-from noisescope_core.whitened.correlations import arrange_distinct
-from noisescope_core.whitened.discovery import SharedPattern, discover
-from noisescope_core.whitened.evidence import Evidence, gather, own_energy
-from noisescope_core.whitened.overlay import (
+from noisescope_core.whitened.discovery.acceptance import acceptance_of
+from noisescope_core.whitened.discovery.correlations import arrange_distinct
+from noisescope_core.whitened.discovery.patterns import SharedPattern, discover
+from noisescope_core.whitened.makers.evidence import Evidence, gather, own_energy
+from noisescope_core.whitened.makers.overlay import (
     MOST_COVERED,
     TILE,
     TILED,

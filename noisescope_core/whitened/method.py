@@ -11,8 +11,8 @@ from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.method import Method, Route
 from noisescope_core.residual import channel_residuals, mixed
-from noisescope_core.whitened.detector import match_test
-from noisescope_core.whitened.explaining import EXPLAINING
+from noisescope_core.whitened.detection.detector import match_test
+from noisescope_core.whitened.detection.explaining import EXPLAINING
 from noisescope_core.whitened.find import array_pile, find
 from noisescope_core.whitened.piles.cost import plan
 from noisescope_core.whitened.planes.bands import PLANES, central, compared

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from noisescope_core.method import Words
-from noisescope_core.whitened.discovery import GROWTH_STEPS
-from noisescope_core.whitened.growth import FALSE_POSITIVES
+from noisescope_core.whitened.discovery.growth import FALSE_POSITIVES
+from noisescope_core.whitened.discovery.patterns import GROWTH_STEPS
 
 
 def false_alarms(config: Mapping[str, Any]) -> float:

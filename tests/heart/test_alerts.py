@@ -65,7 +65,7 @@ def test_an_empty_scan_raises_nothing():
 def test_events_are_lines_of_json_that_name_the_run(tmp_path):
     file = tmp_path / "events.jsonl"
     observe = Observe(events=str(file))
-    metrics.event(observe.events, "abc", event="stage", stage="merge", what="a\nb")
+    metrics.write_event(observe.events, "abc", event="stage", stage="merge", what="a\nb")
     metrics.publish(RUN, observe)
     stage, scan = [json.loads(line) for line in file.read_text().splitlines()]
     assert (stage["run"], stage["stage"], stage["what"]) == ("abc", "merge", "a\nb")

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from noisescope_core.whitened.alignment import FALSE_ALARMS, TAIL_MARGIN, best_alignment, pattern_of
+from noisescope_core.whitened.detection.alignment import (
+    FALSE_ALARMS,
+    TAIL_MARGIN,
+    best_alignment,
+    pattern_of,
+)
 from noisescope_core.whitened.planes.bands import BANDS
 from noisescope_core.whitened.planes.whitening import whitened_planes
 

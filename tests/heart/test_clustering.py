@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noisescope_core.correlation.matching import match_pairs
 from noisescope_core.correlation.pairs import Pairs, pce_matrix
 from noisescope_core.correlation.spectra import spectra
 from noisescope_core.fingerprint import reference_blocks, sample_members
-from noisescope_core.merging import match_pairs
 from noisescope_core.paper import clustering
 from noisescope_core.paper.calibration import fingerprint_blocks, merge_threshold
 from noisescope_core.paper.classifier import fit_texture, texture_margins

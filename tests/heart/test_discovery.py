@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from noisescope_core.whitened.acceptance import (
+from noisescope_core.whitened.discovery.acceptance import (
     SURE_COHESION,
     Acceptance,
     SharedSet,
     _search_off_grid,
     shared_sets,
 )
-from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
-from noisescope_core.whitened.cohesion import cohesion, excess_bound
-from noisescope_core.whitened.confidence import fit_bar
-from noisescope_core.whitened.correlations import Correlations, Roles, arrange
-from noisescope_core.whitened.discovery import discover, patterns_of
-from noisescope_core.whitened.growth import band_scores, grow, learned_weights
+from noisescope_core.whitened.discovery.candidates import pair_clusters, spectral_directions
+from noisescope_core.whitened.discovery.cohesion import cohesion, excess_bound
+from noisescope_core.whitened.discovery.confidence import fit_bar
+from noisescope_core.whitened.discovery.correlations import Correlations, Roles, arrange
+from noisescope_core.whitened.discovery.growth import band_scores, grow, learned_weights
+from noisescope_core.whitened.discovery.patterns import discover, patterns_of
 from noisescope_core.whitened.planes.bands import layout
 from noisescope_core.whitened.planes.products import band_correlations
 from noisescope_core.whitened.planes.whitening import whitened_planes

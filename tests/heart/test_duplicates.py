@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from noisescope_core.whitened.planes.duplicates import first_of_group, sketch
+from noisescope_core.images.sketch import sketch
+from noisescope_core.whitened.planes.duplicates import first_of_group
 from tests.conftest import picture
 
 

@@ -9,8 +9,8 @@ import pytest
 from noisescope_core.residual import channel_residuals
 from noisescope_core.simulate import build_camera, build_generator, generate, scene
 from noisescope_core.simulate.camera import _develop, _expose
-from noisescope_core.whitened.evidence import MOST_GRID, Evidence, gather, own_energy
-from noisescope_core.whitened.overlay import tile_agreement
+from noisescope_core.whitened.makers.evidence import MOST_GRID, Evidence, gather, own_energy
+from noisescope_core.whitened.makers.overlay import tile_agreement
 from noisescope_core.whitened.planes.bands import layout
 from noisescope_core.whitened.planes.products import band_correlations
 from noisescope_core.whitened.planes.whitening import whitened_planes

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noisescope_core import api
 from noisescope_core.app.evaluation import ratios
 from noisescope_core.errors import NoiseScopeError, UsageError
-from noisescope_core.experiments import definition
 from noisescope_core.experiments import run as runner
 from noisescope_core.experiments.definition import Experiment, Trial, load_experiment
 from noisescope_core.experiments.methods import Answer
@@ -167,37 +167,6 @@ def test_a_batch_that_fails_costs_no_other(tmp_path, experiment_sets):
     assert [row["method"] for row in read(tmp_path).to_pylist()] == ["azimuthal"] * 2
 
 
-def test_what_an_answer_depends_on_names_it(tmp_path):
-    plain = load_experiment(written(tmp_path))
-    changed = [
-        load_experiment(written(tmp_path, **changes))
-        for changes in (
-            {"seed": 1},
-            {"side": 65},
-            {"settings": ["residual.sigma=3"]},
-            {"files": ["saved again"]},
-            {"sets": {"made": "taken", "taken": "taken"}},
-        )
-    ]
-    renamed = load_experiment(written(tmp_path, title="another", about="text", draws=1))
-    keys = [{each.key(case) for case in each.cases()} for each in (plain, *changed)]
-    assert len(set.union(*keys)) == sum(map(len, keys))
-    assert {renamed.key(case) for case in renamed.cases()} <= keys[0]
-
-
-def test_only_a_method_whose_answers_have_changed_has_new_keys(monkeypatch):
-    monkeypatch.setattr(definition, "__version__", "0.1.0")
-    asked = {**PLAIN, "methods": ["paper", "whitened"], "draws": 1}
-    experiment = Experiment.model_validate(asked)
-    paper, whitened = experiment.cases()
-    # As they were before methods had revisions: tables of earlier runs are gone on with.
-    before = {"paper": "511e303d4f0d958a", "whitened": "1962986f5a7abc2a"}
-    assert experiment.key(paper) == before["paper"]
-    assert experiment.key(whitened) != before["whitened"]
-    monkeypatch.setattr(definition, "METHOD_REVISIONS", {})
-    assert experiment.key(whitened) == before["whitened"]
-
-
 def test_everything_at_a_small_size(tmp_path):
     """All methods on simulated images: what they find, the summary and its pictures."""
     experiment = load_experiment(str(CONF / "small.yaml")).model_copy(update={"draws": 1})
@@ -324,6 +293,18 @@ def test_a_summary_of_several_generators_counts_fingerprints_by_those_who_tell_t
     lines = markdown(pa.Table.from_pylist(rows, SCHEMA)).splitlines()
     assert lines[-3:] == ["| trial | whitened |", "| --- | --- |", "| both | 2.0, 0.85 |"]
     assert sum(line.startswith("| both") for line in lines) == 2
+
+
+def test_from_python_an_experiment_prints_nothing_and_tells_the_logger(
+    tmp_path, experiment_sets, caplog, capfd
+):
+    file = written(tmp_path, methods=["csd"], draws=1)
+    with caplog.at_level("INFO", "noisescope"):
+        means = api.experiment(file, experiment_sets, tmp_path / "out")
+    assert set(means["method"]) == {"csd"}
+    assert capfd.readouterr() == ("", "")
+    assert "a test: 1 answers by 1 methods" in caplog.messages[0]
+    assert len(caplog.messages) == 2
 
 
 def test_a_row_says_with_which_versions_it_was_made(tmp_path, experiment_sets):

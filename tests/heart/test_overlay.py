@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 
-from noisescope_core.whitened.correlations import Roles, arrange
-from noisescope_core.whitened.discovery import discover
-from noisescope_core.whitened.overlay import MOST_COVERED, covered_tiles, tile_agreement, uncovered
+from noisescope_core.whitened.discovery.correlations import Roles, arrange
+from noisescope_core.whitened.discovery.patterns import discover
+from noisescope_core.whitened.makers.overlay import (
+    MOST_COVERED,
+    covered_tiles,
+    tile_agreement,
+    uncovered,
+)
 from noisescope_core.whitened.planes.bands import PLANES, layout
 from noisescope_core.whitened.planes.products import band_correlations
 from noisescope_core.whitened.planes.whitening import spatial, whitened_planes

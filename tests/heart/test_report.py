@@ -22,7 +22,7 @@ from noisescope_core.report.evidence import measurements, reason
 from noisescope_core.report.figures import fingerprint_pictures, score_figure
 from noisescope_core.report.formats import address, duration, percent, visible
 from noisescope_core.report.render import command
-from noisescope_core.whitened.evidence import Evidence
+from noisescope_core.whitened.makers.evidence import Evidence
 from tests.report_inputs import EVIDENCE, HOSTILE, results
 
 

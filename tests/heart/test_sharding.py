@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noisescope_core.whitened.confidence import fit_bar
+from noisescope_core.whitened.discovery.confidence import fit_bar
 from noisescope_core.whitened.piles.shards import (
     Candidate,
     credible,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from noisescope_core.whitened.splitting import split
+from noisescope_core.whitened.discovery.splitting import split
 
 
 def correlations(rng, sides, common, own, bands=8):

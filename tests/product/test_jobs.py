@@ -6,11 +6,11 @@ import sys
 import zipfile
 from pathlib import Path
 
-import pyarrow.dataset as ds
 import pytest
 import yaml
 
 from tests.conftest import SMALL
+from tests.runs import verdict_rows
 
 pyspark = pytest.importorskip("pyspark")
 pytestmark = pytest.mark.spark
@@ -28,8 +28,9 @@ import noisescope_core
 print("imported from", noisescope_core.__file__)
 jobs, common = sys.argv[1].split(","), sys.argv[2:]
 for job in jobs:
-    # Only the first lists the folders.
-    sys.argv = [job, *(common if job == jobs[0] else common[:4])]
+    # Only the first lists the folders, and the last, which does it all by itself.
+    lists, out = job in (jobs[0], jobs[-1]), common[3] + ("/all" if job == jobs[-1] else "/stages")
+    sys.argv = [job, *common[:3], out, *(common[4:] if lists else ())]
     try:
         runpy.run_path(job, run_name="__main__")
     except SystemExit as done:
@@ -78,11 +79,6 @@ def submit(wheel, folder, script, *arguments):
     )  # fmt: skip
 
 
-def verdicts(out):
-    rows = ds.dataset(out / "verdicts").to_table().to_pylist()
-    return sorted(rows, key=lambda row: row["path"])
-
-
 def test_the_wheel_brings_what_the_jobs_need(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for name in ("report.html.j2", "gallery.js"):
@@ -90,23 +86,19 @@ def test_the_wheel_brings_what_the_jobs_need(wheel):
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "jobs"))]
 
 
-def test_stages_one_by_one_equal_all_at_once(wheel, config, dump, tmp_path):
+def test_stages_one_by_one_equal_all_at_once(wheel, config, dump, paper_run, tmp_path):
     script = tmp_path / "one_by_one.py"
     script.write_text(ONE_BY_ONE)
     folders = ["--images", str(dump.images), "--reference", str(dump.reference)]
     common = ["--config", str(config), "--out"]
-    jobs = ",".join(str(ROOT / f"jobs/{stage}.py") for stage in STAGES)
-    done = submit(wheel, tmp_path, script, jobs, *common, str(tmp_path / "stages"), *folders)
+    jobs = ",".join(str(ROOT / f"jobs/{stage}.py") for stage in (*STAGES, "detect"))
+    done = submit(wheel, tmp_path, script, jobs, *common, str(tmp_path), *folders)
     assert done.returncode == 0, done.stderr[-2000:]
     # The editable checkout is on sys.path too.
     assert f"imported from {wheel}/" in done.stdout
-    together = submit(
-        wheel, tmp_path, ROOT / "jobs/detect.py", *common, str(tmp_path / "all"), *folders
-    )
-    assert together.returncode == 0, together.stderr[-2000:]
-    assert "24 of 60 images" in together.stdout
-    assert verdicts(tmp_path / "stages") == verdicts(tmp_path / "all")
-    assert sum(row["is_fake"] for row in verdicts(tmp_path / "all")) == 24
+    assert "24 of 60 images" in done.stdout
+    for run in ("stages", "all"):
+        assert verdict_rows(tmp_path / run) == verdict_rows(paper_run.out)
     assert (tmp_path / "all/report.html").exists()
 
 

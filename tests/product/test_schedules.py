@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from noisescope_core.app import task
-from noisescope_core.cli import main
+from noisescope_core.cli import main, task
 
 ROOT = Path(__file__).parents[2]
 SCHEDULES = ROOT / "schedules"

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import logging
 import re
 import shlex
 import subprocess
@@ -247,6 +248,38 @@ def test_time_left_is_not_told_before_it_can_be_known(clock):
 def test_a_stage_that_failed_says_so_but_not_of_a_mistake(clock):
     assert lines_of(clock, [(3, 0.2, 0)], OSError("gone")) == ["extract 3.0 s failed"]
     assert lines_of(clock, [(3, 0.2, 0)], UsageError("wrong")) == []
+
+
+def test_without_a_console_the_logger_alone_is_told(clock, caplog, capfd):
+    def run():
+        with Stage(None, "extract", 100, "images") as stage:
+            clock[0] += 20
+            stage.advance_to(0.4, 0.2)
+            stage.finish("tables")
+            stage.done("100 files")
+
+    run()
+    assert caplog.messages == []
+    with caplog.at_level(logging.INFO, "noisescope"):
+        run()
+    assert [" ".join(line.split()) for line in caplog.messages] == [
+        "extract: started, 100 images",
+        "extract: 40 of 100 images, 2.5 images/s, about 20 s left",
+        "extract: tables",
+        "extract 20.0 s 100 files, 5.0 images/s",
+    ]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_logger_is_told_what_a_live_line_shows(clock, caplog, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Console(file=io.StringIO(), force_terminal=True)
+    with caplog.at_level(logging.INFO, "noisescope"), Stage(terminal, "cluster") as stage:
+        stage.note("64 x 64")
+        stage.done("2 clusters")
+    assert [" ".join(line.split()) for line in caplog.messages] == [
+        "cluster: started", "cluster: 64 x 64", "cluster 0.0 s 2 clusters",
+    ]  # fmt: skip
 
 
 def test_a_terminal_shows_rate_time_left_and_what_is_done(clock, monkeypatch):

@@ -12,9 +12,8 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from noisescope_core.config import load_config
 from tests.conftest import SMALL
-from tests.spark.test_detect import run_detect
+from tests.runs import verdict_rows
 
 pyspark = pytest.importorskip("pyspark")
 for package in ("grpc", "grpc_status", "google.rpc"):
@@ -53,7 +52,7 @@ print(type(spark).__module__, spark.range(7).count())
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(jars, tmp_path_factory):
     """A Connect server in a process of its own; its workers import this checkout."""
     from noisescope_core.spark.session.jars import jar_settings
     from noisescope_core.spark.session.start import AT_START
@@ -61,6 +60,7 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     home = os.path.dirname(pyspark.__file__)
     settings = {"spark.connect.grpc.binding.port": "0", "spark.ui.enabled": "false", **AT_START}
+    # Out of the cache that `jars` has filled.
     settings |= jar_settings(None, delta=True)
     log = folder / "server.log"
     with log.open("w") as file:
@@ -101,25 +101,14 @@ def client(*arguments, **more):
     return done.stdout
 
 
-def verdicts(out):
-    rows = ds.dataset(out / "verdicts").to_table().to_pylist()
-    return sorted(rows, key=lambda row: row["path"])
+def classic(run):
+    """Verdicts of a run in the session of the tests."""
+    rows = verdict_rows(run.out)
+    assert sum(row["is_fake"] for row in rows) == 24
+    return rows
 
 
-@pytest.fixture(scope="module")
-def classic(spark, dump, tmp_path_factory):
-    def run(method):
-        out = tmp_path_factory.mktemp(method)
-        config = load_config(None, (*SMALL, f"method={method}"))
-        run_detect(spark, config, dump.images, dump.reference, out)
-        rows = verdicts(out)
-        assert sum(row["is_fake"] for row in rows) == 24
-        return rows
-
-    return run
-
-
-def test_the_command_over_connect_equals_classic(server, classic, dump, tmp_path):
+def test_the_command_over_connect_equals_classic(server, paper_run, dump, tmp_path):
     said = client(
         "-m", "noisescope_core.cli", "detect", "--images", str(dump.images),
         "--reference", str(dump.reference), "--out", str(tmp_path / "run"),
@@ -127,16 +116,16 @@ def test_the_command_over_connect_equals_classic(server, classic, dump, tmp_path
         SPARK_REMOTE=server,
     )  # fmt: skip
     assert "24 of 60 images" in said
-    assert verdicts(tmp_path / "run") == classic("paper")
+    assert verdict_rows(tmp_path / "run") == classic(paper_run)
 
 
-def test_a_notebook_over_connect_equals_classic(server, classic, dump, tmp_path):
+def test_a_notebook_over_connect_equals_classic(server, whitened_run, dump, tmp_path):
     # Fingerprints too large for one message; workers.INSIDE makes these too large.
     client(
         "-c", NOTEBOOK, server, str(dump.images), str(dump.reference), str(tmp_path),
         *SMALL, "method=whitened",
     )  # fmt: skip
-    assert verdicts(tmp_path) == classic("whitened")
+    assert verdict_rows(tmp_path) == classic(whitened_run)
 
 
 def test_the_notebook_of_scheduled_scans_over_connect(server, tmp_path):

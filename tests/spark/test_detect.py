@@ -4,14 +4,11 @@ import io
 import json
 import os
 import shutil
-import struct
-import zlib
 
 import cv2
 import numpy as np
 import pyarrow.dataset as ds
 import pytest
-from PIL import Image
 from rich.console import Console
 
 from noisescope_core.app.explanation import explain
@@ -24,6 +21,7 @@ from noisescope_core.residual import noise_residual
 from noisescope_core.tables.results import open_results
 from noisescope_core.tables.rows import VerdictRow
 from tests.conftest import SMALL, picture, save
+from tests.runs import run_detect, verdicts_of
 
 pytest.importorskip("pyspark")
 
@@ -33,24 +31,9 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def run_detect(spark, config, images, reference, out):
-    from noisescope_core.spark.session.progress import Progress
-    from noisescope_core.spark.stages.detect import detect
-    from noisescope_core.spark.tables.run import Run
-
-    progress = Progress(spark, Console(file=io.StringIO()))
-    return detect(Run(spark, str(out)), config, progress, str(images), str(reference))
-
-
-def verdicts_of(out):
-    rows = ds.dataset(out / "verdicts").to_table().to_pylist()
-    return {row["path"].rsplit("/", 1)[-1]: row for row in rows}
-
-
-@pytest.fixture(scope="module")
-def run(spark, small_config, dump, tmp_path_factory):
-    out = tmp_path_factory.mktemp("run")
-    return out, run_detect(spark, small_config, dump.images, dump.reference, out)
+@pytest.fixture
+def run(paper_run):
+    return paper_run.out, paper_run.summary
 
 
 def test_finds_the_generated_images(run, dump):
@@ -189,110 +172,6 @@ def without_path(row):
     return {key: value for key, value in row.items() if key != "path"}
 
 
-def encoded(pixels, kind, **options):
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def bomb(width, height):
-    """A PNG whose header promises far more pixels than its bytes hold."""
-
-    def chunk(kind, body):
-        checksum = struct.pack(">I", zlib.crc32(kind + body))
-        return struct.pack(">I", len(body)) + kind + body + checksum
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = zlib.compress(bytes(100_000), 9)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
-
-
-def test_bad_input_costs_nothing_but_itself(spark, small_config, dump, tmp_path):
-    images = tmp_path / "images [1] {a,b}*"
-    shutil.copytree(dump.images, images)
-    rng = np.random.default_rng(0)
-    pixels = np.clip(picture(rng), 0, 255).astype(np.uint8)
-    jpeg = encoded(pixels, "JPEG", quality=95)
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    quarantined = {
-        "zero.jpg": (b"", "zero bytes"),
-        "truncated.jpg": (jpeg[: len(jpeg) // 2], "truncated"),
-        "text.png": (b"not a picture at all", "not an image"),
-        "bomb.png": (bomb(30_000, 30_000), "too many"),
-        "wide bomb.png": (bomb(7_000, 7_000), "7,000 x 7,000 pixels are too many"),
-        "animated.gif": (
-            encoded(pixels, "GIF", save_all=True, append_images=[Image.fromarray(pixels[::-1])]),
-            "animation of 2 frames",
-        ),
-    }
-    unscored = {
-        "black.png": (encoded(pixels * 0, "PNG"), "flat image"),
-        "saturated.png": (encoded(pixels * 0 + 255, "PNG"), "flat image"),
-        "tiny.png": (encoded(pixels[:20, :20], "PNG"), "smaller than 64"),
-        "other size.png": (encoded(np.tile(pixels, (2, 2, 1)), "PNG"), "too few images of 128 x"),
-    }
-    scored = {
-        "deep.png": cv2.imencode(".png", pixels.astype(np.uint16) * 257)[1].tobytes(),
-        "palette.png": encoded(np.asarray(Image.fromarray(pixels).convert("P")), "PNG"),
-        "alpha.png": encoded(np.dstack([pixels, pixels[:, :, 0]]), "PNG"),
-        "grey.png": encoded(pixels[:, :, 0], "PNG"),
-        "turned.jpg": encoded(pixels, "JPEG", exif=turned),
-        "web.webp": encoded(pixels, "WEBP", lossless=True),
-        "one.gif": encoded(pixels, "GIF"),
-        "a name with spaces %20 and #.png": encoded(pixels, "PNG"),
-        "copy.png": encoded(pixels, "PNG"),
-        'quote\'s "double".png': encoded(pixels[::-1], "PNG"),
-        "new\nline.png": encoded(pixels[:, ::-1], "PNG"),
-        "ünïcödé-图.png": encoded(pixels[::-1, ::-1], "PNG"),
-        "<script>alert(1)<\u2215script>.png": encoded(pixels // 2, "PNG"),
-    }
-    stream = io.BytesIO()
-    Image.fromarray(pixels).convert("CMYK").save(stream, "JPEG")
-    scored["cmyk.jpg"] = stream.getvalue()
-    for name, (data, _) in {**quarantined, **unscored}.items():
-        (images / name).write_bytes(data)
-    for name, data in scored.items():
-        (images / name).write_bytes(data)
-    (images / ".hidden.png").write_bytes(jpeg)
-    (images / "_underscore.png").write_bytes(jpeg)
-    (images / "dangling.png").symlink_to(tmp_path / "nowhere")
-    with open(os.fsencode(images) + b"/not utf-8 \xff.png", "wb") as stream:
-        stream.write(jpeg)
-    reference = tmp_path / "reference"
-    shutil.copytree(dump.reference, reference)
-    (reference / "broken.jpg").write_bytes(b"broken")
-
-    summary = run_detect(spark, small_config, images, reference, tmp_path / "out")
-
-    rows = ds.dataset(tmp_path / "out/verdicts").to_table().to_pylist()
-    names = [name.encode("utf-8", "surrogateescape") for name in os.listdir(images)]
-    files = {str(images / name.decode("utf-8", "replace")) for name in names}
-    assert len(files) == len(names)
-    assert sorted(row["path"] for row in rows) == sorted(files)
-    by_name = verdicts_of(tmp_path / "out")
-    for status, cases in (("quarantined", quarantined), ("unscored", unscored)):
-        for name, (_, reason) in cases.items():
-            row = by_name[name]
-            assert (row["status"], row["is_fake"], row["score"]) == (status, None, None), name
-            assert reason in row["reason"], (name, row["reason"])
-    for name in (".hidden.png", "_underscore.png", "dangling.png"):
-        assert by_name[name]["status"] == "quarantined"
-        assert "not listed" in by_name[name]["reason"]
-    for name in scored:
-        assert by_name[name]["status"] == "scored", (name, by_name[name]["reason"])
-    assert by_name["turned.jpg"]["width"] == 64
-    copies = [by_name["copy.png"], by_name["a name with spaces %20 and #.png"]]
-    assert copies[0]["image_id"] == copies[1]["image_id"]
-    assert copies[0]["score"] == copies[1]["score"]
-    assert dump.fakes <= {name for name, row in by_name.items() if row["is_fake"]}
-    assert summary["counts"]["files"] == len(files)
-    assert "Reference files that could not be used: 1 of 121." in summary["warnings"]
-    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
-    assert page.count("<script") == 1
-
-
 @pytest.mark.parametrize("usable", [0, 10])
 def test_too_small_a_reference_set_leaves_images_unscored_with_the_reason(
     spark, small_config, dump, tmp_path, usable
@@ -320,27 +199,6 @@ def test_nothing_in_common_flags_nothing(spark, small_config, dump, tmp_path):
     assert (row["is_fake"], row["score"], row["threshold"]) == (False, None, None)
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert "fingerprint was found among 20 images" in page
-
-
-def test_files_that_vanish_after_the_listing_are_accounted_for(
-    spark, small_config, dump, tmp_path, monkeypatch
-):
-    from noisescope_core.spark.stages import extract
-
-    images = tmp_path / "images"
-    shutil.copytree(dump.images, images)
-    read = extract.content_of
-
-    def content(source, config):
-        (images / "000.png").unlink(missing_ok=True)
-        return read(source, config)
-
-    monkeypatch.setattr(extract, "content_of", content)
-    run_detect(spark, small_config, images, dump.reference, tmp_path / "out")
-    rows = verdicts_of(tmp_path / "out")
-    assert len(rows) == 60
-    assert rows["000.png"]["status"] == "quarantined"
-    assert "could not be read" in rows["000.png"]["reason"]
 
 
 def test_an_empty_folder_is_refused(spark, small_config, dump, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from noisescope_core.app.evaluation import evaluate
 from noisescope_core.config import load_config
-from tests.spark.test_detect import run_detect
+from tests.runs import run_detect
 
 pytest.importorskip("pyspark")
 

@@ -17,10 +17,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def told(jars, tmp_path_factory):
     folder = tmp_path_factory.mktemp("registry")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.spark.programs.registry_days", str(folder)],
+        [sys.executable, "-m", "tests.spark.programs.registry_days", str(folder), jars],
         cwd=ROOT, capture_output=True, text=True, check=False,
         env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
     )  # fmt: skip

@@ -6,11 +6,9 @@ import pytest
 from noisescope_core.config import load_config
 from noisescope_core.in_memory import detect
 from tests.conftest import SMALL
-from tests.spark.test_detect import run_detect
 
 pytest.importorskip("pyspark")
 
-WHITENED = (*[s for s in SMALL if s.startswith("spark.")], "method=whitened")
 ABOUT = ("score", "threshold", "confidence")
 """Columns of verdicts that sums in another order may change in the last digits."""
 
@@ -23,13 +21,13 @@ def rows_of(table, out):
     return ds.dataset(out / table).to_table().to_pylist()
 
 
-@pytest.mark.parametrize("settings", [SMALL, WHITENED], ids=["paper", "whitened"])
-def test_spark_finds_and_judges_as_arrays_do(settings, spark, dump, tmp_path):
-    config = load_config(None, settings)
-    run_detect(spark, config, dump.images, dump.reference, tmp_path)
+@pytest.mark.parametrize("method", ["paper", "whitened"])
+def test_spark_finds_and_judges_as_arrays_do(method, run_on_dump, dump):
+    config = load_config(None, (*SMALL, f"method={method}"))
+    out = run_on_dump(method).out
     judged = detect(contents(dump.images), contents(dump.reference), config)
 
-    stored = {row["fingerprint_id"]: row for row in rows_of("fingerprints", tmp_path)}
+    stored = {row["fingerprint_id"]: row for row in rows_of("fingerprints", out)}
     assert stored
     assert stored.keys() == {row.fingerprint_id for row in judged.fingerprints}
     for row in judged.fingerprints:
@@ -42,7 +40,7 @@ def test_spark_finds_and_judges_as_arrays_do(settings, spark, dump, tmp_path):
             expected = getattr(row, name)
             assert other[name] == (expected and pytest.approx(expected, rel=1e-6)), name
 
-    verdicts = {row["path"]: row for row in rows_of("verdicts", tmp_path)}
+    verdicts = {row["path"]: row for row in rows_of("verdicts", out)}
     assert len(verdicts) == len(judged.verdicts) == 60
     for verdict in judged.verdicts:
         other = verdicts[verdict.path]

@@ -1,4 +1,4 @@
-"""Start Spark and read and write where a run would, to see what is in the way."""
+"""The doctor's part that needs Spark: start it, and read and write where a run would."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ from noisescope_core.spark.session.start import start_session
 from noisescope_core.spark.session.workers import one_task
 from noisescope_core.spark.tables.run import Run
 
+ROWS = 1000
+"""Rows that are sent through the workers: chosen, enough for every worker to get some."""
+
+SIDE = 64
+"""Pixels a side of the image that a worker takes the residual of: chosen, for speed."""
+
+CLOUD_HELP = "see docs/cloud.md"
+"""What to do where storage cannot be read or written."""
+
 
 def examine_spark(
     config: Config, log: Path, read: Mapping[str, str], written: Mapping[str, str], delta: bool
@@ -26,8 +35,14 @@ def examine_spark(
 
     Parameters
     ----------
+    log : file that takes what Spark's JVM prints
     read, written : option to folder or URI
-    delta : whether Delta tables are needed
+    delta : whether what is written are Delta tables
+
+    Yields
+    ------
+    Finding
+        Of Spark, then of every option.
     """
     locations = [*read.values(), *written.values()]
     try:
@@ -44,43 +59,43 @@ def examine_spark(
 
 
 def _workers(spark: SparkSession) -> Finding:
-    """See that workers have this package and that Arrow brings columns to them and back."""
+    """Check that workers have this package and that rows reach them and return by Arrow."""
 
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with one_task():
             for batch in batches:
-                noise_residual(np.zeros((64, 64), np.uint8))
+                noise_residual(np.zeros((SIDE, SIDE), np.uint8))
                 yield batch
 
     try:
-        count = spark.range(1000).mapInArrow(work, "id long").count()
+        count = spark.range(ROWS).mapInArrow(work, "id long").count()
     except Exception as error:
         mend = "install noisescope where the workers run, or spark-submit --py-files its wheel"
         return Finding("Spark", "bad", f"workers failed: {first_line(error)}", mend)
-    if count != 1000:
-        return Finding("Spark", "bad", f"workers lost rows: {count} of 1000 came back")
+    if count != ROWS:
+        return Finding("Spark", "bad", f"workers lost rows: {count} of {ROWS} came back")
     return Finding("Spark", "good", f"{spark.version}, workers answer")
 
 
 def _readable(spark: SparkSession, option: str, place: str) -> Finding:
     files = spark.read.format("binaryFile").option("recursiveFileLookup", True)
     try:
-        found = files.load(place).select("path").limit(1).collect()
+        first_file = files.load(place).select("path").limit(1).collect()
     except Exception as error:
-        return Finding(option, "bad", f"{place}: {first_line(error)}", "see docs/cloud.md")
-    if not found:
+        return Finding(option, "bad", f"{place}: {first_line(error)}", CLOUD_HELP)
+    if not first_file:
         return Finding(option, "warning", f"{place}: holds no file")
     return Finding(option, "good", f"{place} can be read")
 
 
 def _writable(spark: SparkSession, option: str, place: str, delta: bool) -> Finding:
     folder = f"{place.rstrip('/')}/_doctor_{uuid4().hex}"
-    kind = "delta" if delta else "parquet"
+    table_format = "delta" if delta else "parquet"
     try:
-        spark.range(1).write.format(kind).save(folder)
-        spark.read.format(kind).load(folder).count()
+        spark.range(1).write.format(table_format).save(folder)
+        spark.read.format(table_format).load(folder).count()
     except Exception as error:
-        return Finding(option, "bad", f"{place}: {first_line(error)}", "see docs/cloud.md")
+        return Finding(option, "bad", f"{place}: {first_line(error)}", CLOUD_HELP)
     finally:
         Run(spark, folder).remove_whole()
     return Finding(option, "good", f"{place} can be written to")

@@ -1,4 +1,4 @@
-"""The JVM that a command starts beside itself: it moves bytes and computes nothing."""
+"""Options of the JVM that a command starts: it moves bytes, the workers compute."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ import pyspark
 from pyspark import SparkContext
 
 _COMPILER = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:MetaspaceSize=256m"
-"""Optimising takes the processors from those who compute, a third of a short run.
+"""Options that make a JVM compile quickly and give it room for its code and classes.
 
-Without it a JVM has room for 48 MB of code; a scan of Delta tables fills them and ends in an error.
-Its classes take 200 MB, and each doubling on the way there would collect all garbage.
+Without the optimising compiler the workers have its processors, a third of a short run. But then a
+JVM has room for only 48 MB of compiled code, which a scan of Delta tables exceeds: hence 256 MB.
+Classes take 200 MB; a JVM that starts with less room collects all garbage at every doubling.
 """
 
 _QUIET = "-Xlog:disable -Xlog:all=error:stderr"
-"""The JVM's own warnings would go to standard output."""
+"""Options that keep the JVM's own warnings away from standard output."""
 
 
 def java_options(leave_classes: bool) -> str:
-    """Options of a JVM that costs little: compiled quickly, and its classes not read anew.
+    """Make the options of a JVM that compiles quickly and reads its classes from an archive.
 
-    Spark's classes are read, checked and linked at every start, several seconds of work, unless a
-    JVM before has left them in an archive.
+    Without an archive Spark's classes are read, checked and linked at every start, which takes
+    several seconds (docs/decisions/0003-spark.md).
 
     Parameters
     ----------
     leave_classes : bool
-        Whether the JVM leaves an archive at its end where there is none, for `keep_classes`.
+        Whether the JVM writes an archive at its end if there is none yet, for `keep_classes`.
     """
     archive = _archive()
     if archive is None:
@@ -41,39 +42,41 @@ def java_options(leave_classes: bool) -> str:
         return f"{_COMPILER} {_QUIET} -XX:SharedArchiveFile={archive}"
     if not leave_classes:
         return _COMPILER
-    left = _left(archive)
+    left = _draft(archive)
     try:
         left.parent.mkdir(exist_ok=True)
     except OSError:
         return _COMPILER
-    # Without its folder a JVM leaves nothing: a run that fails has not met all classes.
+    # Remove the folder when Python ends. A JVM that lives longer then leaves no archive: only a
+    # run that went well has loaded all classes, and it calls `keep_classes` before.
     atexit.register(shutil.rmtree, left.parent, ignore_errors=True)
     return f"{_COMPILER} {_QUIET} -XX:ArchiveClassesAtExit={left}"
 
 
 def keep_classes() -> None:
-    """End this process's JVM and keep the archive of classes that it leaves, if it leaves one.
+    """End this process's JVM and keep the archive of classes that it writes, if it writes one.
 
-    A JVM takes some seconds to write it, once for every Java and Spark of a user. Spark must have
-    been stopped.
+    Writing takes some seconds, once for every Java and Spark of a user. Spark must have been
+    stopped.
     """
     archive, gateway = _archive(), SparkContext._gateway
     process = getattr(gateway, "proc", None)
-    if archive is None or process is None or not _left(archive).parent.exists():
+    if archive is None or process is None or not _draft(archive).parent.exists():
         return
-    # As its gateway does when Python ends.
+    # The JVM ends when its standard input does, as py4j lets it end with Python.
     process.stdin.close()
     process.wait()
     with suppress(OSError):
-        os.replace(_left(archive), archive)
+        os.replace(_draft(archive), archive)
 
 
-def _left(archive: Path) -> Path:
+def _draft(archive: Path) -> Path:
+    """Name the file that this process's JVM writes, in a folder of this process alone."""
     return archive.with_suffix(f".{os.getpid()}") / archive.name
 
 
 def _archive() -> Path | None:
-    """Where this Java's and this Spark's classes are kept; None if they can be nowhere."""
+    """Name the archive of this Java and this Spark; None where none can be written or used."""
     java = shutil.which("java", path=os.path.join(os.environ.get("JAVA_HOME", ""), "bin"))
     java = os.path.realpath(java or shutil.which("java") or "")
     try:
@@ -81,7 +84,7 @@ def _archive() -> Path | None:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None
-    # A path with a space would be two options.
+    # The options are split at spaces, so a path must not hold one.
     if not os.path.isfile(java) or " " in str(cache):
         return None
     which = f"{java} {os.path.getmtime(java)} {pyspark.__file__} {pyspark.__version__}"

@@ -1,4 +1,4 @@
-"""S3: endpoint and credentials from where AWS's own programs take them, and what is wrong there."""
+"""S3: endpoint and credentials from where AWS's own programs take them, and checks of both."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from pyarrow import fs
 from noisescope_core.errors import NoiseScopeError, UsageError, first_line
 
 SCHEMES = ("s3a://", "s3://")
+"""Beginnings of URIs on S3: Hadoop's own and that of AWS's programs."""
+
+REGION_OF_OTHER_STORES = "us-east-1"
+"""Region to name to a store that is not AWS's: it has none, but the client asks for one."""
 
 
 def on_s3(locations: Iterable[str]) -> list[str]:
@@ -19,45 +23,45 @@ def on_s3(locations: Iterable[str]) -> list[str]:
 
 
 def s3_settings(local: bool) -> dict[str, str]:
-    """Settings with which Spark reads and writes S3 as the environment says.
+    """Make the settings with which Spark reads and writes S3 as the environment says.
 
     Parameters
     ----------
-    local : whether Spark runs in this process's machine alone, with this process's environment
+    local : whether Spark runs on this machine alone and so has the environment of this process
     """
     settings = {
-        # A file in one GET, whatever its size: the default of Hadoop 3.5 takes parts of large ones.
+        # Read every file with a single GET. By default Hadoop 3.5 reads large files in parts.
         "fs.s3a.input.stream.type": "classic",
     }
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if endpoint := _endpoint():
-        # A store that is not AWS's has no host name of its own for every bucket, and any region.
+        # A store that is not AWS's has no host name for each bucket, so the bucket is in the path.
         settings |= {"fs.s3a.endpoint": endpoint, "fs.s3a.path.style.access": "true"}
-        region = region or "us-east-1"
+        region = region or REGION_OF_OTHER_STORES
     if region:
         settings["fs.s3a.endpoint.region"] = region
     if local:
-        # Hadoop's own chain takes keys from configurations, and no profile.
+        # The chain of AWS's SDK. Hadoop's own looks for keys in configurations and for no profile.
         chain = "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider"
         settings["fs.s3a.aws.credentials.provider"] = chain
-        # On a cluster s3:// may be the platform's own.
+        # Not on a cluster, whose platform may have its own client for s3://.
         settings["fs.s3.impl"] = "org.apache.hadoop.fs.s3a.S3AFileSystem"
     return {f"spark.hadoop.{key}": setting for key, setting in settings.items()}
 
 
 def refuse_credentials(locations: Iterable[str]) -> None:
-    """Refuse URIs with a password: they go into tables, reports and logs.
+    """Refuse URIs with a password, for locations are written to tables, reports and logs.
 
     Raises
     ------
     UsageError
-        Which does not repeat the URI.
+        If a location or the endpoint has one; the message does not repeat the URI.
     """
     for location in (*locations, _endpoint()):
         if "://" not in location:
             continue
         place = urlsplit(location)
-        # A key with a slash in it ends what counts as the host.
+        # A secret key may hold a slash: then the host ends there and urlsplit sees no password.
         if place.password is not None or (on_s3([location]) and ":" in place.netloc):
             raise UsageError(
                 f"a URI ({place.scheme}://) with user:password@: credentials belong in the "
@@ -66,7 +70,7 @@ def refuse_credentials(locations: Iterable[str]) -> None:
 
 
 def check_buckets(locations: Iterable[str]) -> None:
-    """Ask for the bucket of every location on S3, before a JVM tries for minutes.
+    """Ask for the bucket of every location on S3: Hadoop would try for minutes before it fails.
 
     Raises
     ------
@@ -76,22 +80,23 @@ def check_buckets(locations: Iterable[str]) -> None:
     for bucket in sorted({urlsplit(location).netloc for location in on_s3(locations)} - {""}):
         try:
             system, path = fs.FileSystem.from_uri(f"s3://{bucket}")
-            found = system.get_file_info(path).type
+            kind = system.get_file_info(path).type
         except (OSError, ValueError) as error:
             raise NoiseScopeError(f"s3a://{bucket}: {_reason(first_line(error))}") from error
-        if found == fs.FileType.NotFound:
+        if kind == fs.FileType.NotFound:
             raise NoiseScopeError(f"s3a://{bucket}: there is no such bucket")
 
 
-def _reason(said: str) -> str:
-    if "NETWORK_CONNECTION" in said:
+def _reason(message: str) -> str:
+    """Say what the message of AWS's SDK means."""
+    if "NETWORK_CONNECTION" in message:
         return f"the endpoint {_endpoint() or 'of AWS'} does not answer"
-    if "ACCESS_DENIED" in said:
+    if "ACCESS_DENIED" in message:
         return (
             "access denied: the credentials found (environment, profile, instance) are refused "
             "or lack s3:ListBucket"
         )
-    return said
+    return message
 
 
 def _endpoint() -> str:

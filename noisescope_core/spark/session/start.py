@@ -1,4 +1,4 @@
-"""The Spark session, and what every worker does before it computes."""
+"""The start of Spark, with the settings that every session needs."""
 
 from __future__ import annotations
 
@@ -21,21 +21,36 @@ from noisescope_core.spark.session.jvm import java_options
 from noisescope_core.spark.session.s3 import check_buckets, on_s3, refuse_credentials, s3_settings
 
 PARTS_PER_CORE = 8
-"""Parts of a shuffle on one machine; Spark's 200 are as many tasks' trouble for a small table."""
+"""Parts of a shuffle for each processor, on one machine. With Spark's default of 200 parts 3.7 s of
+a run of 1,000 images were empty tasks (docs/decisions/0003-spark.md)."""
 
 ROWS_PER_BATCH = 64
+"""Most rows of a batch that Arrow hands to a worker: chosen, for a row may hold a whole
+residual. `spark.batch_bytes` bounds batches of larger rows."""
 
 ROWS_PER_READ = 16
-"""Rows that Spark's Parquet reader holds at once: by default 4096, which are gigabytes here."""
+"""Rows that Spark's Parquet reader holds at once: its default, 4096, is gigabytes of residuals."""
+
+OPEN_COST = 1 << 20
+"""Bytes that Spark adds to a file's size when it packs files into tasks: chosen, a quarter of its
+default, so that folders of small images make fewer tasks."""
+
+CONNECT_PORT = 15002
+"""Port of Spark Connect where the URL names none: Spark's default."""
+
+CONNECT_SECONDS = 10
+"""Seconds for a Connect server to accept a connection: chosen. The client itself would try for ten
+minutes."""
 
 AT_START = {
     # Noise does not compress.
     "spark.shuffle.compress": "false",
-    # Planes of an image are freed and asked for again all the time: the system need not have them
-    # back. Saves a fifth of what extraction computes.
+    # Thresholds of glibc in bytes. Extraction frees the planes of an image and allocates those of
+    # the next: memory that is kept rather than returned saves a fifth of its processor time.
     "spark.executorEnv.MALLOC_MMAP_THRESHOLD_": str(4 << 20),
     "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
+"""Settings that hold only if they are given when Spark starts."""
 
 
 def start_session(
@@ -68,73 +83,44 @@ def start_session(
         If a location holds a password, or `spark.jars` lacks a jar.
     """
     refuse_credentials(locations)
-    spark = SparkSession.getActiveSession() or _started(
-        config, log, leave_classes, delta, locations
-    )
-    # Residuals are large cells: batches of them are bounded by bytes as well as rows.
+    spark = SparkSession.getActiveSession() or _start(config, log, leave_classes, delta, locations)
     for key, setting in {
+        # Cells are large: batches are bounded by bytes as well as by rows.
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_PER_BATCH),
         "spark.sql.execution.arrow.maxBytesPerBatch": str(config.spark.batch_bytes),
-        "spark.sql.files.openCostInBytes": "1048576",
+        "spark.sql.files.openCostInBytes": str(OPEN_COST),
         "spark.sql.parquet.columnarReaderBatchSize": str(ROWS_PER_READ),
         "spark.sql.session.timeZone": "UTC",
-        **_settings(config),
+        **_configured_settings(config),
     }.items():
         try:
             spark.conf.set(key, setting)
-        except Exception:  # noqa: S112  # Refused: set at the start, or bound by the platform.
+        except Exception:  # noqa: S112  # Only settable at the start, or fixed by the platform.
             continue
     if "DATABRICKS_RUNTIME_VERSION" in os.environ:
-        # The platform's session, which others may share: it is not ours to stop.
+        # The session is the platform's and may be shared, so it must not be stopped.
         spark.stop = lambda: None  # type: ignore[method-assign]
     return spark
 
 
-def _started(
+def _start(
     config: Config, log: Path | None, leave_classes: bool, delta: bool, locations: Sequence[str]
 ) -> SparkSession:
-    s3 = bool(on_s3(locations))
     builder = SparkSession.builder.appName("NoiseScope")
     remote = os.environ.get("SPARK_REMOTE", "")
     if (config.spark.master or "").startswith("sc://"):
         remote = str(config.spark.master)
         builder = builder.remote(remote)
-    elif not remote.startswith("sc://") and "DATABRICKS_RUNTIME_VERSION" not in os.environ:
-        # Workers take the interpreter of the driver, file names are UTF-8 whatever the locale.
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        if (
-            not os.environ.get("LC_ALL", os.environ.get("LANG", ""))
-            .lower()
-            .endswith(("utf-8", "utf8"))
-        ):
-            os.environ["LC_ALL"] = "C.UTF-8"
-        if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
-            raise NoiseScopeError(
-                "Java 17 or newer was not found: apt-get install openjdk-17-jre-headless"
-            )
-        builder = builder.config("spark.driver.memory", config.spark.driver_memory).config(
-            "spark.ui.showConsoleProgress", "false"
-        )
-        jars = jar_settings(config.spark.jars, delta, s3)
-        local = not _submitted() and (config.spark.master or "local").startswith("local")
-        at_start = AT_START | jars | (s3_settings(local) if s3 else {})
-        if not _submitted():
-            # A cluster's Spark may have credentials that this process lacks.
-            check_buckets(locations)
-        for key, setting in at_start.items():
-            builder = builder.config(key, setting)
-        if not remote and (config.spark.master or not _submitted()):
-            master = config.spark.master or "local[*]"
-            builder = builder.master(master)
-            builder = builder.config("spark.driver.defaultJavaOptions", java_options(leave_classes))
-            if master.startswith("local"):
-                parts = PARTS_PER_CORE * (os.cpu_count() or 1)
-                builder = builder.config("spark.sql.shuffle.partitions", str(parts))
-        if not _submitted():
-            builder = builder.config("spark.ui.enabled", "false")
     if remote.startswith("sc://"):
         _check_answers(remote)
-    for key, setting in _settings(config).items():
+    elif "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+        _prepare_environment()
+        settings = _classic_settings(config, delta, locations)
+        if not remote and (config.spark.master or not _submitted()):
+            settings |= _own_jvm_settings(config.spark.master or "local[*]", leave_classes)
+        for key, setting in settings.items():
+            builder = builder.config(key, setting)
+    for key, setting in _configured_settings(config).items():
         builder = builder.config(key, setting)
     with _redirected_output(log):
         try:
@@ -148,21 +134,68 @@ def _started(
             ) from error
 
 
+def _prepare_environment() -> None:
+    """Give the JVM and the workers this interpreter and UTF-8, and check that there is a Java."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    locale = os.environ.get("LC_ALL", os.environ.get("LANG", ""))
+    if not locale.lower().endswith(("utf-8", "utf8")):
+        # Names of files are UTF-8 whatever the locale.
+        os.environ["LC_ALL"] = "C.UTF-8"
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        raise NoiseScopeError(
+            "Java 17 or newer was not found: apt-get install openjdk-17-jre-headless"
+        )
+
+
+def _classic_settings(config: Config, delta: bool, locations: Sequence[str]) -> dict[str, str]:
+    """Make the settings of a session that is not Connect's, on one machine or on a cluster."""
+    submitted = _submitted()
+    jars = jar_settings(config.spark.jars, delta, bool(on_s3(locations)))
+    if not submitted:
+        # A cluster's Spark may have credentials that this process lacks.
+        check_buckets(locations)
+    local = not submitted and (config.spark.master or "local").startswith("local")
+    return {
+        "spark.driver.memory": config.spark.driver_memory,
+        "spark.ui.showConsoleProgress": "false",
+        **AT_START,
+        **jars,
+        **(s3_settings(local) if on_s3(locations) else {}),
+        **({} if submitted else {"spark.ui.enabled": "false"}),
+    }
+
+
+def _own_jvm_settings(master: str, leave_classes: bool) -> dict[str, str]:
+    """Make the settings of a JVM that this process starts itself."""
+    settings = {
+        "spark.master": master,
+        "spark.driver.defaultJavaOptions": java_options(leave_classes),
+    }
+    if master.startswith("local"):
+        parts = PARTS_PER_CORE * (os.cpu_count() or 1)
+        settings["spark.sql.shuffle.partitions"] = str(parts)
+    return settings
+
+
 def _check_answers(remote: str) -> None:
-    """Save ten silent minutes: so long does a Connect client try again."""
+    """Check that a Connect server accepts connections: the client would try for ten minutes.
+
+    Behind a proxy nothing is checked, for the client may reach what this process cannot.
+    """
     if getproxies().keys() & {"grpc", "http", "https"}:
         return
     try:
         place = urlsplit(remote)
-        address = place.hostname, place.port or 15002
-        socket.create_connection(address, timeout=10).close()
+        address = place.hostname, place.port or CONNECT_PORT
+        socket.create_connection(address, timeout=CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
-        # The rest of the URL may hold a token.
+        # What follows in the URL may hold a token.
         server = remote.split("/;")[0]
         raise NoiseScopeError(f"no Spark Connect server answers at {server} ({error})") from error
 
 
-def _settings(config: Config) -> dict[str, str]:
+def _configured_settings(config: Config) -> dict[str, str]:
+    """Write the settings of `spark.conf` as Spark takes them."""
     return {
         key: str(value).lower() if isinstance(value, bool) else str(value)
         for key, value in config.spark.conf.items()
@@ -170,24 +203,29 @@ def _settings(config: Config) -> dict[str, str]:
 
 
 def _submitted() -> bool:
+    """Whether spark-submit has started this process, beside a JVM that is running already."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 @contextmanager
 def _redirected_output(log: Path | None) -> Iterator[None]:
-    # The JVM and its Python workers inherit the descriptors, so their noise stays in the file.
+    """Send standard output and error to a file; None leaves them.
+
+    The JVM and its workers inherit the descriptors, and so write to the file for as long as they
+    live.
+    """
     if log is None:
         yield
         return
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = {number: os.dup(number) for number in (1, 2)}
+    copies = {number: os.dup(number) for number in (1, 2)}
     with log.open("ab") as file:
-        for number in kept:
+        for number in copies:
             os.dup2(file.fileno(), number)
         try:
             yield
         finally:
-            for number, copy in kept.items():
+            for number, copy in copies.items():
                 os.dup2(copy, number)
                 os.close(copy)

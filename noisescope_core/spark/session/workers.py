@@ -1,4 +1,4 @@
-"""The Spark session, and what every worker does before it computes."""
+"""What every worker does before it computes, and how large values reach it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from pyspark.sql.utils import is_remote
 from threadpoolctl import ThreadpoolController
 
 INSIDE = 67_108_864
-"""What a function may hold on Spark Connect, bytes: a plan is one message of at most 128 MiB."""
+"""Most bytes that a function may hold on Spark Connect: 64 MiB, half of the 128 MiB at which its
+messages end, for a plan with its functions is one message (docs/decisions/0003-spark.md)."""
 
 Value = TypeVar("Value")
 
@@ -27,13 +28,13 @@ Value = TypeVar("Value")
 def shipped(spark: SparkSession, value: Value) -> Callable[[], Value]:
     """Make a large value ready to travel to the workers.
 
-    Spark ships a function with what it holds, however large. On Connect more than `INSIDE` goes
-    as a file beside it.
+    Spark sends a function together with the values that it refers to. On Connect a value larger
+    than `INSIDE` is sent as a file of the session instead.
 
     Returns
     -------
     callable
-        Gives the value where it is called, on a worker too.
+        Returns the value, on the driver and on a worker.
     """
     data = cloudpickle.dumps(value) if is_remote() else b""  # type: ignore[no-untyped-call]
     if len(data) <= INSIDE:
@@ -43,31 +44,38 @@ def shipped(spark: SparkSession, value: Value) -> Callable[[], Value]:
         file = Path(folder, name)
         file.write_bytes(data)
         spark.addArtifact(str(file), file=True)
-    # The session's own file, trusted as a function is.
+    # The file comes from the driver, as the function does: it needs no less trust.
     return lambda: pickle.loads(Path(SparkFiles.get(name)).read_bytes())  # noqa: S301
 
 
 @contextmanager
 def one_task() -> Iterator[int]:
-    """Bound BLAS and OpenCV threads to the processors of the task that runs this: how many."""
+    """Bound the threads of BLAS and OpenCV to the processors of the task that runs this.
+
+    Yields
+    ------
+    int
+        Number of these threads.
+    """
     context = TaskContext.get()
     threads = context.cpus() if context is not None else 1
     cv2.setNumThreads(threads)
     with _libraries().limit(limits=threads):
         yield threads
-    _leave_out_of_collections()
+    _exempt_from_collection()
 
 
 @cache
 def _libraries() -> ThreadpoolController:
-    """Look for the libraries that compute, once a worker."""
+    """Find the thread pools of the loaded libraries: searching takes time, so once a worker."""
     return ThreadpoolController()
 
 
 @cache
-def _leave_out_of_collections() -> None:
-    """Leave what is loaded by now out of the collections of garbage, once a worker.
+def _exempt_from_collection() -> None:
+    """Exempt all objects that exist by now from garbage collection, once a worker.
 
-    It makes one after every task, which takes a tenth of a second among all that libraries hold.
+    A worker collects garbage after every task. Among the objects that libraries hold that takes
+    110 ms, without them 15 ms (docs/decisions/0003-spark.md).
     """
     gc.freeze()

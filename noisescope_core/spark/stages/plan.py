@@ -22,9 +22,9 @@ from noisescope_core.spark.session.workers import one_task
 from noisescope_core.spark.stages.extract import extractor, header_reader
 from noisescope_core.spark.stages.listing import content_of, source
 from noisescope_core.tables.schemas import SCHEMAS
-from noisescope_core.whitened.acceptance import shared_sets
-from noisescope_core.whitened.alignment import best_alignment, pattern_of
-from noisescope_core.whitened.correlations import Roles, arrange
+from noisescope_core.whitened.detection.alignment import best_alignment, pattern_of
+from noisescope_core.whitened.discovery.acceptance import shared_sets
+from noisescope_core.whitened.discovery.correlations import Roles, arrange
 from noisescope_core.whitened.planes.bands import BANDS, PLANES, layout
 from noisescope_core.whitened.planes.products import band_correlations
 

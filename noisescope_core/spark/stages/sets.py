@@ -22,7 +22,7 @@ from noisescope_core.images import Size
 from noisescope_core.method import Route
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.spark.tables.sizes import of_size
-from noisescope_core.whitened.overlay import TILE, uncovered
+from noisescope_core.whitened.makers.overlay import TILE, uncovered
 from noisescope_core.whitened.planes.bands import layout
 from noisescope_core.whitened.planes.whitening import packed, unpacked
 

@@ -24,7 +24,7 @@ from noisescope_core.spark.stages.sets import route_of, tested_images
 from noisescope_core.spark.tables.cells import collected
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.schemas import columns
-from noisescope_core.whitened.growth import FALSE_POSITIVES
+from noisescope_core.whitened.discovery.growth import FALSE_POSITIVES
 
 FEW = 200
 """Reference images of one size below which a run is warned."""

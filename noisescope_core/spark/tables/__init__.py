@@ -1,0 +1,1 @@
+"""The tables of a run directory: read, written, filtered by size."""

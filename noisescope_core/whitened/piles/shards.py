@@ -21,11 +21,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import chdtri
 
-from noisescope_core.whitened.acceptance import SURE_COHESION
-from noisescope_core.whitened.candidates import FALSE_MERGES
+from noisescope_core.whitened.discovery.acceptance import SURE_COHESION
+from noisescope_core.whitened.discovery.candidates import FALSE_MERGES
+from noisescope_core.whitened.discovery.splitting import MOST_ALIKE
 from noisescope_core.whitened.planes.bands import OFF_GRID, Layout
 from noisescope_core.whitened.planes.whitening import STORED_STEPS
-from noisescope_core.whitened.splitting import MOST_ALIKE
 
 OTHERS_SHARE = 0.25
 """Share of the sample, 0..1, that is left to images of no candidate (docs/method.md, *the sample*).
@@ -122,8 +122,8 @@ def same_pattern(
     # Of a sum the norm is 1 of noise and the rest of what its members share.
     shared = np.maximum(np.diag(products) - 1, 1e-12)
     strength = np.sqrt(shared * counts / np.maximum(counts - 1, 1))
-    alike = (products > bar) & (products > MOST_ALIKE * np.outer(strength, strength))
-    _, group = connected_components(coo_array(alike), directed=False)
+    same = (products > bar) & (products > MOST_ALIKE * np.outer(strength, strength))
+    _, group = connected_components(coo_array(same), directed=False)
     return np.asarray(group, np.intp)
 
 

@@ -11,53 +11,32 @@ skies. The more their noise agrees, the less alike they need to look.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from noisescope_core.images.sketch import SKETCH_SIDE
 from noisescope_core.whitened.robust import median_and_spread
-
-SKETCH_SIDE = 32
-"""Side of a sketch, pixels. Chosen: 1 KB an image."""
 
 DUPLICATE_CONTENT = 0.95
 """Correlation of two sketches from which they show one picture, if their noise correlates above
 `DUPLICATE_CORRELATION`. Chosen."""
+
 
 DUPLICATE_CORRELATION = 0.1
 """Correlation of whitened noise, -1..1, that no fingerprint needs. Chosen, well above generators'
 (0.04 and less, docs/method.md, step 10). Beyond it the middle half may say that pictures are alike:
 copies that were framed or letterboxed since."""
 
+
 SAME_CONTENT = 0.97
 """Correlation of two sketches from which they show one picture, if their noise merely stands out of
 chance. Measured: faces that a generator aligns reach it in one pair of two thousand."""
 
+
 BEYOND_CHANCE = 4.0
 """Spreads of all pairs' correlations from which two images share more than chance gives. Chosen."""
-
-
-def sketch(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Shrink an image to 32 x 32 grey levels.
-
-    Parameters
-    ----------
-    pixels : (H, W) or (H, W, 3) uint8, RGB
-
-    Returns
-    -------
-    (1024,) uint8
-
-    Examples
-    --------
-    >>> sketch(np.full((100, 80, 3), 7, np.uint8)).tolist() == [7] * 1024
-    True
-    """
-    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (SKETCH_SIDE, SKETCH_SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.uint8).ravel()
 
 
 def first_of_group(
@@ -86,11 +65,11 @@ def first_of_group(
         np.tril(correlations >= min(DUPLICATE_CORRELATION, BEYOND_CHANCE * float(spread)), -1)
     )
     noise = correlations[first, second]
-    alike = np.einsum("ij,ij->i", content[first], content[second])
-    alike_inside = np.einsum("ij,ij->i", inside[first], inside[second])
-    same = (alike >= SAME_CONTENT) | (
-        (np.maximum(alike, alike_inside) >= DUPLICATE_CONTENT) & (noise >= DUPLICATE_CORRELATION)
-    )
+    whole_content = np.einsum("ij,ij->i", content[first], content[second])
+    inner_content = np.einsum("ij,ij->i", inside[first], inside[second])
+    best_content = np.maximum(whole_content, inner_content)
+    strong = (best_content >= DUPLICATE_CONTENT) & (noise >= DUPLICATE_CORRELATION)
+    same = (whole_content >= SAME_CONTENT) | strong
     links = coo_array(
         (np.ones(int(same.sum()), np.int8), (first[same], second[same])),
         shape=correlations.shape,

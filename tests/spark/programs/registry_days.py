@@ -1,7 +1,7 @@
 """What analysts decide between scans, in a process of its own: Delta belongs to a session's start.
 
-`python -m tests.spark.programs.registry_days FOLDER` scans, decides, scans again, and leaves what
-the tables held in FOLDER/days.json.
+`python -m tests.spark.programs.registry_days FOLDER JARS` scans, decides, scans again, and leaves
+what the tables held in FOLDER/days.json.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import csv
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,109 +33,144 @@ from noisescope_core.tables.schemas import LONG_LIVED
 from tests.spark.programs.scan_days import SETTINGS
 
 
-def main(folder: Path) -> None:
-    """Run the days."""
-    dump = folder / "dump"
-    write_dump(dump, photographs=90, generated=120, generators=2, reference=120, size=96, seed=3,
-               broken=False)  # fmt: skip
-    with (dump / "labels.csv").open() as lines:
-        labels = list(csv.DictReader(lines))
-    made = [row["path"] for row in labels if row["label"] == "fake"]
-    taken = [row["path"] for row in labels if row["label"] == "real"]
-    images = folder / "images"
-    config = load_config(None, SETTINGS)
-    spark = start_session(config, folder / "spark.log", delta=True)
-    store = Store(spark, str(folder / "tables"))
-    told: dict[str, Any] = {"days": {}}
+def refusal(error: type[Exception], action: Callable[[], object]) -> str:
+    """What an action says that must fail."""
+    try:
+        action()
+    except error as refused:
+        return str(refused)
+    raise AssertionError("it was not refused")
 
-    def deliver(name: str, files: list[str]) -> None:
-        (images / name).mkdir(parents=True)
+
+class Days:
+    """A store of images that grows, the tables of its scans, and what was seen of them."""
+
+    def __init__(self, folder: Path, jars: str) -> None:
+        self.folder, self.dump, self.images = folder, folder / "dump", folder / "images"
+        write_dump(self.dump, photographs=70, generated=100, generators=2, reference=100, size=96,
+                   seed=3, broken=False)  # fmt: skip
+        with (self.dump / "labels.csv").open() as lines:
+            labels = list(csv.DictReader(lines))
+        self.made = [Path(row["path"]).name for row in labels if row["label"] == "fake"]
+        self.taken = [Path(row["path"]).name for row in labels if row["label"] == "real"]
+        self.config = load_config(None, (*SETTINGS, f"spark.jars={jars}"))
+        self.spark = start_session(self.config, folder / "spark.log", delta=True)
+        self.store, self.other = self.tables("tables"), self.tables("other")
+        self.seen: dict[str, Any] = {"days": {}, "made": self.made}
+
+    def tables(self, name: str) -> Store:
+        """Tables in a folder of their own."""
+        return Store(self.spark, str(self.folder / name))
+
+    def deliver(self, name: str, files: list[str]) -> None:
+        """Add a folder of files to the images."""
+        (self.images / name).mkdir(parents=True)
         for file in files:
-            shutil.copy(dump / "images" / Path(file).name, images / name)
+            shutil.copy(self.dump / "images" / file, self.images / name)
 
-    def scanned(name: str, tables: Store = store) -> None:
-        row = scan(tables, config, Progress(spark), str(images), str(dump / "reference"))
-        verdicts = latest(tables.read("verdicts"))
-        told["days"][name] = {
+    def scanned(self, name: str, tables: Store) -> None:
+        """Scan, and note what is flagged then."""
+        progress = Progress(self.spark)
+        row = scan(tables, self.config, progress, str(self.images), str(self.dump / "reference"))
+        flagged = latest(tables.read("verdicts")).where("is_fake").collect()
+        self.seen["days"][name] = {
             "run": {key: row[key] for key in row if key not in ("started", "finished")},
             "waiting": tables.read("waiting").count(),
-            "fake": {Path(one.path).name: one.fingerprint_id
-                     for one in verdicts.where("is_fake").collect()},
-        }  # fmt: skip
+            "fake": {Path(verdict.path).name: verdict.fingerprint_id for verdict in flagged},
+        }
 
-    told["made"] = [Path(path).name for path in made]
-    deliver("1", made[:80] + taken[:40])
-    scanned("found")
-    first, second = sorted(row["fingerprint_id"] for row in listed(store))
-    told["fingerprints"] = [first, second]
-    decide(store, [first[:6]], "false alarm", "a frame", "ann")
-    deliver("2", made[80:] + taken[40:])
-    scanned("false alarm")
-    decide(store, [first], "confirmed", None, "ann")
-    scanned("confirmed after all")
-    decide(store, [second], "merged", None, "bob", into=first)
-    scanned("merged")
-    for wrong in (["0" * 12], [""], [first]):
-        try:
-            decide(store, wrong, "merged", None, "bob", into=second)
-        except UsageError as error:
-            told.setdefault("refused", []).append(str(error))
-    told["listed"], told["shown"] = listed(store), shown(store, second, 5)
-    file = folder / "registry.parquet"
-    told["exported"] = export_registry(store, str(file))
-    other = Store(spark, str(folder / "other"))
-    other.create()
-    told["imported"] = [
-        import_registry(other, str(file), "eve", config.whitening.side) for _ in range(2)
-    ]
-    scanned("imported", other)
-    broken = folder / "broken.parquet"
-    broken.write_bytes(file.read_bytes()[:-100])
-    try:
-        import_registry(other, str(broken), "eve", config.whitening.side)
-    except UsageError as error:
-        told["broken"] = str(error)
-
-    gone = str(images / "1" / told["made"][0])
-    try:
-        erase(store, config, Progress(spark), [gone], [])
-    except UsageError as error:
-        told["still there"] = str(error)
-    Path(gone).unlink()
-    (row,) = (
-        store.read("verdicts").where(f"path = '{gone}'").select("image_id").distinct().collect()
-    )
-    told["erased"] = erase(store, config, Progress(spark), [gone], [])
-    told["gone"] = [Path(gone).name, row.image_id]
-    told["left of it"] = [
-        str(path.relative_to(folder)) for path in sorted((folder / "tables").rglob("*"))
-        if path.is_file() and "_delta_log" not in path.parts
-        and any(text.encode() in path.read_bytes() for text in told["gone"])
-    ]  # fmt: skip
-    maintain(store, config, Progress(spark), 30, None)
-    scanned("after erasure and maintenance")
-    told["tables"] = {
-        table: [
-            row.asDict()
-            for row in store.read(table).drop("pixels", "whitened", "residual", "sketch").collect()
+    def decide_and_scan(self) -> None:
+        """Find two generators, call one a false alarm, take that back, make both one."""
+        store = self.store
+        self.deliver("1", self.made[:70] + self.taken[:35])
+        self.scanned("found", store)
+        first, second = sorted(row["fingerprint_id"] for row in listed(store))
+        self.seen["fingerprints"] = [first, second]
+        decide(store, [first[:6]], "false alarm", "a frame", "ann")
+        self.deliver("2", self.made[70:] + self.taken[35:])
+        self.scanned("false alarm", store)
+        decide(store, [first], "confirmed", None, "ann")
+        self.scanned("confirmed after all", store)
+        decide(store, [second], "merged", None, "bob", into=first)
+        self.scanned("merged", store)
+        self.seen["refused"] = [
+            refusal(
+                UsageError,
+                lambda wrong=wrong: decide(store, wrong, "merged", None, "bob", into=second),
+            )
+            for wrong in (["0" * 12], [""], [first])
         ]
-        for table in LONG_LIVED
-    }
+        self.seen["listed"], self.seen["shown"] = listed(store), shown(store, second, 5)
 
-    old = Store(spark, str(folder / "old"))
-    spark.sql(f"CREATE TABLE {old.name('sizes')} (width int, waiting long) USING DELTA")
-    spark.sql(f"INSERT INTO {old.name('sizes')} VALUES (96, 3)")
-    old.create()
-    told["upgraded"] = [row.asDict() for row in old.read("sizes").collect()]
-    later = Store(spark, str(folder / "later"))
-    spark.sql(f"CREATE TABLE {later.name('runs')} (scan long, mood string) USING DELTA")
-    try:
-        later.create()
-    except Exception as error:
-        told["later"] = str(error)
-    (folder / "days.json").write_text(json.dumps(told, default=repr))
-    spark.stop()
+    def travel(self) -> None:
+        """Take the registry to other tables, and a damaged file of it."""
+        file, side = self.folder / "registry.parquet", self.config.whitening.side
+        self.seen["exported"] = export_registry(self.store, str(file))
+        self.other.create()
+        self.seen["imported"] = [
+            import_registry(self.other, str(file), "eve", side) for _ in range(2)
+        ]
+        self.scanned("imported", self.other)
+        broken = self.folder / "broken.parquet"
+        broken.write_bytes(file.read_bytes()[:-100])
+        self.seen["broken"] = refusal(
+            UsageError, lambda: import_registry(self.other, str(broken), "eve", side)
+        )
+
+    def erase_one(self) -> None:
+        """Erase an image, maintain the tables, and look for it everywhere."""
+        gone = str(self.images / "1" / self.made[0])
+        progress = Progress(self.spark)
+
+        def erase_it() -> dict[str, int]:
+            return erase(self.store, self.config, progress, [gone], [])
+
+        self.seen["still there"] = refusal(UsageError, erase_it)
+        Path(gone).unlink()
+        of_it = self.store.read("verdicts").where(f"path = '{gone}'")
+        (row,) = of_it.select("image_id").distinct().collect()
+        self.seen["erased"] = erase_it()
+        self.seen["gone"] = [Path(gone).name, row.image_id]
+        self.seen["left of it"] = [
+            str(path.relative_to(self.folder))
+            for path in sorted((self.folder / "tables").rglob("*"))
+            if path.is_file() and "_delta_log" not in path.parts
+            and any(text.encode() in path.read_bytes() for text in self.seen["gone"])
+        ]  # fmt: skip
+        maintain(self.store, self.config, progress, 30, None)
+        self.scanned("after erasure and maintenance", self.store)
+
+    def held(self) -> dict[str, list[dict[str, Any]]]:
+        """Rows of all tables, but for their large cells."""
+        large = ("pixels", "whitened", "residual", "sketch")
+        return {
+            table: [row.asDict() for row in self.store.read(table).drop(*large).collect()]
+            for table in LONG_LIVED
+        }
+
+    def open_tables_of_other_versions(self) -> None:
+        """Open tables that lack columns, and tables that have one too many."""
+        old = self.tables("old")
+        self.spark.sql(f"CREATE TABLE {old.name('sizes')} (width int, waiting long) USING DELTA")
+        self.spark.sql(f"INSERT INTO {old.name('sizes')} VALUES (96, 3)")
+        old.create()
+        self.seen["upgraded"] = [row.asDict() for row in old.read("sizes").collect()]
+        later = self.tables("later")
+        self.spark.sql(f"CREATE TABLE {later.name('runs')} (scan long, mood string) USING DELTA")
+        self.seen["later"] = refusal(Exception, later.create)
+
+
+def main(folder: Path, jars: str) -> None:
+    """Run the days."""
+    days = Days(folder, jars)
+    days.decide_and_scan()
+    days.travel()
+    days.erase_one()
+    days.seen["tables"] = days.held()
+    days.open_tables_of_other_versions()
+    (folder / "days.json").write_text(json.dumps(days.seen, default=repr))
+    days.spark.stop()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

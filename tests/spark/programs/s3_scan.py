@@ -1,7 +1,7 @@
 """A scan and a run on S3, in a process of their own: jars belong to a session's start.
 
-`python -m tests.spark.programs.s3_scan FOLDER ENDPOINT` scans s3a://pile while the server is busy,
-then runs detect on it undisturbed, and leaves what came of it in FOLDER/told.json.
+`python -m tests.spark.programs.s3_scan FOLDER ENDPOINT JARS` scans s3a://pile while the server is
+busy, then runs detect on it undisturbed, and leaves what came of it in FOLDER/told.json.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ SETTINGS = (
 IMAGES, REFERENCE = "s3a://pile/images", "s3a://pile/reference"
 
 
-def main(folder: Path, endpoint: str) -> None:
+def main(folder: Path, endpoint: str, jars: str) -> None:
     """Scan, then run."""
     # Jars come from a folder, and nothing that Maven had before is there.
-    jars = (f"spark.jars={folder / 'jars'}", f"spark.conf.spark.jars.ivy={folder / 'ivy'}")
-    config = load_config(None, (*SETTINGS, *jars))
+    nothing_of_maven = f"spark.jars={jars}", f"spark.conf.spark.jars.ivy={folder / 'ivy'}"
+    config = load_config(None, (*SETTINGS, *nothing_of_maven))
     places = (IMAGES, REFERENCE, "s3a://out")
     spark = start_session(config, folder / "spark.log", delta=True, locations=places)
 
@@ -67,4 +67,4 @@ def main(folder: Path, endpoint: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -1,7 +1,7 @@
 """Days of scheduled scans, in a process of their own: Delta belongs to a session's start.
 
-`python -m tests.spark.programs.scan_days FOLDER` scans what arrives there day by day, dies once
-before its commit, and leaves what the tables then held in FOLDER/days.json.
+`python -m tests.spark.programs.scan_days FOLDER JARS` scans what arrives there day by day, dies
+once before its commit, damages a table at last, and leaves what was there in FOLDER/days.json.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+
+from noisescope_core.cli import main as main_command
 from noisescope_core.config import load_config
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.images.decode import decode
@@ -55,13 +58,13 @@ class Dying(Store):
         super().merge(table, *rest, **more)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, jars: str) -> None:
     """Run the days."""
     write_dump(folder / "dump", photographs=90, generated=72, reference=120, size=96, seed=3)
     made = _poison(folder / "dump", 12)
     files = sorted((folder / "dump" / "images").iterdir())
     images, days = folder / "images", []
-    config = load_config(None, SETTINGS)
+    config = load_config(None, (*SETTINGS, f"spark.jars={jars}"))
     spark = start_session(config, folder / "spark.log", delta=True)
     store = Store(spark, str(folder / "tables"))
 
@@ -112,8 +115,22 @@ def main(folder: Path) -> None:
     left = [path.name for path in (folder / "tables" / "_scans" / "arrived").iterdir()]
     told = {"days": days, "tables": held, "left": left, "made": made}
     told["files"] = [file.name for file in files]
+    told["damaged"] = _damaged(spark, folder)
     (folder / "days.json").write_text(json.dumps(told, default=repr))
     spark.stop()
+
+
+def _damaged(spark: Any, folder: Path) -> tuple[int, str]:
+    """Scan tables of which one has a damaged log: exit code of the command, and what it said."""
+    log = sorted((folder / "tables/verdicts/_delta_log").glob("*.json"))[-1]
+    log.with_name(f".{log.name}.crc").unlink(missing_ok=True)
+    log.write_text("{")
+    # As in a process that has not read the table before.
+    spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+    places = {"images": "images", "reference": "dump/reference", "tables": "tables"}
+    words = [word for key, at in places.items() for word in (f"--{key}", str(folder / at))]
+    done = CliRunner().invoke(main_command, ["scan", *words])
+    return done.exit_code, done.stderr
 
 
 def _poison(dump: Path, count: int) -> list[str]:
@@ -127,4 +144,4 @@ def _poison(dump: Path, count: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,1 @@
+"""The default method on Spark: samples of large piles, correlations, what its `find` looks at."""

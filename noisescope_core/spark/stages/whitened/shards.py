@@ -29,8 +29,8 @@ from noisescope_core.spark.tables.run import Run
 from noisescope_core.spark.tables.sizes import of_size
 from noisescope_core.tables.rows import SampleRow
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema, columns
-from noisescope_core.whitened.acceptance import acceptance_of, shared_sets
-from noisescope_core.whitened.correlations import arrange_distinct
+from noisescope_core.whitened.discovery.acceptance import acceptance_of, shared_sets
+from noisescope_core.whitened.discovery.correlations import arrange_distinct
 from noisescope_core.whitened.piles.shards import (
     Candidate,
     credible,

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.method import Score, Test
-from noisescope_core.whitened.alignment import Pattern, best_alignment, pattern_of
-from noisescope_core.whitened.confidence import Bar
-from noisescope_core.whitened.overlay import TILE, uncovered
+from noisescope_core.whitened.detection.alignment import Pattern, best_alignment, pattern_of
+from noisescope_core.whitened.discovery.confidence import Bar
+from noisescope_core.whitened.makers.overlay import TILE, uncovered
 from noisescope_core.whitened.planes.bands import PLANES, Layout, compared
 from noisescope_core.whitened.planes.whitening import unpacked
 

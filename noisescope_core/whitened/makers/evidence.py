@@ -69,8 +69,7 @@ SHORTEST_PERIOD, LONGEST_PERIOD = 4, 64
 """Distances at which a lattice may repeat, pixels: JPEG's 8 and 16, resized by a half to four."""
 
 LATTICE_STEPS = 20
-"""Frequencies tried to the distance of two bins. Chosen, to be finer than `LATTICE_REACH` at the
-highest multiples."""
+"""Frequencies tried to the distance of two bins. Chosen: an error grows with the multiple."""
 
 LATTICE_REACH = 0.75
 """Bins from a frequency of a lattice that belong to it. Chosen: one or two bins."""
@@ -223,14 +222,14 @@ def _spread(tiles: NDArray[np.float32]) -> float:
 
 def _uneven(energy: NDArray[np.float64]) -> float:
     """Measure how unevenly two groups of members have noise in the same pixels."""
-    rest = []
+    residues = []
     for picture in energy:
         fine = picture / (cv2.blur(picture, (GRID + 1, GRID + 1)) + 1e-12)
         rows, columns = (side // GRID for side in fine.shape)
         blocks = fine.reshape(rows, GRID, columns, GRID)
-        rest.append(blocks - blocks.mean((0, 2), keepdims=True))
+        residues.append(blocks - blocks.mean((0, 2), keepdims=True))
     # What images of their own have more of somewhere is not in both.
-    return float((rest[0] * rest[1]).mean())
+    return float((residues[0] * residues[1]).mean())
 
 
 def _lattice(halves: NDArray[np.float32], bins: Layout) -> float:
@@ -257,9 +256,10 @@ def _lattice(halves: NDArray[np.float32], bins: Layout) -> float:
     beyond = rows @ energy @ columns.T
     size = rows @ counted @ columns.T
     # The others' mean is what the rest of a pattern holds anyway.
-    rest = whole * (1 - size / counted.sum())
+    elsewhere = whole * (1 - size / counted.sum())
     chance = np.sqrt(np.square(energy).sum() / counted.sum() * size)
-    share = np.where(beyond > LATTICE_BEYOND * chance, beyond, 0) / np.fmax(rest, beyond + 1e-12)
+    stands_out = np.where(beyond > LATTICE_BEYOND * chance, beyond, 0)
+    share = stands_out / np.fmax(elsewhere, beyond + 1e-12)
     i, j = np.unravel_index(np.argmax(share), share.shape)
     if share[i, j] <= 0:
         return 0.0

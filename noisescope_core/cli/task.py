@@ -6,12 +6,14 @@ click ends every command with SystemExit, which there is an error even when all 
 from __future__ import annotations
 
 from noisescope_core.cli import main as command_line
+from noisescope_core.cli.shared.errors import ALERT, FAILED, WRONG_USAGE
 
 MEANING = {
-    1: "it failed",
-    2: "wrong usage or configuration",
-    3: "a threshold of alerts was exceeded",
+    FAILED: "it failed",
+    WRONG_USAGE: "wrong usage or configuration",
+    ALERT: "a threshold of alerts was exceeded",
 }
+"""Exit codes in words."""
 
 
 class TaskFailed(Exception):
@@ -28,7 +30,7 @@ def main() -> None:
     """
     try:
         command_line()
-    except SystemExit as end:
-        if end.code:
-            meaning = MEANING.get(end.code) if isinstance(end.code, int) else None
-            raise TaskFailed(f"exit code {end.code}: {meaning or 'see the output'}") from None
+    except SystemExit as exit_:
+        if exit_.code:
+            meaning = MEANING.get(exit_.code) if isinstance(exit_.code, int) else None
+            raise TaskFailed(f"exit code {exit_.code}: {meaning or 'see the output'}") from None

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from noisescope_core.config import Config
 from noisescope_core.method import Note, say_nothing
-from noisescope_core.whitened.candidates import pair_clusters, spectral_directions
-from noisescope_core.whitened.cohesion import bound_of_one_set, cohesion, excess
-from noisescope_core.whitened.correlations import BandGroup, Correlations, side_by_side
-from noisescope_core.whitened.growth import (
+from noisescope_core.whitened.discovery.candidates import pair_clusters, spectral_directions
+from noisescope_core.whitened.discovery.cohesion import bound_of_one_set, cohesion, excess
+from noisescope_core.whitened.discovery.correlations import BandGroup, Correlations, side_by_side
+from noisescope_core.whitened.discovery.growth import (
     band_scores,
     combined,
     grow,
@@ -186,8 +186,8 @@ def _confirmed(
     """
     confirmed = []
     explained = np.zeros_like(correlations.counted)
-    for found in taken:
-        shared, searched = found.shared, found.searched
+    for find in taken:
+        shared, searched = find.shared, find.searched
         if shared.off_grid and explained.any():
             # What was found once a chance set was out must hold with it in.
             searched = searched | explained

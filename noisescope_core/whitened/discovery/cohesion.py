@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import chdtrc, gammaln
 
-from noisescope_core.whitened.correlations import BandGroup
+from noisescope_core.whitened.discovery.correlations import BandGroup
 
 GRID_SET_CHANCE = 1e-12
 """Chance that a set chosen on the grid agrees off it as much, were noise independent and normal.

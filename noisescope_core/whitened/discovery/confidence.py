@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, gammaln, stdtrit
 
-from noisescope_core.whitened.growth import FALSE_POSITIVES
+from noisescope_core.whitened.discovery.growth import FALSE_POSITIVES
 from noisescope_core.whitened.robust import median_and_spread
 
 STUDENT_FREEDOM = 8.0

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import eigsh
 from scipy.special import chdtri
 
+from noisescope_core.correlation.matching import match_pairs
 from noisescope_core.correlation.pairs import Pairs
-from noisescope_core.merging import match_pairs
 
 LEADING_DIRECTIONS = 6
 """Leading eigenvectors that are looked at. Chosen: one direction often carries two or three

@@ -12,9 +12,9 @@ from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.method import Explaining
 from noisescope_core.tables.rows import FingerprintRow
-from noisescope_core.whitened import alignment
-from noisescope_core.whitened.detector import contributions, fingerprint_of
-from noisescope_core.whitened.overlay import TILE, uncovered
+from noisescope_core.whitened.detection import alignment
+from noisescope_core.whitened.detection.detector import contributions, fingerprint_of
+from noisescope_core.whitened.makers.overlay import TILE, uncovered
 from noisescope_core.whitened.planes.bands import compared
 from noisescope_core.whitened.planes.whitening import unpacked
 

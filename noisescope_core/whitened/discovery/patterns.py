@@ -14,18 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core.method import Note, say_nothing
-from noisescope_core.whitened.acceptance import (
+from noisescope_core.whitened.discovery.acceptance import (
     DEFAULT_ACCEPTANCE,
     Acceptance,
     SharedSet,
     measured_cohesion,
     shared_sets,
 )
-from noisescope_core.whitened.confidence import Bar, fit_bar
-from noisescope_core.whitened.correlations import Correlations
-from noisescope_core.whitened.growth import band_scores, combined, learned_weights
+from noisescope_core.whitened.discovery.confidence import Bar, fit_bar
+from noisescope_core.whitened.discovery.correlations import Correlations
+from noisescope_core.whitened.discovery.growth import band_scores, combined, learned_weights
+from noisescope_core.whitened.discovery.splitting import split
 from noisescope_core.whitened.planes.bands import BANDS, OFF_GRID
-from noisescope_core.whitened.splitting import split
 
 SETTLING_ROUNDS = 8
 """Times that members are chosen again over some bands, at most. Chosen: it
@@ -141,18 +141,19 @@ def discover(
     list of SharedPattern
         The largest first. No image is in two of them.
     """
-    shared = shared_sets(correlations, acceptance, note)
-    return patterns_of(correlations, [one for one in shared if one.accepted], acceptance)
+    searched = shared_sets(correlations, acceptance, note)
+    accepted = [shared for shared in searched if shared.accepted]
+    return patterns_of(correlations, accepted, acceptance)
 
 
 def patterns_of(
-    correlations: Correlations, shared: list[SharedSet], acceptance: Acceptance
+    correlations: Correlations, accepted: list[SharedSet], acceptance: Acceptance
 ) -> list[SharedPattern]:
     """Refine accepted sets: `discover` without the search.
 
     Parameters
     ----------
-    shared : list of SharedSet, accepted
+    accepted : list of SharedSet
     correlations, acceptance : as for `discover`
 
     Returns
@@ -160,7 +161,7 @@ def patterns_of(
     list of SharedPattern
         As of `discover`.
     """
-    sets = _refined(correlations, shared, acceptance)
+    sets = _refined(correlations, accepted, acceptance)
     if not sets:
         return []
     unrelated = correlations.whole[:, correlations.tested :].std((1, 2), dtype=np.float64)
@@ -176,14 +177,14 @@ def patterns_of(
 
 
 def _refined(
-    correlations: Correlations, shared: list[SharedSet], acceptance: Acceptance
+    correlations: Correlations, accepted: list[SharedSet], acceptance: Acceptance
 ) -> list[_Refined]:
     """Test every image for itself, first off the grid, then over all bands; cut what holds two."""
     refined = []
     all_bands = np.ones(len(BANDS), bool)
     alive, least = int(correlations.counted.sum()), acceptance.least
-    for found in shared:
-        off, z = _settle(correlations, found.members, OFF_GRID, least)
+    for shared in accepted:
+        off, z = _settle(correlations, shared.members, OFF_GRID, least)
         whole, _ = _settle(correlations, off, all_bands, least)
         added = whole & ~off
         # Images that only the grid or lines bring in must carry the pattern off them too.
@@ -191,12 +192,12 @@ def _refined(
         carried = few or z[added].mean() > CARRIED_OFF_GRID * z[off].mean()
         settled = whole if carried else off
         # What chance picked together falls apart where every image is tested for itself.
-        value = measured_cohesion(correlations, found, settled, alive, acceptance.chance)
-        if value < max([1, *found.repeats]):
+        value = measured_cohesion(correlations, shared, settled, alive, acceptance.chance)
+        if value < max([1, *shared.repeats]):
             continue
         bands = all_bands if carried else OFF_GRID
         refined += [
-            _Refined(piece, bands, found, (found.members, off, piece))
+            _Refined(piece, bands, shared, (shared.members, off, piece))
             for piece in _pieces(correlations, settled, least)
         ]
     return refined
@@ -206,8 +207,8 @@ def _dealt_out(correlations: Correlations, sets: list[_Refined], least: int) -> 
     """Deal the images out to the patterns that they fit best, until nothing moves."""
     rounds = 0
     while True:
-        tested = [_tested(correlations, one.members, one.bands) for one in sets]
-        best = best_fit([one.bar.fit(one.z[: correlations.tested]) for one in tested])
+        tested = [_tested(correlations, refined.members, refined.bands) for refined in sets]
+        best = best_fit([scores.bar.fit(scores.z[: correlations.tested]) for scores in tested])
         assigned = [(best == number) & correlations.counted for number in range(len(sets))]
         kept = [number for number, members in enumerate(assigned) if members.sum() >= least]
         rounds += 1

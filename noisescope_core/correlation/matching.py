@@ -1,8 +1,8 @@
-"""Fast merging of residuals into clusters (paper, section 3.3).
+"""One round of fast merging: which pairs of clusters are merged (paper, section 3.3).
 
-A round takes the pair with the highest PCE above T_merge, merges it, strikes both out, and goes
-on until no such pair is left. Only the rows of merged clusters are then computed again. What
-computes them, and what classifies a cluster, is passed in: arrays here, Spark jobs elsewhere.
+In come the pairs above a threshold, out come those of a round: the pair with the highest PCE is
+taken, both its clusters are struck out, and so on until no pair is left. Both methods use it, the
+paper's on residuals, the whitened one to find where to start (`whitened.candidates`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,12 @@ def match_pairs(pairs: Pairs, clusters: int) -> list[tuple[int, int]]:
     -------
     list of (int, int)
         In the order they were taken, the smaller number first.
+
+    Examples
+    --------
+    >>> pairs = Pairs(np.array([1, 2, 3]), np.array([0, 1, 2]), np.array([5.0, 9.0, 7.0]), 3, 3)
+    >>> match_pairs(pairs, 4)
+    [(1, 2)]
     """
     low = np.minimum(pairs.first, pairs.second)
     high = np.maximum(pairs.first, pairs.second)
@@ -38,6 +44,7 @@ def match_pairs(pairs: Pairs, clusters: int) -> list[tuple[int, int]]:
 
 @compiled
 def _match(low: NDArray[np.int64], high: NDArray[np.int64], clusters: int) -> NDArray[np.int64]:
+    """Number the pairs, in the order they come, neither of whose clusters was met before."""
     struck = np.zeros(clusters, np.bool_)
     taken = np.empty(min(len(low), clusters // 2), np.int64)
     count = 0

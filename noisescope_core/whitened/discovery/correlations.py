@@ -25,7 +25,10 @@ from noisescope_core.whitened.planes.bands import BANDS, OFF_GRID, PLANES
 from noisescope_core.whitened.planes.duplicates import DUPLICATE_CORRELATION, first_of_group
 
 Part = TypeVar("Part")
+"""What `side_by_side` shares out."""
+
 Result = TypeVar("Result")
+"""What its work gives."""
 
 ROWS_AT_ONCE = 256
 """Rows that a thread scales at a time. Chosen: enough blocks for all threads, and few of them."""

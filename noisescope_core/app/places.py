@@ -1,0 +1,68 @@
+"""Folders that a person names: local paths or URIs, made where needed, and Spark's log in them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from noisescope_core.errors import UsageError
+
+
+def is_uri(location: str) -> bool:
+    """Whether a location is a URI such as `s3a://bucket/folder`; else it is a local path.
+
+    Examples
+    --------
+    >>> is_uri("s3a://bucket/images"), is_uri("images")
+    (True, False)
+    """
+    return "://" in location
+
+
+def absolute(location: str | Path) -> str:
+    """Make a local path absolute; a URI stays as it is.
+
+    Examples
+    --------
+    >>> absolute("s3a://bucket/images"), absolute("/data/../images")
+    ('s3a://bucket/images', '/images')
+    """
+    text = str(location)
+    return text if is_uri(text) else os.path.abspath(text)
+
+
+def make_folder(folder: str, option: str) -> str:
+    """Make a local folder, with those above it, and return its absolute path; a URI is left alone.
+
+    Parameters
+    ----------
+    option : name of the option or key that names the folder, for the error
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be made.
+    """
+    folder = absolute(folder)
+    if not is_uri(folder):
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"{option}: {folder} cannot be written to ({error.strerror})"
+            ) from error
+    return folder
+
+
+def spark_log(folder: str | None = None) -> Path:
+    """Name the file that takes what Spark's JVM prints; errors refer to it.
+
+    Parameters
+    ----------
+    folder : where a run writes. In a local folder the file is `spark.log`; with a URI or None it
+        is a file of this process in the folder of temporary files.
+    """
+    if folder is None or is_uri(folder):
+        return Path(tempfile.gettempdir(), f"noisescope-{os.getpid()}.log")
+    return Path(folder, "spark.log")

@@ -1,0 +1,63 @@
+"""`noisescope detect`: test every image of a folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from noisescope_core.cli.shared.commands import Command
+from noisescope_core.cli.shared.inputs import check_exist, read_config
+from noisescope_core.cli.shared.options import CONFIG, IMAGES, OUT, REFERENCE, RESULT, with_options
+from noisescope_core.cli.shared.output import print_line, print_result
+from noisescope_core.cli.shared.session import open_run
+from noisescope_core.errors import NoiseScopeError
+
+
+@click.command(
+    cls=Command,
+    epilog="""\
+noisescope detect --images my/folder --reference my/photographs --out my/run
+noisescope detect --images s3a://bucket/uploads --reference s3a://bucket/photographs \\
+    --out s3a://bucket/run --config conf/default.yaml --set spark.driver_memory=8g
+noisescope detect --images my/folder --reference my/photographs --out my/run \\
+    --set method=paper --json > result.json""",
+)
+@with_options(IMAGES, REFERENCE, OUT, *RESULT, *CONFIG)
+def detect(
+    images: str, reference: str, out: str, config_file: str | None, settings: tuple[str, ...]
+) -> None:
+    """Test every image of a folder and write verdicts, fingerprints and a report.
+
+    A run that died goes on where it was when it is started again with the same options. --json
+    prints what summary.json holds, and where report and verdicts are.
+    """
+    config = read_config(config_file, settings)
+    check_exist({"--images": images, "--reference": reference})
+    run, progress = open_run(out, config, whole=True, locations=(images, reference))
+    from noisescope_core.report.answer import answer
+    from noisescope_core.spark.session.jvm import keep_classes
+    from noisescope_core.spark.stages.detect import detect as detect_all
+
+    summary = detect_all(run, config, progress, images, reference)
+    run.spark.stop()
+    places = {"report": run.path("report.html"), "verdicts": run.path("verdicts")}
+    _check_any_scored(summary, places["verdicts"])
+    for warning in summary["warnings"]:
+        print_line(f"Warning: {warning}")
+    print_result(
+        summary | places,
+        lambda: click.echo("\n".join([*answer(summary), f"Report: {places['report']}"])),
+    )
+    keep_classes()
+
+
+def _check_any_scored(summary: dict[str, Any], verdicts: str) -> None:
+    """Raise NoiseScopeError with the most frequent reason if all files were set aside."""
+    counts = summary["counts"]
+    if not counts["scored"]:
+        reason = summary["reasons"][0]
+        raise NoiseScopeError(
+            f"nothing could be scored, all {counts['files']:,} files are set aside "
+            f"({reason['files']:,}: {reason['reason']}); see {verdicts}"
+        )

@@ -1,0 +1,88 @@
+"""`noisescope plan`: what a run would do and cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from noisescope_core.app.places import spark_log
+from noisescope_core.cli.shared.commands import Command
+from noisescope_core.cli.shared.inputs import check_exist, read_config
+from noisescope_core.cli.shared.options import CONFIG, FOLDER, IMAGES, RESULT, with_options
+from noisescope_core.cli.shared.output import console, print_result
+from noisescope_core.cli.shared.session import start_spark
+
+
+@click.command(
+    cls=Command,
+    epilog="""\
+noisescope plan --images my/folder --reference my/photographs
+noisescope plan --images my/folder --set discovery.images=3000
+noisescope plan --images my/folder --json""",
+)
+@with_options(
+    IMAGES,
+    click.option(
+        "--reference", metavar="PATH", type=FOLDER,
+        help="Photographs known real; else assumed enough.",
+    ),
+    *RESULT,
+    *CONFIG,
+)  # fmt: skip
+def plan(
+    images: str, reference: str | None, config_file: str | None, settings: tuple[str, ...]
+) -> None:
+    """Say what `detect` would do and cost, without doing it."""
+    config = read_config(config_file, settings)
+    check_exist({"--images": images, "--reference": reference})
+    spark = start_spark(config, spark_log(), locations=(images, reference or ""))
+    from noisescope_core.app.progress import Stage
+    from noisescope_core.spark.stages.plan import plan as plan_run
+
+    with Stage(console(), "plan") as stage:
+        planned = plan_run(spark, config, images, reference)
+        stage.done(f"headers of {planned['looked_at']:,} files, and rates by trial")
+    spark.stop()
+    print_result(planned, lambda: show_plan(planned))
+
+
+def show_plan(planned: dict[str, Any]) -> None:
+    """Print what `noisescope_core.spark.stages.plan.plan` returns."""
+    from rich.console import Console
+
+    output = Console()
+    rates = planned["rates"]
+    output.print(
+        f"{planned['files']:,} files, {planned['bytes'] / 1e6:,.1f} MB, by the method "
+        f"{planned['method']}. Sizes by {planned['looked_at']:,} headers; rates measured just now "
+        f"on {rates['cores']} cores.",
+        highlight=False,
+    )
+    for size in planned["sizes"]:
+        searched = f"{size['pairs']:,} pairs in {size['blocks']:,} blocks" if size["stages"] else ""
+        shards = f"{size['shards']:,} shards, then " if size["shards"] else ""
+        name = f"{size['size'][0]} x {size['size'][1]}"
+        output.print(
+            f"\n[bold]{name}[/bold]: about {size['images']:,} images, {size['reference']:,} "
+            f"reference. Route {size['route']}: {size['reason']}. {shards}{searched}",
+            highlight=False,
+        )
+        if size["stages"]:
+            output.print(_stage_table(size["stages"]))
+    output.print(
+        f"\nAll together about {planned['seconds']:,.0f} s, Spark's start and the report apart.",
+        highlight=False,
+    )
+
+
+def _stage_table(stages: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table("stage", "read", "shuffled", "written", "memory a task", "about")
+    for stage in stages:
+        megabytes = [
+            f"{stage[key] / 1e6:,.1f} MB" for key in ("read", "shuffled", "written", "memory")
+        ]
+        table.add_row(stage["stage"], *megabytes, f"{stage['seconds']:,.0f} s")
+    return table

@@ -1,0 +1,60 @@
+"""What a command is given, checked before anything starts: configuration and paths."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from noisescope_core.app.places import is_uri
+from noisescope_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from noisescope_core.config import Config
+
+
+def read_config(file: str | None, settings: Sequence[str]) -> Config:
+    """Read the configuration that --config and --set name.
+
+    Raises
+    ------
+    UsageError
+        If the file is not there, or naming all mistakes in it and in the settings.
+    """
+    from noisescope_core.config import load_config
+
+    check_exist({"--config": file})
+    return load_config(file, settings)
+
+
+def check_exist(locations: Mapping[str, str | None]) -> None:
+    """Raise UsageError for a local file or folder that does not exist, and suggest one that does.
+
+    Parameters
+    ----------
+    locations : option to what it names; URIs and None are not looked at
+    """
+    for option, location in locations.items():
+        if location and not is_uri(location) and not os.path.exists(location):
+            similar = _similar_path(location)
+            advice = f"; did you mean {similar}?" if similar else ""
+            raise UsageError(f"{option}: {location} does not exist{advice}")
+
+
+def _similar_path(location: str) -> str | None:
+    """Find an existing path whose every part equals the location's or is spelt nearly like it."""
+    existing = Path()
+    for part in Path(location).parts:
+        if not (existing / part).exists():
+            try:
+                names = [name for name in os.listdir(existing) if name.isprintable()]
+            except OSError:
+                return None
+            matches = difflib.get_close_matches(part, names, 1)
+            if not matches:
+                return None
+            part = matches[0]
+        existing /= part
+    return str(existing)

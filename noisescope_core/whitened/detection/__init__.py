@@ -1,0 +1,1 @@
+"""Images tested against the fingerprints found, in place and at all shifts."""

@@ -1,0 +1,1 @@
+"""Patterns that tested images share and reference images lack, found without an example."""
