@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from noisescope_core.errors import UsageError
 
+Route = Literal["pairs", "spectral", "shards"]
+"""How a pile is searched: all pairs, leading directions first, or shard by shard."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -82,7 +85,7 @@ class Whitening(_Section):
 class Discovery(_Section):
     """Search of the whitened method for shared patterns."""
 
-    route: Literal["auto", "pairs", "spectral", "shards"] = Field(
+    route: Literal["auto"] | Route = Field(
         "auto", description="how a pile is searched; auto goes by its size"
     )
     stored: int = Field(

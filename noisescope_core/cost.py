@@ -9,13 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from noisescope_core.config import Config
+from noisescope_core.config import Route
 from noisescope_core.images import Size
-
-if TYPE_CHECKING:
-    from noisescope_core.method import Method, Route
 
 JOB_SECONDS = 2.0
 """Seconds that Spark takes for a stage beside the work: planning, starting tasks, writing markers;
@@ -120,17 +116,3 @@ class SizePlan:
     pairs: int
     shards: int
     stages: list[StageCost]
-
-
-def plan_size(counts: SizeCounts, config: Config, rates: Rates, method: Method) -> SizePlan:
-    """Plan the stages of one size, or say why it cannot be decided."""
-    for what, count, least in (
-        ("images", counts.images, method.least_images(config)),
-        ("reference images", counts.reference, method.least_reference(config)),
-    ):
-        if count < least:
-            reason = f"{count:,} {what}, needed {least:,}"
-            return SizePlan(
-                counts.size, counts.images, counts.reference, "none", reason, 0, 0, 0, []
-            )
-    return method.plan(counts, config, rates)

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from noisescope_core.config import Config
+from noisescope_core.config import Config, Route
 from noisescope_core.cost import Rates, SizeCounts, SizePlan
 from noisescope_core.images import Size
 from noisescope_core.tables.rows import ClusterRow, FingerprintRow, MergingRow
-
-Route = Literal["pairs", "spectral", "shards"]
-"""How a pile is searched: all pairs, leading directions first, or shard by shard."""
 
 Note = Callable[[str], None]
 """Takes a sentence on what is going on."""

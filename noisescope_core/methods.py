@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from noisescope_core.config import Config
+from noisescope_core.cost import Rates, SizeCounts, SizePlan
 from noisescope_core.errors import UsageError
 from noisescope_core.images import Size
 from noisescope_core.method import Method
@@ -43,3 +44,18 @@ def shortage(config: Config, size: Size, images: int, reference: int) -> str | N
     if reference < (least := method.least_reference(config)):
         return f"too few reference images of {name} to calibrate: {reference:,}, needed {least:,}"
     return None
+
+
+def plan_size(counts: SizeCounts, config: Config, rates: Rates) -> SizePlan:
+    """Plan the stages of one size, or say why it cannot be decided."""
+    method = method_of(config)
+    for what, count, least in (
+        ("images", counts.images, method.least_images(config)),
+        ("reference images", counts.reference, method.least_reference(config)),
+    ):
+        if count < least:
+            reason = f"{count:,} {what}, needed {least:,}"
+            return SizePlan(
+                counts.size, counts.images, counts.reference, "none", reason, 0, 0, 0, []
+            )
+    return method.plan(counts, config, rates)

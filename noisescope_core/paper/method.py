@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noisescope_core.config import Config
+from noisescope_core.config import Config, Route
 from noisescope_core.images import Size
-from noisescope_core.method import Method, Route
+from noisescope_core.method import Method
 from noisescope_core.paper.cost import plan
 from noisescope_core.paper.detector import detection_threshold, pce_test
 from noisescope_core.paper.explaining import EXPLAINING

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from noisescope_core.config import Config
+from noisescope_core.config import Config, Route
 from noisescope_core.images import Size
-from noisescope_core.method import Method, Route
+from noisescope_core.method import Method
 from noisescope_core.residual import channel_residuals, mixed
 from noisescope_core.whitened.detection.detector import match_test
 from noisescope_core.whitened.detection.explaining import EXPLAINING

@@ -10,8 +10,7 @@ from functools import partial
 from typing import Any
 
 from noisescope_core import __version__
-from noisescope_core.config import Config
-from noisescope_core.method import Route
+from noisescope_core.config import Config, Route
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.calibrate import calibrate
 from noisescope_core.spark.stages.cluster import cluster

@@ -15,9 +15,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.cost import Rates, SizeCounts, plan_size
+from noisescope_core.cost import Rates, SizeCounts
 from noisescope_core.images import Size
-from noisescope_core.methods import method_of
+from noisescope_core.methods import method_of, plan_size
 from noisescope_core.spark.session.workers import one_task
 from noisescope_core.spark.stages.extract import extractor, header_reader
 from noisescope_core.spark.stages.listing import content_of, source
@@ -81,7 +81,6 @@ def plan(spark: SparkSession, config: Config, images: str, reference: str | None
             ),
             config,
             rates,
-            method,
         )
         for size, count in counts.most_common()
     ]

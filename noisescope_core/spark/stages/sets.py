@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from noisescope_core.config import Route
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.images import Size
-from noisescope_core.method import Route
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.spark.tables.sizes import of_size
 from noisescope_core.whitened.makers.overlay import TILE, uncovered
