@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from noisescope_core import in_memory
 from noisescope_core.app import evaluation
 from noisescope_core.app.explanation import Explanation, Match
 from noisescope_core.app.explanation import explain as explain_image
 from noisescope_core.app.notebook import parameters, show
 from noisescope_core.app.places import absolute, spark_log
-from noisescope_core.config import Config, load_config
+from noisescope_core.config import Config, Settings, configured
 from noisescope_core.correlation.pairs import pce, pce_matrix
 from noisescope_core.correlation.surface import correlation_surface
 from noisescope_core.errors import NoiseScopeError, UsageError
+from noisescope_core.in_memory import Judged
 from noisescope_core.methods import check_for_scans
 from noisescope_core.paper.clustering import cluster_residuals
 from noisescope_core.paper.detector import detection_threshold
@@ -50,42 +52,16 @@ if TYPE_CHECKING:
     from noisescope_core.spark.scans.store import Store
 
 __all__ = [
-    "Config", "Explanation", "Match", "NoiseScopeError", "Results", "Scores", "UsageError",
-    "cluster_residuals", "configured", "correlation_surface", "detect", "detection_threshold",
-    "evaluate", "experiment", "explain", "find_known", "haralick_features", "noise_residual",
-    "open_results", "parameters", "pce", "pce_matrix", "plan", "plot_distributions",
-    "plot_experiment", "plot_explanation", "plot_fingerprint", "plot_residual", "plot_residuals",
-    "plot_scores", "plot_surface", "scan", "show", "simulate", "tables",
+    "Config", "Explanation", "Judged", "Match", "NoiseScopeError", "Results", "Scores",
+    "UsageError", "cluster_residuals", "configured", "correlation_surface", "detect",
+    "detect_in_memory", "detection_threshold", "evaluate", "experiment", "explain",
+    "find_known", "haralick_features", "noise_residual", "open_results", "parameters", "pce",
+    "pce_matrix", "plan", "plot_distributions", "plot_experiment", "plot_explanation",
+    "plot_fingerprint", "plot_residual", "plot_residuals", "plot_scores", "plot_surface",
+    "scan", "show", "simulate", "tables",
 ]  # fmt: skip
 
 LOG = logging.getLogger("noisescope.experiments")
-
-Settings = Config | Mapping[str, object] | None
-"""A configuration, or some keys of it such as `{"discovery.images": 3000}`."""
-
-
-def configured(settings: Settings = None, file: str | None = None) -> Config:
-    """Make a configuration: the default, the keys of a YAML file, then single keys.
-
-    Parameters
-    ----------
-    settings : keys, parted by dots, to values; a configuration is returned as it is
-    file : path of the YAML file
-
-    Raises
-    ------
-    UsageError
-        Naming all mistakes at once.
-
-    Examples
-    --------
-    >>> configured({"method": "paper", "detection.percentile": 99}).detection.percentile
-    99.0
-    """
-    if isinstance(settings, Config):
-        return settings
-    pairs = (settings or {}).items()
-    return load_config(file, [f"{key}={'null' if v is None else v}" for key, v in pairs])
 
 
 def detect(
@@ -126,6 +102,30 @@ def detect(
     spark = _session(config, tested, real, folder)
     detect_all(Run(spark, folder), config, Progress(spark), tested, real)
     return open_results(folder)
+
+
+def detect_in_memory(
+    images: Mapping[str, bytes], reference: Mapping[str, bytes], settings: Settings = None
+) -> Judged:
+    """Find the generated images among files in memory, by the same steps as `detect`.
+
+    Parameters
+    ----------
+    images, reference : contents of tested and reference files, by path
+    settings : see `configured`
+
+    Returns
+    -------
+    Judged
+        Verdicts, one a file, and all patterns found.
+
+    Examples
+    --------
+    >>> judged = detect_in_memory({"a.png": b"no image"}, {})
+    >>> judged.verdicts[0].status
+    'quarantined'
+    """
+    return in_memory.detect(images, reference, configured(settings))
 
 
 def find_known(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -317,3 +317,31 @@ def _explain(detail: dict[str, Any]) -> str:
     )
     advice = f"did you mean {' or '.join(close)}?" if close else "see conf/default.yaml"
     return f"{key}: no such key, {advice}"
+
+
+Settings = Config | Mapping[str, object] | None
+"""A configuration, or some keys of it such as `{"discovery.images": 3000}`."""
+
+
+def configured(settings: Settings = None, file: str | None = None) -> Config:
+    """Make a configuration: the default, the keys of a YAML file, then single keys.
+
+    Parameters
+    ----------
+    settings : keys, parted by dots, to values; a configuration is returned as it is
+    file : path of the YAML file
+
+    Raises
+    ------
+    UsageError
+        Naming all mistakes at once.
+
+    Examples
+    --------
+    >>> configured({"method": "paper", "detection.percentile": 99}).detection.percentile
+    99.0
+    """
+    if isinstance(settings, Config):
+        return settings
+    pairs = (settings or {}).items()
+    return load_config(file, [f"{key}={'null' if v is None else v}" for key, v in pairs])

@@ -29,6 +29,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from noisescope_core import api
@@ -190,6 +191,34 @@ scores = {name: pce_between(spectra(stack), fingerprint)[:, 0] for name, stack i
 threshold = api.detection_threshold(scores["reference photographs"])
 above = {name: float((values > threshold).mean().round(3)) for name, values in scores.items()}
 api.show(api.plot_distributions(scores, "score", threshold), above)
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## The whole search
+# MAGIC What `noisescope detect` does through Spark, on arrays: files in, verdicts and fingerprints
+# MAGIC out, by the default method. The images of the first generator lie among photographs, and
+# MAGIC nothing says which they are.
+
+# COMMAND ----------
+
+
+def files(name, images):
+    """Write images as PNG, in memory: contents by name."""
+    bgr = images[:, BORDER:-BORDER, BORDER:-BORDER, ::-1]
+    return {f"{name}-{k}.png": cv2.imencode(".png", one)[1].tobytes() for k, one in enumerate(bgr)}
+
+
+split = 2 * len(photographs) // 3
+judged = api.detect_in_memory(
+    files("generated", generated[::2]) | files("photograph", photographs[split:]),
+    files("reference", photographs[:split]),
+)
+flagged = [verdict.path for verdict in judged.verdicts if verdict.is_fake]
+api.show(
+    {pattern.fingerprint_id: (pattern.maker, pattern.images) for pattern in judged.fingerprints},
+    {kind: sum(path.startswith(kind) for path in flagged) for kind in ("generated", "photograph")},
+)
 
 # COMMAND ----------
 

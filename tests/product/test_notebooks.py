@@ -103,11 +103,13 @@ def test_your_own_folder_is_searched_and_evaluated(executed, spark, dump, tmp_pa
 
 
 def test_anatomy_tells_generators_from_each_other_and_from_photographs(executed):
-    names, shown = executed(3, size=96, images=40, photographs=75)
+    names, shown = executed(3, size=96, images=40, photographs=93)
     assert names.above["images of that generator"] > 0.5
     assert max(names.above["of the other generator"], names.above["photographs"]) < 0.1
     generators, photographs = names.margins.values()
     assert generators.max() < 0 < photographs.mean()
+    assert len(names.flagged) > 36
+    assert all(path.startswith("generated") for path in names.flagged)
     assert len(figures(shown)) == 8
     assert "50 images" not in [axes.get_title("left") for axes in shown[2].axes]
 
