@@ -18,6 +18,7 @@ from noisescope_core import __version__
 from noisescope_core.attacks import ATTACKS, check
 from noisescope_core.config import Config, load_config
 from noisescope_core.errors import UsageError, first_line
+from noisescope_core.methods import METHODS
 from noisescope_core.simulate import Upsampling
 
 FileState = Literal["as found", "saved again"]
@@ -252,7 +253,7 @@ def _mistakes(file: str, wrong: list[str]) -> UsageError:
 
 
 def _setting_of(name: MethodName) -> tuple[str, ...]:
-    return (f"method={name}",) if name in ("whitened", "paper") else ("method=paper",)
+    return (f"method={name}",) if name in METHODS else ("method=paper",)
 
 
 def _wrong_trials(experiment: Experiment) -> Iterator[str]:

@@ -19,7 +19,7 @@ from noisescope_core.paper.clustering import cluster_residuals
 from noisescope_core.paper.detector import detection_threshold, score_images
 from noisescope_core.residual import noise_residual
 from noisescope_core.tables.results import open_results
-from noisescope_core.tables.rows import VerdictRow
+from noisescope_core.tables.rows import RouteRow, VerdictRow
 from tests.conftest import SMALL, picture, save
 from tests.runs import run_detect, verdicts_of
 
@@ -76,6 +76,7 @@ def test_every_fingerprint_has_its_share_of_what_the_report_shows(spark, tmp_pat
             for name, k in carried
         ],
     )  # fmt: skip
+    run.write_rows("route", [RouteRow("pairs", 11)])
     run.write_rows("residuals", [{"path": "/many8", "thumbnail": b"picture"}])
     config = load_config(None, ["report.thumbnails=3", "report.listed=4"])
     rows = flagged_shown(run, config).collect()
