@@ -16,14 +16,9 @@ from typing import Any
 from noisescope_core.config import load_config
 from noisescope_core.errors import UsageError
 from noisescope_core.simulate import write_dump
+from noisescope_core.spark.scans.exchange import export_registry, import_registry
 from noisescope_core.spark.scans.maintenance import erase, maintain
-from noisescope_core.spark.scans.registry import (
-    decide,
-    export_registry,
-    import_registry,
-    listed,
-    shown,
-)
+from noisescope_core.spark.scans.registry import decide, describe_fingerprint, list_fingerprints
 from noisescope_core.spark.scans.scan import scan
 from noisescope_core.spark.scans.store import Store, latest
 from noisescope_core.spark.session.progress import Progress
@@ -65,7 +60,7 @@ def main(folder: Path) -> None:
     told["made"] = [Path(path).name for path in made]
     deliver("1", made[:80] + taken[:40])
     scanned("found")
-    first, second = sorted(row["fingerprint_id"] for row in listed(store))
+    first, second = sorted(row["fingerprint_id"] for row in list_fingerprints(store))
     told["fingerprints"] = [first, second]
     decide(store, [first[:6]], "false alarm", "a frame", "ann")
     deliver("2", made[80:] + taken[40:])
@@ -79,7 +74,8 @@ def main(folder: Path) -> None:
             decide(store, wrong, "merged", None, "bob", into=second)
         except UsageError as error:
             told.setdefault("refused", []).append(str(error))
-    told["listed"], told["shown"] = listed(store), shown(store, second, 5)
+    told["listed"] = list_fingerprints(store)
+    told["shown"] = describe_fingerprint(store, second, 5)
     file = folder / "registry.parquet"
     told["exported"] = export_registry(store, str(file))
     other = Store(spark, str(folder / "other"))

@@ -14,7 +14,7 @@ Shown = Mapping[str, Any]
 
 
 def facts(shown: Shown) -> list[tuple[str, str]]:
-    """What is said of a fingerprint, name and value; from `registry.shown`."""
+    """What is said of a fingerprint, name and value; from `registry.describe_fingerprint`."""
     row = shown["fingerprint"]
     state = row["state"] + (f" into {row['merged_into']}" if row["merged_into"] else "")
     told = [
