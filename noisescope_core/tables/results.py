@@ -20,7 +20,7 @@ from noisescope_core.config import Config
 from noisescope_core.errors import UsageError, first_line
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
 from noisescope_core.tables.sizes import in_arrow
-from noisescope_core.tables.storage import asked_again, content, file_system
+from noisescope_core.tables.storage import content, file_system, with_retries
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Results:
         # Columns that the run's version did not know are null, as they are where Spark reads it.
         schema = arrow_schema(SCHEMAS[name])
         stored = ds.dataset(path, schema, filesystem=system, format="parquet")
-        return asked_again(lambda: stored.to_table(wanted, filter=where))
+        return with_retries(lambda: stored.to_table(wanted, filter=where))
 
     def scores(self, fingerprint: Mapping[str, Any]) -> Scores:
         """Read the scores around a fingerprint, a row of `fingerprints`.

@@ -115,10 +115,11 @@ class Store:
             If it cannot be read.
         """
         stored = self._stored(table)
+        there = set(stored.columns)
         missing = {
             name: F.lit(None).cast(kind)
             for name, kind in types_in(LONG_LIVED[table]).items()
-            if name not in stored.columns
+            if name not in there
         }
         return stored.withColumns(missing) if missing else stored
 

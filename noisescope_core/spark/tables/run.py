@@ -18,7 +18,7 @@ from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.spark.session.start import ROWS_PER_BATCH
 from noisescope_core.tables.rows import FileRow, cells_by_name
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema, types_in
-from noisescope_core.tables.storage import asked_again, content, file_system
+from noisescope_core.tables.storage import content, file_system, with_retries
 
 NOISE_COLUMNS = {"residual", "products"}
 """Columns of noise, which does not compress; trying costs a third of a table's write."""
@@ -86,13 +86,13 @@ class Run:
     def rows(self, name: str, *columns: str) -> list[dict[str, Any]]:
         """Read a small table, or some columns of it, past Spark's JVM; raises as `read` does."""
         wanted = list(columns) or None
-        table = asked_again(lambda: self._dataset(name).to_table(columns=wanted))
+        table = with_retries(lambda: self._dataset(name).to_table(columns=wanted))
         rows: list[dict[str, Any]] = table.to_pylist()
         return rows
 
     def count(self, name: str, where: ds.Expression | None = None) -> int:
         """Count rows past Spark's JVM; raises as `read` does."""
-        return int(asked_again(lambda: self._dataset(name).count_rows(filter=where)))
+        return int(with_retries(lambda: self._dataset(name).count_rows(filter=where)))
 
     def _dataset(self, name: str) -> ds.Dataset:
         self._check_finished(name)
