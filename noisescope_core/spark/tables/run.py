@@ -185,23 +185,6 @@ class Run:
             system.delete_dir(path)
 
 
-def route_of(run: Run) -> str:
-    """Read how the run's pile is searched: `pairs`, `spectral` or `shards`, from table `route`.
-
-    Raises
-    ------
-    NoiseScopeError
-        If a version made the run that did not note it, or its files have yet to be listed.
-    """
-    if run.finished("files") and not run.finished("route"):
-        raise NoiseScopeError(
-            f"{run.location}: made by an earlier version, which did not note how its pile is "
-            "searched; start it again with noisescope detect"
-        )
-    (row,) = run.rows("route")
-    return str(row["route"])
-
-
 def files_of(run: Run) -> list[FileRow]:
     """Read the table `files`; raises as `Run.read` does."""
     return [FileRow(**row) for row in run.rows("files")]

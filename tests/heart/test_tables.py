@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from noisescope_core.errors import NoiseScopeError, UsageError
+from noisescope_core.errors import UsageError
 from noisescope_core.tables import rows, schemas
 from noisescope_core.tables.results import Results
 
@@ -64,17 +64,12 @@ def test_a_table_of_an_earlier_version_is_read_with_nulls(tmp_path):
     assert results.table("verdicts").column_names == schemas.columns("verdicts")
 
 
-def test_a_run_that_did_not_note_its_route_is_refused_in_a_line(tmp_path):
+def test_the_files_of_a_run_are_read_as_they_were_written(tmp_path):
     run = pytest.importorskip("noisescope_core.spark.tables.run")
-    old = run.Run(None, str(tmp_path / "old"))
-    with pytest.raises(NoiseScopeError, match="no finished table 'route', run the stage"):
-        run.route_of(old)
-    old.write_rows("files", [rows.FileRow("image", "pile", "pile/a.jpg")])
-    assert run.files_of(old) == [rows.FileRow("image", "pile", "pile/a.jpg")]
-    with pytest.raises(NoiseScopeError, match=r"earlier version.*again with noisescope detect$"):
-        run.route_of(old)
-    old.write_rows("route", [rows.RouteRow("shards", 1)])
-    assert run.route_of(old) == "shards"
+    files = [rows.FileRow("image", "pile", "pile/a.jpg"), rows.FileRow("image", "", "b", 3, "cut")]
+    written = run.Run(None, str(tmp_path))
+    written.write_rows("files", files)
+    assert run.files_of(written) == files
 
 
 def test_a_cell_that_is_no_column_is_refused():
