@@ -242,8 +242,8 @@ def scan(
 def tables(location: str, settings: Settings = None, *others: str) -> Iterator[Store]:
     """Open the Delta tables of scans.
 
-    What is done with them is in `noisescope_core.spark.scans`: `registry` (`listed`, `shown`,
-    `decide`) and `maintenance` (`maintain`, `erase`).
+    What is done with them is in `noisescope_core.spark.scans`: `registry` (`list_fingerprints`,
+    `describe_fingerprint`, `decide`) and `maintenance` (`maintain`, `erase`).
 
     Parameters
     ----------

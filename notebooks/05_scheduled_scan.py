@@ -42,7 +42,7 @@ from tempfile import mkdtemp
 import pandas as pd
 
 from noisescope_core import api
-from noisescope_core.spark.scans.registry import decide, listed
+from noisescope_core.spark.scans.registry import decide, list_fingerprints
 from noisescope_core.spark.scans.store import latest
 
 asked = api.parameters(
@@ -100,7 +100,7 @@ api.show({name: done[name] for name in told})
 
 columns = ["fingerprint_id", "state", "maker", "images", "first_scan", "last_scan"]
 with api.tables(tables, settings) as store:
-    registry = pd.DataFrame(listed(store), columns=columns)
+    registry = pd.DataFrame(list_fingerprints(store), columns=columns)
     api.show(registry)
     if len(registry):
         found = list(registry["fingerprint_id"])

@@ -11,7 +11,7 @@ from noisescope_core.report.figures import fingerprint_pictures, pixels_of, scor
 from noisescope_core.report.render import template
 
 Details = Mapping[str, Any]
-"""Of a fingerprint, from `registry.shown`: its row, files, scores and decisions."""
+"""Of a fingerprint, from `registry.describe_fingerprint`: its row, files, scores and decisions."""
 
 
 def facts(details: Details) -> list[tuple[str, str]]:

@@ -18,7 +18,9 @@ from pydantic import ValidationError
 
 from noisescope_core.config import Config
 from noisescope_core.errors import UsageError, first_line
-from noisescope_core.tables.storage import asked_again, content, file_system
+from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
+from noisescope_core.tables.sizes import in_arrow
+from noisescope_core.tables.storage import content, file_system, with_retries
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,14 @@ class Results:
             If the run has no such table, or it was never finished.
         """
         system, path = file_system(f"{self.location.rstrip('/')}/{name}")
-        if system.get_file_info(f"{path}/_SUCCESS").type != fs.FileType.File:
+        finished = system.get_file_info(f"{path}/_SUCCESS").type == fs.FileType.File
+        if name not in SCHEMAS or not finished:
             raise UsageError(f"{self.location}: has no finished table {name}")
         wanted = None if columns is None else list(columns)
-        stored = ds.dataset(path, filesystem=system, format="parquet")
-        return asked_again(lambda: stored.to_table(wanted, filter=where))
+        # Columns that the run's version did not know are null, as they are where Spark reads it.
+        schema = arrow_schema(SCHEMAS[name])
+        stored = ds.dataset(path, schema, filesystem=system, format="parquet")
+        return with_retries(lambda: stored.to_table(wanted, filter=where))
 
     def scores(self, fingerprint: Mapping[str, Any]) -> Scores:
         """Read the scores around a fingerprint, a row of `fingerprints`.
@@ -98,11 +103,8 @@ class Results:
         UsageError
             As `table` does.
         """
-        where = (
-            (ds.field("width") == fingerprint["width"])
-            & (ds.field("height") == fingerprint["height"])
-            & ds.field("shift_x").is_null()
-        )
+        size = fingerprint["width"], fingerprint["height"]
+        where = in_arrow(size) & ds.field("shift_x").is_null()
         table = self.table("scores", ("role", "image_id", "fingerprint_id", "score"), where)
         fake = self.table("verdicts", ("image_id",), ds.field("is_fake"))["image_id"]
         is_reference = pc.equal(table["role"], "reference")

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+def cells_by_name(row: Any) -> Mapping[str, Any]:
+    """Give the cells of a row: one of the classes of this module, or a mapping already."""
+    return row if isinstance(row, Mapping) else vars(row)
 
 
 @dataclass(frozen=True)
@@ -142,3 +149,68 @@ class VerdictRow:
     confidence: float | None = None
     shift_x: int | None = None
     shift_y: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeRow:
+    """What scheduled scans know of a size (docs/scheduled.md, `sizes`)."""
+
+    width: int
+    height: int
+    waiting: int
+    reference: int | None = None
+    decided_scan: int | None = None
+    searched_scan: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionRow:
+    """What an analyst decided of a fingerprint; `before` is None where an import brought it."""
+
+    fingerprint_id: str
+    decided: datetime
+    before: str | None = None
+    before_into: str | None = None
+    state: str
+    merged_into: str | None = None
+    note: str | None = None
+    analyst: str
+    scan: int | None = None
+
+
+@dataclass(frozen=True)
+class LeaseRow:
+    """Who holds the Delta tables, and until when unless it is renewed."""
+
+    name: str
+    owner: str
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """A scan that has ended (docs/scheduled.md, `runs`)."""
+
+    scan: int
+    run_id: str
+    images: str
+    reference: str
+    version: str
+    config_hash: str
+    started: datetime
+    finished: datetime
+    arrivals_seconds: float
+    search_seconds: float
+    tables_seconds: float
+    bytes: int
+    files: int
+    scored: int
+    unscored: int
+    quarantined: int
+    fake: int
+    rejudged: int
+    found: int
+    registry_version: int
+    real_score: float | None
+    alerts: Sequence[str] = ()

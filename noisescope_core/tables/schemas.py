@@ -8,16 +8,42 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+
+def types_in(declared: str) -> dict[str, str]:
+    """Take declared columns apart: name to Spark's type, in order.
+
+    Examples
+    --------
+    >>> types_in("path string, repeats array<double>")
+    {'path': 'string', 'repeats': 'array<double>'}
+    """
+    return dict(column.split() for column in declared.split(","))
+
+
+def names_in(declared: str) -> list[str]:
+    """Names of declared columns, in order."""
+    return list(types_in(declared))
+
+
 IMAGES = """
     path string, image_id string, bytes long, width int, height int, status string,
     reason string, format string, quality int, quantization binary, watermark string,
     prepared string"""
+"""What is known of a file once it is decoded."""
 
 RESIDUALS = f"{IMAGES}, thumbnail binary, sketch binary, residual binary"
+"""The same with the noise residual."""
 
 ANSWER = """
     score double, threshold double, confidence double, fingerprint_id string,
     shift_x int, shift_y int"""
+"""What the test of an image against all fingerprints answers."""
+
+CALIBRATED = """
+    weights array<double>, centres array<double>, reference_centre double,
+    reference_spread double, threshold double, member_mean double, member_spread double,
+    prior double"""
+"""What a score against a fingerprint is made of and held against (method `whitened`)."""
 
 SCHEMAS = {
     "files": "role string, folder string, path string, bytes long, reason string",
@@ -46,15 +72,13 @@ SCHEMAS = {
         width int, height int, round int, cluster int, image_id string""",
     "merging": """
         width int, height int, rounds int, clusters int, compared long, refined long""",
-    "fingerprints": """
+    "fingerprints": f"""
         fingerprint_id string, width int, height int, images long, flagged boolean,
         margin double, haralick array<double>, cohesion double, repeats array<double>,
         off_grid boolean, maker string, strength double, colour double, peak double,
         grid double, spread double, lattice double, uneven double, in_reference double,
         header string, same_header double, watermark string, watermarked double,
-        weights array<double>, centres array<double>, reference_centre double,
-        reference_spread double, threshold double, member_mean double, member_spread double,
-        prior double, members array<string>, covered array<boolean>, pixels binary,
+        {CALIBRATED}, members array<string>, covered array<boolean>, pixels binary,
         whitened binary""",
     "arrivals": f"""
         {IMAGES}, {ANSWER}, false_alarm string, thumbnail binary, sketch binary,
@@ -106,7 +130,22 @@ KEYS = {
     "lease": ("name",),
     "waiting": ("image_id",),
 }
-"""What a row of each table is told by; tables are clustered by it."""
+"""Columns that tell the rows of a Delta table apart; tables are clustered by them."""
+
+REGISTRY_FILE = f"""
+    state string, merged_into string, note string, {SCHEMAS["fingerprints"]}"""
+"""Columns of the file in which a registry travels to another deployment."""
+
+REGISTRY_FILE_NEEDS = (
+    "fingerprint_id", "width", "height", "members", *names_in(CALIBRATED), "pixels", "whitened",
+)  # fmt: skip
+"""Columns of that file in which no cell may be null: without them no image can be tested."""
+
+REGISTRY_LIST = (
+    "fingerprint_id", "state", "merged_into", "note", "width", "height", "images", "maker",
+    "first_scan", "last_scan", "registry_version",
+)  # fmt: skip
+"""Columns of the Delta table `fingerprints` that a list of the registry shows."""
 
 _TYPES = {
     "string": pa.string(),
@@ -117,6 +156,7 @@ _TYPES = {
     "binary": pa.binary(),
     "timestamp": pa.timestamp("us", "UTC"),
 }
+"""Arrow's type for each of Spark's that is declared here; `array<...>` of these comes besides."""
 
 
 def arrow_schema(declared: str) -> pa.Schema:
@@ -133,8 +173,7 @@ def arrow_schema(declared: str) -> pa.Schema:
     [DataType(string), ListType(list<element: double>)]
     """
     fields = []
-    for column in declared.split(","):
-        name, kind = column.split()
+    for name, kind in types_in(declared).items():
         if kind.startswith("array<"):
             element = pa.field("element", _TYPES[kind[len("array<") : -1]])
             fields.append(pa.field(name, pa.list_(element)))
@@ -144,15 +183,10 @@ def arrow_schema(declared: str) -> pa.Schema:
 
 
 def columns(table: str) -> list[str]:
-    """Names of a table's columns, in order."""
+    """Names of the columns of a run's table, in order."""
     return names_in(SCHEMAS[table])
 
 
-def names_in(schema: str) -> list[str]:
-    """Names of the columns of a schema, in order."""
-    return [column.split()[0] for column in schema.split(",")]
-
-
-def columns_of(table: str) -> list[str]:
-    """Names of a table's columns, in order."""
+def long_lived_columns(table: str) -> list[str]:
+    """Names of the columns of a Delta table, in order."""
     return names_in(LONG_LIVED[table])

@@ -12,7 +12,10 @@ from pyarrow import fs
 Answer = TypeVar("Answer")
 
 ATTEMPTS = 5
-"""Times that a store is asked for what only the driver reads."""
+"""Times that a store is asked for what only the driver reads; chosen, as is the pause."""
+
+PAUSE = 0.2
+"""Seconds before the second attempt; before each further one as many more."""
 
 
 def file_system(location: str) -> tuple[fs.FileSystem, str]:
@@ -34,13 +37,13 @@ def content(system: fs.FileSystem, path: str) -> bytes:
         with system.open_input_stream(path) as stream:
             return bytes(stream.read())
 
-    return asked_again(read)
+    return with_retries(read)
 
 
-def asked_again(read: Callable[[], Answer]) -> Answer:
+def with_retries(read: Callable[[], Answer]) -> Answer:
     """Read once more where a store was busy.
 
-    Arrow's own retries fail where the refusal is longer than what was asked for.
+    Arrow's own retries fail where the refusal is longer than what it wanted to read.
     """
     for attempt in range(1, ATTEMPTS):
         try:
@@ -48,5 +51,5 @@ def asked_again(read: Callable[[], Answer]) -> Answer:
         except OSError as error:
             if "AWS Error" not in str(error):
                 raise
-            time.sleep(0.2 * attempt)
+            time.sleep(PAUSE * attempt)
     return read()

@@ -52,9 +52,9 @@ noisescope registry list --tables my/tables --json""",
 def list_(tables: str, config_file: str | None, settings: tuple[str, ...]) -> None:
     """List the fingerprints, the latest first."""
     with open_store(tables, read_config(config_file, settings)) as store:
-        from noisescope_core.spark.scans.registry import listed
+        from noisescope_core.spark.scans.registry import list_fingerprints
 
-        rows = listed(store)
+        rows = list_fingerprints(store)
     print_result(rows, lambda: _show_list(rows))
 
 
@@ -97,9 +97,9 @@ def show(
     """Show a fingerprint: what is known of it, and the files that carry it."""
     with open_store(tables, read_config(config_file, settings)) as store:
         from noisescope_core.report.fingerprint import render_fingerprint
-        from noisescope_core.spark.scans.registry import shown
+        from noisescope_core.spark.scans.registry import describe_fingerprint
 
-        details = shown(store, fingerprint, files)
+        details = describe_fingerprint(store, fingerprint, files)
     if out is not None:
         Path(out).write_text(render_fingerprint(details), encoding="utf-8")
     # The picture is for the page: JSON holds no bytes.
@@ -192,7 +192,7 @@ _add_decision(
 def export_(file: str, tables: str, config_file: str | None, settings: tuple[str, ...]) -> None:
     """Write all fingerprints to a Parquet file for another deployment."""
     with open_store(tables, read_config(config_file, settings)) as store:
-        from noisescope_core.spark.scans.registry import export_registry
+        from noisescope_core.spark.scans.exchange import export_registry
 
         store.create()
         count = export_registry(store, file)
@@ -214,7 +214,7 @@ def import_(
     config = read_config(config_file, settings)
     check_exist({"FILE": file})
     with open_store(tables, config, new=True) as store:
-        from noisescope_core.spark.scans.registry import import_registry
+        from noisescope_core.spark.scans.exchange import import_registry
 
         store.create()
         new, there = import_registry(store, file, by, config.whitening.side)

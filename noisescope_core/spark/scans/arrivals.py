@@ -1,4 +1,4 @@
-"""New files of an image store: each is read once, tested against the registry, and staged.
+"""New files of an image store: each is read once, tested against the registry, staged and merged.
 
 Structured Streaming remembers what it has listed. A batch is staged as a run of its own: `files`,
 what the stream listed, and `arrivals`, what became of them. A batch that was staged whole is not
@@ -8,9 +8,10 @@ staged again, so a scan that died reads at most the files of one batch twice.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from urllib.parse import unquote
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
@@ -18,50 +19,150 @@ from noisescope_core.app.progress import Stage
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.images.decode import refused_size
+from noisescope_core.spark.scans.context import Scan
+from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.stages.listing import plain_path
-from noisescope_core.spark.stages.score import Tests, one_pass
-from noisescope_core.spark.tables.run import Run, bytes_of
+from noisescope_core.spark.stages.score import one_pass
+from noisescope_core.spark.tables.frames import frame
+from noisescope_core.spark.tables.run import Run, bytes_of, files_of, folders_in
 from noisescope_core.tables.rows import FileRow
-from noisescope_core.tables.schemas import SCHEMAS
+from noisescope_core.tables.schemas import SCHEMAS, columns, long_lived_columns
 
-_FILES = "path string, modificationTime timestamp, length long, content binary"
+_STREAMED = "path string, modificationTime timestamp, length long, content binary"
+"""Columns of Spark's source `binaryFile`, of which a stream has to be told."""
+
+_BATCHES = "batches.json"
+"""File of a scan that lists the batches which it has begun to merge."""
 
 
-def stage_arrivals(
-    spark: SparkSession, config: Config, images: str, folder: str, tests: Tests, stage: Stage
-) -> None:
-    """Stage every file that is new since the last time, in batches, under ``folder/arrived``.
+@dataclass(frozen=True)
+class Arrivals:
+    """What arrived in a scan.
 
-    Parameters
+    Attributes
     ----------
-    images : folder or URI
-    folder : where the stream keeps what it remembers, too
-    tests : the registry's fingerprints
+    files : what the stream listed
+    rows : of `arrivals`, one per file that could be read
+    """
+
+    files: list[FileRow]
+    rows: DataFrame
+
+
+def staged_batches(scan: Scan) -> list[str]:
+    """Stage what is new, unless a scan that died has begun to merge what it had staged.
+
+    Returns
+    -------
+    list of str
+        Names of the batches that this scan merges.
 
     Raises
     ------
     NoiseScopeError
         If the folder cannot be listed.
     """
+    noted = noted_batches(scan.run)
+    if noted is not None:
+        return noted
+    store = scan.store
+    with scan.progress.stage("arrivals") as stage:
+        _stream(scan, stage)
+        staged = [
+            batch for batch in folders_in(f"{store.scans}/arrived")
+            if staged_run(store, batch).finished("files")
+        ]  # fmt: skip
+        stage.done(f"{len(staged)} batches, known fingerprints: {scan.tests.fingerprints}")
+    scan.run.write_text(_BATCHES, json.dumps(staged))
+    return staged
+
+
+def noted_batches(run: Run) -> list[str] | None:
+    """Read the batches that a scan noted as its own before it began to merge them."""
+    text = run.text(_BATCHES)
+    return None if text is None else [str(batch) for batch in json.loads(text)]
+
+
+def staged_run(store: Store, batch: str) -> Run:
+    """Find the run directory in which a batch is staged."""
+    return Run(store.spark, _batch_location(store.scans, batch))
+
+
+def arrivals_in(scan: Scan, batches: list[str]) -> Arrivals:
+    """Read what batches staged."""
+    rows = frame(scan.store.spark, [], SCHEMAS["arrivals"])
+    files: list[FileRow] = []
+    for batch in batches:
+        staged = staged_run(scan.store, batch)
+        files += files_of(staged)
+        rows = rows.unionByName(staged.read("arrivals"))
+    return Arrivals(files, rows)
+
+
+def merge_images(scan: Scan, arrived: DataFrame) -> None:
+    """Merge what arrived into `images`, and what nothing claims into `waiting`.
+
+    Parameters
+    ----------
+    arrived : rows of `arrivals`
+    """
+    store, number = scan.store, scan.number
+    of_arrivals = set(columns("arrivals"))
+    about = [
+        name for name in long_lived_columns("images") if name in of_arrivals and name != "image_id"
+    ]
+    images = (
+        arrived.groupBy("image_id")
+        .agg(
+            F.min_by(F.struct(*about), "path").alias("about"),
+            F.array_sort(F.collect_set("path")).alias("paths"),
+        )
+        .select("image_id", "about.*", "paths")
+        .withColumns({"first_scan": F.lit(number), "last_scan": F.lit(number)})
+    )
+    store.merge(
+        "images",
+        images,
+        {
+            "last_scan": "greatest(old.last_scan, new.last_scan)",
+            "paths": "array_sort(array_union(old.paths, new.paths))",
+        },
+    )
+    claimed = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
+    new = store.read("images").where(F.col("first_scan") == number).select("image_id")
+    first = Window.partitionBy("image_id").orderBy("path")
+    unclaimed = (
+        arrived.where((F.col("status") == "scored") & ~claimed & F.col("false_alarm").isNull())
+        .join(new, "image_id")
+        .withColumn("place", F.row_number().over(first))
+        .where("place = 1")
+        .withColumn("scan", F.lit(number))
+    )
+    store.merge("waiting", unclaimed)
+
+
+def _stream(scan: Scan, stage: Stage) -> None:
+    """Stage every file that is new since the last time, batch by batch."""
+    config, images, folder = scan.config, scan.images, scan.store.scans
     checkpoint = f"{folder}/stream"
-    arrive = one_pass(config, tests, "arrivals")
+    test_batches = one_pass(config, scan.tests, "arrivals")
     # Over Spark Connect the function runs on the server: it may hold neither session nor terminal.
     note = None if is_remote() else stage.note
 
     def stage_batch(batch: DataFrame, number: int) -> None:
-        run = Run(batch.sparkSession, batch_location(folder, number))
+        run = Run(batch.sparkSession, _batch_location(folder, f"{number:09d}"))
         if run.finished("files"):
             return
         if note:
             note(f"batch {number}")
         if not run.finished("arrivals"):
-            run.write("arrivals", batch.mapInArrow(arrive, SCHEMAS["arrivals"]))
-        listed = _listed(batch.sparkSession, checkpoint, number)
-        run.write_rows("files", _files(run, config, images, listed))
+            run.write("arrivals", batch.mapInArrow(test_batches, SCHEMAS["arrivals"]))
+        paths = _listed_paths(batch.sparkSession, checkpoint, number)
+        run.write_rows("files", _file_rows(run, config, images, paths))
 
     reader = (
-        spark.readStream.format("binaryFile")
-        .schema(_FILES)
+        scan.store.spark.readStream.format("binaryFile")
+        .schema(_STREAMED)
         .option("recursiveFileLookup", "true")
         .option("maxFilesPerTrigger", str(config.scan.batch_files))
         # By default Spark leaves out what arrives a week late.
@@ -84,13 +185,12 @@ def stage_arrivals(
         raise NoiseScopeError(f"{images}: cannot be scanned ({first_line(error)})") from error
 
 
-def batch_location(folder: str, number: int) -> str:
-    """Where a batch is staged."""
-    return f"{folder}/arrived/{number:09d}"
+def _batch_location(folder: str, batch: str) -> str:
+    return f"{folder}/arrived/{batch}"
 
 
-def _listed(spark: SparkSession, checkpoint: str, number: int) -> list[str]:
-    """Find the files of a batch in the stream's own list: empty files have no row."""
+def _listed_paths(spark: SparkSession, checkpoint: str, number: int) -> list[str]:
+    """Read the paths of a batch from the stream's own list: empty files have no row."""
 
     def offset(batch: int) -> int:
         if batch < 0:
@@ -101,19 +201,19 @@ def _listed(spark: SparkSession, checkpoint: str, number: int) -> list[str]:
     paths = []
     for log in range(offset(number - 1) + 1, offset(number) + 1):
         lines = spark.read.text(f"{checkpoint}/sources/0/{{{log},{log}.compact}}")
-        # Every tenth holds all before it.
+        # Every tenth log file holds all before it.
         of_batch = F.get_json_object("value", "$.batchId") == str(log)
         path = F.get_json_object("value", "$.path").alias("path")
         paths += [unquote(row.path) for row in lines.where(of_batch).select(path).collect()]
     return sorted({plain_path(path) for path in paths})
 
 
-def _files(run: Run, config: Config, images: str, listed: list[str]) -> list[FileRow]:
-    """Rows of `files`; what was not read is looked at again to say why."""
+def _file_rows(run: Run, config: Config, images: str, paths: list[str]) -> list[FileRow]:
+    """Rows of `files`; a file that was not read is looked at again to say why."""
     read = {row["path"] for row in run.rows("arrivals", "path")}
     limit = config.decode.max_bytes
     files: list[FileRow] = []
-    for path in listed:
+    for path in paths:
         size = reason = None
         if path not in read:
             size = bytes_of(path)

@@ -1,134 +1,85 @@
-"""Verdicts of a scheduled scan: of what arrived, of what waited, and of what analysts decided."""
+"""Verdicts of a scheduled scan: of what arrived, and of earlier images that are judged anew."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
 from noisescope_core.images import Size
-from noisescope_core.methods import method_of
-from noisescope_core.spark.scans.registry import Known
-from noisescope_core.spark.scans.store import Store, latest
-from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.stages.listing import content_of, source
-from noisescope_core.spark.stages.score import Tests, one_pass, scorer
+from noisescope_core.spark.scans.arrivals import Arrivals
+from noisescope_core.spark.scans.context import Scan
+from noisescope_core.spark.scans.retest import retested
+from noisescope_core.spark.scans.sizes import decide_sizes, first_decided
+from noisescope_core.spark.scans.store import latest
 from noisescope_core.spark.stages.verdicts import write_verdicts
-from noisescope_core.spark.tables.run import Run, bytes_of
+from noisescope_core.spark.tables.frames import frame
+from noisescope_core.spark.tables.run import Run, files_of
 from noisescope_core.spark.tables.sizes import of_sizes
 from noisescope_core.tables.rows import CalibrationRow, FileRow
-from noisescope_core.tables.schemas import ANSWER, LONG_LIVED, SCHEMAS, columns, names_in
+from noisescope_core.tables.schemas import ANSWER, SCHEMAS, columns, names_in
 
-STATUSES = ("scored", "unscored", "quarantined")
-
-GONE = "cannot be read any more to be tested again, and the fingerprint that it carried has changed"
-
-
-def retest(
-    store: Store, config: Config, run: Run, known: Known, tests: Tests, progress: Progress,
-    number: int,
-) -> None:  # fmt: skip
-    """Test again what decisions of analysts concern: `arrivals` and `files` in the run's `again`.
-
-    These are the images that carried a fingerprint whose meaning has changed, read once more, and
-    those that wait, for fingerprints that have come in.
-    """
-    again = Run(store.spark, run.path("again"))
-    if not (known.again or known.regained) or again.finished("files"):
-        return
-    with progress.stage("decisions") as stage:
-        carried = F.col("is_fake") & F.col("fingerprint_id").isin(known.again)
-        earlier = store.read("verdicts").where(carried & (F.col("scan") < number))
-        concerned = store.read("images").join(
-            F.broadcast(earlier.select("image_id").distinct().withColumn("carried", F.lit(True))),
-            "image_id",
-            "left",
-        )
-        passed_over = F.col("false_alarm").isin(known.again)
-        concerned = concerned.where(
-            (F.col("first_scan") < number) & (F.col("carried") | passed_over)
-        )
-        paths = [row.paths for row in concerned.select("paths").collect()]
-        stage.note(f"{len(paths):,} images are read again")
-        with ThreadPoolExecutor(16) as pool:
-            readable = [one for one in pool.map(_readable, paths) if one]
-        test_batches = one_pass(config, tests, "arrivals")
-        answers = store.spark.createDataFrame([], SCHEMAS["arrivals"])
-        if readable:
-            content = content_of(source(store.spark, *sorted(readable)), config)
-            answers = content.mapInArrow(test_batches, SCHEMAS["arrivals"])
-        if known.regained:
-            waited = store.read("waiting").where(F.col("scan") < number)
-            named = waited.select(*columns("residuals"))
-            tested = named.mapInArrow(scorer(tests, columns("arrivals")), SCHEMAS["arrivals"])
-            answers = answers.unionByName(tested.where("score > threshold"))
-        again.write("arrivals", answers.drop("thumbnail", "sketch", "residual").withColumns(
-            {name: F.lit(None) for name in ("thumbnail", "sketch", "residual")}
-        ))  # fmt: skip
-        claimed = store.read("images").join(again.read("arrivals").select("image_id"), "image_id")
-        all_paths = {path for paths_of in paths for path in paths_of}
-        all_paths |= {p for row in claimed.select("paths").collect() for p in row.paths}
-        again.write_rows(
-            "files", [FileRow("image", "", path, reason=GONE) for path in sorted(all_paths)]
-        )
-        stage.done(f"taken in: {len(known.decisions):,}, tested again: {len(all_paths):,} files")
+_STATUSES = ("scored", "unscored", "quarantined")
+"""What can become of a file; each is counted in a column of `runs`."""
 
 
-def _readable(paths: list[str]) -> str | None:
-    return next((path for path in paths if bytes_of(path)), None)
+@dataclass(frozen=True)
+class Counts:
+    """What a scan counts, under the names of columns of `runs` (docs/scheduled.md)."""
+
+    scored: int = 0
+    unscored: int = 0
+    quarantined: int = 0
+    fake: int = 0
+    real_score: float | None = None
+    bytes: int = 0
+    rejudged: int = 0
 
 
-def claimed_again(run: Run) -> DataFrame | None:
-    """Ids of the images that a fingerprint claims now that decisions were taken in."""
-    again = Run(run.spark, run.path("again"))
-    if not again.finished("files"):
-        return None
-    return again.read("arrivals").where("score > threshold").select("image_id").distinct()
-
-
-def judge(
-    store: Store, config: Config, run: Run, known: Known, files: list[FileRow],
-    arrived: DataFrame, searched: list[Size], version: int, number: int,
-) -> dict[str, Any]:  # fmt: skip
+def judge(scan: Scan, arrivals: Arrivals, searched: list[Size], version: int) -> Counts:
     """Write verdicts of what arrived, and of earlier images whose verdict has changed.
 
-    Returns
-    -------
-    dict
-        Counts of `runs`.
+    Parameters
+    ----------
+    searched : sizes of which this scan has searched the images that wait
+    version : of the registry, which the verdicts name
     """
-    if not (files or known.decisions):
-        return dict.fromkeys((*STATUSES, "fake", "bytes", "rejudged"), 0) | {"real_score": None}
-    decided = decided_sizes(store, config, run, searched, number)
-    verdicts = arriving = _arriving(store, config, run, known, files, arrived, searched, decided)
-    again = _judged_again(store, config, run, known, decided, searched, number)
+    if not (arrivals.files or scan.registry.decisions):
+        return Counts()
+    store = scan.store
+    sizes = decide_sizes(scan, searched)
+    verdicts = of_arrivals = _verdicts_of_arrivals(scan, arrivals, searched, sizes)
+    changed = _changed_verdicts(scan, searched, sizes)
     rejudged = 0
-    if again is not None:
-        table = Run(store.spark, run.path("rejudged"))
+    if changed is not None:
+        table = scan.part("rejudged")
         # A file that arrived in this scan is judged with what arrived.
-        table.write("verdicts", again.join(arriving.select("path"), "path", "left_anti"))
+        table.write("verdicts", _without(changed, of_arrivals))
         rejudged = table.count("verdicts")
-        verdicts = arriving.unionByName(table.read("verdicts"))
-    marked = verdicts.withColumns({"registry_version": F.lit(version), "scan": F.lit(number)})
-    aside = marked.where("status = 'quarantined'")
+        verdicts = of_arrivals.unionByName(table.read("verdicts"))
+    marked = verdicts.withColumns({"registry_version": F.lit(version), "scan": F.lit(scan.number)})
+    quarantined = marked.where("status = 'quarantined'")
     # Tables of their own, each of which is mostly waiting.
     with ThreadPoolExecutor() as pool:
-        written = [
-            pool.submit(store.merge, "verdicts", marked, scan=number),
-            pool.submit(store.merge, "quarantine", aside, scan=number),
+        writes = [
+            pool.submit(store.merge, "verdicts", marked, scan=scan.number),
+            pool.submit(store.merge, "quarantine", quarantined, scan=scan.number),
         ]
-        if known.shown_as or searched:
-            seen = arriving.where("is_fake").select("fingerprint_id").distinct()
-            last = {"last_scan": str(number)}
-            written.append(pool.submit(store.update, "fingerprints", seen, last))
-        counts = _counts(arriving)
-        (read,) = arrived.agg(F.coalesce(F.sum("bytes"), F.lit(0)).alias("bytes")).collect()
-        for one in written:
-            one.result()
-    return {**counts, "bytes": read.bytes, "rejudged": rejudged}
+        if scan.registry.shown_as or searched:
+            seen = of_arrivals.where("is_fake").select("fingerprint_id").distinct()
+            last_scan = {"last_scan": str(scan.number)}
+            writes.append(pool.submit(store.update, "fingerprints", seen, last_scan))
+        counts = _counts(of_arrivals)
+        size_read = F.coalesce(F.sum("bytes"), F.lit(0)).alias("bytes")
+        (read,) = arrivals.rows.agg(size_read).collect()
+        for write in writes:
+            write.result()
+    return Counts(**counts, bytes=read.bytes, rejudged=rejudged)
 
 
 def _counts(verdicts: DataFrame) -> dict[str, Any]:
@@ -139,139 +90,119 @@ def _counts(verdicts: DataFrame) -> dict[str, Any]:
     )
     rows = groups.collect()
     counts: dict[str, Any] = {
-        status: sum(row.files for row in rows if row.status == status) for status in STATUSES
+        status: sum(row.files for row in rows if row.status == status) for status in _STATUSES
     }
     counts["fake"] = sum(row.files for row in rows if row.is_fake)
     counts["real_score"] = next((row.middle for row in rows if row.is_fake is False), None)
     return counts
 
 
-def _arriving(
-    store: Store, config: Config, run: Run, known: Known, files: list[FileRow],
-    arrived: DataFrame, searched: list[Size], decided: list[CalibrationRow],
-) -> DataFrame:  # fmt: skip
+def _verdicts_of_arrivals(
+    scan: Scan, arrivals: Arrivals, searched: list[Size], sizes: list[CalibrationRow]
+) -> DataFrame:
     """Verdicts of the files that arrived in this scan."""
-    if not files:
-        return store.spark.createDataFrame([], SCHEMAS["verdicts"])
-    rows = arrived.drop("sketch", "residual", "false_alarm")
+    if not arrivals.files:
+        return frame(scan.store.spark, [], SCHEMAS["verdicts"])
+    rows = arrivals.rows.drop("sketch", "residual", "false_alarm")
     if searched:
-        # The search knows fingerprints that the registry did not when these were tested.
-        answers = run.read("scores").where("role = 'image'")
-        answers = answers.select(
-            "image_id", *(F.col(n).alias(f"new_{n}") for n in names_in(ANSWER))
-        )
-        claimed = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
-        rows = rows.join(answers.dropDuplicates(["image_id"]), "image_id", "left").withColumns(
-            {n: F.when(claimed | F.col("new_score").isNull(), F.col(n)).otherwise(F.col(f"new_{n}"))
-             for n in names_in(ANSWER)}
-        )  # fmt: skip
-    told = Run(store.spark, run.path("told"))
-    return _verdicts(told, config, files, decided, _renamed(rows, known))
+        rows = _with_answers_of_search(scan.run, rows)
+    answers = _with_other_names(rows, scan.registry.shown_as)
+    return _verdicts(scan.part("arrived"), scan.config, arrivals.files, sizes, answers)
+
+
+def _with_answers_of_search(run: Run, rows: DataFrame) -> DataFrame:
+    """Take the search's answer for images that the registry did not claim when they arrived.
+
+    The search knows fingerprints that the registry did not know then.
+    """
+    names = names_in(ANSWER)
+    answers = run.read("scores").where("role = 'image'")
+    answers = answers.select("image_id", *(F.col(name).alias(f"new_{name}") for name in names))
+    claimed = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
+    as_it_is = claimed | F.col("new_score").isNull()
+    return rows.join(answers.dropDuplicates(["image_id"]), "image_id", "left").withColumns(
+        {name: F.when(as_it_is, F.col(name)).otherwise(F.col(f"new_{name}")) for name in names}
+    )
+
+
+def _changed_verdicts(
+    scan: Scan, searched: list[Size], sizes: list[CalibrationRow]
+) -> DataFrame | None:
+    """Verdicts of files of earlier scans that are others now, each once; None without a cause."""
+    causes = []
+    if retested(scan).finished("files"):
+        causes.append(_verdicts_of_retested(scan, sizes))
+    if scan.registry.renamed:
+        causes.append(_renamed_verdicts(scan))
+    if searched:
+        causes.append(_verdicts_of_search(scan, searched))
+    changed: DataFrame | None = None
+    for verdicts in causes:
+        changed = verdicts if changed is None else changed.unionByName(_without(verdicts, changed))
+    return changed
+
+
+def _verdicts_of_retested(scan: Scan, sizes: list[CalibrationRow]) -> DataFrame:
+    """Verdicts of every path of the images that were tested again."""
+    tables = retested(scan)
+    rows = tables.read("arrivals").dropDuplicates(["image_id"])
+    rows = rows.drop("path", "sketch", "residual", "false_alarm").join(_paths(scan), "image_id")
+    answers = _with_other_names(rows, scan.registry.shown_as)
+    return _verdicts(scan.part("retested/judged"), scan.config, files_of(tables), sizes, answers)
+
+
+def _renamed_verdicts(scan: Scan) -> DataFrame:
+    """Verdicts that hold of earlier files and name a fingerprint which has another name now."""
+    renamed = scan.registry.renamed
+    earlier = scan.store.read("verdicts").where(F.col("scan") < scan.number)
+    of_these = F.col("is_fake") & F.col("fingerprint_id").isin(list(renamed))
+    held = latest(earlier.join(earlier.where(of_these).select("path").distinct(), "path"))
+    return _with_other_names(held.where(of_these), renamed).select(*columns("verdicts"))
+
+
+def _verdicts_of_search(scan: Scan, searched: list[Size]) -> DataFrame:
+    """Verdicts of images that waited, for each path: new claims, all of a size's first search."""
+    changed = F.coalesce("is_fake", F.lit(False))
+    if first := first_decided(scan, searched):
+        changed |= of_sizes(first)
+    verdicts = scan.run.read("verdicts").where(changed).drop("path")
+    # Images wait under the scan that brought them: only its files of the table are looked at.
+    scans = [row.scan for row in scan.store.read("waiting").select("scan").distinct().collect()]
+    paths = _paths(scan, F.col("first_scan").isin(scans))
+    return verdicts.join(paths, "image_id").select(*columns("verdicts"))
+
+
+def _paths(scan: Scan, where: Column | None = None) -> DataFrame:
+    """Every path of earlier images: `image_id` and `path`."""
+    images = scan.store.read("images")
+    images = images if where is None else images.where(where)
+    return images.select("image_id", F.explode("paths").alias("path"))
+
+
+def _with_other_names(rows: DataFrame, names: Mapping[str, str]) -> DataFrame:
+    """Let rows name fingerprints otherwise."""
+    others: dict[Any, Any] = {name: other for name, other in names.items() if name != other}
+    return rows.replace(others, subset=["fingerprint_id"]) if others else rows
+
+
+def _without(verdicts: DataFrame, others: DataFrame) -> DataFrame:
+    """Verdicts of the files that others do not judge."""
+    return verdicts.join(others.select("path"), "path", "left_anti")
 
 
 def _verdicts(
-    told: Run, config: Config, files: list[FileRow], decided: list[CalibrationRow],
-    rows: DataFrame,
-) -> DataFrame:  # fmt: skip
-    """Let the answers in `rows` become verdicts of the files."""
-    told.write_rows("files", files)
-    told.write_rows("calibration", decided)
-    told.write("scans", rows)
-    write_verdicts(
-        told, config, told.read("scans"), told.spark.createDataFrame([], SCHEMAS["scores"])
-    )
-    return told.read("verdicts")
+    run: Run, config: Config, files: list[FileRow], sizes: list[CalibrationRow], answers: DataFrame
+) -> DataFrame:
+    """Let the answers of tests become verdicts of files.
 
-
-def _renamed(rows: DataFrame, known: Known) -> DataFrame:
-    other: dict[Any, Any] = {name: shown for name, shown in known.shown_as.items() if name != shown}
-    return rows.replace(other, subset=["fingerprint_id"]) if other else rows
-
-
-def _judged_again(
-    store: Store, config: Config, run: Run, known: Known, decided: list[CalibrationRow],
-    searched: list[Size], number: int,
-) -> DataFrame | None:  # fmt: skip
-    """Verdicts of files of earlier scans that are others now, each once."""
-    changed = []
-    again = Run(store.spark, run.path("again"))
-    if again.finished("files"):
-        files = [FileRow(**row) for row in again.rows("files")]
-        images = store.read("images").select("image_id", F.explode("paths").alias("of"))
-        rows = again.read("arrivals").dropDuplicates(["image_id"]).join(images, "image_id")
-        rows = rows.withColumn("path", F.col("of")).drop("of", "sketch", "residual", "false_alarm")
-        told = Run(store.spark, run.path("again/told"))
-        changed.append(_verdicts(told, config, files, decided, _renamed(rows, known)))
-    if known.renamed:
-        earlier = store.read("verdicts").where(F.col("scan") < number)
-        of_these = F.col("is_fake") & F.col("fingerprint_id").isin(list(known.renamed))
-        held = latest(earlier.join(earlier.where(of_these).select("path").distinct(), "path"))
-        other: dict[Any, Any] = dict(known.renamed)
-        named = held.where(of_these).replace(other, subset=["fingerprint_id"])
-        if changed:
-            named = named.join(changed[0].select("path"), "path", "left_anti")
-        changed.append(named.select(*columns("verdicts")))
-    if searched:
-        found = _found_in_search(store, run, searched, number)
-        for others in changed:
-            found = found.join(others.select("path"), "path", "left_anti")
-        changed.append(found)
-    if not changed:
-        return None
-    rows = changed[0]
-    for others in changed[1:]:
-        rows = rows.unionByName(others)
-    return rows
-
-
-def _found_in_search(store: Store, run: Run, searched: list[Size], number: int) -> DataFrame:
-    """Verdicts of images that waited, for each path: new claims, all of a size's first search."""
-    changed = F.coalesce("is_fake", F.lit(False))
-    if first := first_decided(store, searched, number):
-        changed |= of_sizes(first)
-    verdicts = run.read("verdicts").where(changed)
-    # Images wait under the scan that brought them: only its files of the table are looked at.
-    scans = [row.scan for row in store.read("waiting").select("scan").distinct().collect()]
-    images = store.read("images").where(F.col("first_scan").isin(scans))
-    images = images.select("image_id", F.explode("paths").alias("of"))
-    verdicts = verdicts.join(images, "image_id")
-    return verdicts.withColumn("path", F.col("of")).select(*columns("verdicts"))
-
-
-def first_decided(store: Store, searched: list[Size], number: int) -> list[Size]:
-    """Sizes that no search could decide before this scan."""
-    before = store.read("sizes").where(F.col("decided_scan") < number).collect()
-    known = {(row.width, row.height) for row in before}
-    return [size for size in searched if size not in known]
-
-
-def decided_sizes(
-    store: Store, config: Config, run: Run, searched: list[Size], number: int
-) -> list[CalibrationRow]:
-    """Update `sizes`; rows of `calibration` for all sizes that images wait for or were met in."""
-    known = {(row.width, row.height): row for row in store.read("sizes").collect()}
-    new = {(r["width"], r["height"]): r for r in run.rows("calibration")} if searched else {}
-    waiting = store.read("waiting").groupBy("width", "height").count().collect()
-    rows: list[tuple[Any, ...]] = []
-    for width, height, count in sorted(waiting):
-        size, old = (width, height), known.get((width, height))
-        if found := new.get(size):
-            decided = number if found["reason"] is None else None
-            rows.append((*size, count, found["reference"], decided, number, found["reason"]))
-        elif old and old.searched_scan is not None:
-            rows.append(
-                (*size, count, old.reference, old.decided_scan, old.searched_scan, old.reason)
-            )
-        else:
-            reason = (
-                f"too few images of {width} x {height} so far to decide: {count:,}, "
-                f"needed {method_of(config).least_images(config):,}"
-            )
-            rows.append((*size, count, None, None, None, reason))
-    table = store.spark.createDataFrame(rows, LONG_LIVED["sizes"])
-    update = {name: f"new.{name}" for name in ("waiting", "reference", "searched_scan", "reason")}
-    update["decided_scan"] = "coalesce(old.decided_scan, new.decided_scan)"
-    store.merge("sizes", table, update)
-    told = {row[:2]: (row[2], row[3], None, row[6]) for row in rows}
-    left = {s: (0, row.reference, None, row.reason) for s, row in known.items() if s not in told}
-    return [CalibrationRow(*size, *rest) for size, rest in (told | left).items()]
+    Parameters
+    ----------
+    run : run directory in which they are written
+    answers : rows of `scans`
+    """
+    run.write_rows("files", files)
+    run.write_rows("calibration", sizes)
+    run.write("scans", answers)
+    no_scores = frame(run.spark, [], SCHEMAS["scores"])
+    write_verdicts(run, config, run.read("scans"), no_scores)
+    return run.read("verdicts")

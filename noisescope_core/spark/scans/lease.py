@@ -16,10 +16,21 @@ from datetime import UTC, datetime, timedelta
 
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.spark.scans.store import Store, is_conflict
+from noisescope_core.spark.tables.frames import frame
+from noisescope_core.tables.rows import LeaseRow
 from noisescope_core.tables.schemas import LONG_LIVED
 
 NOBODY = ""
+"""Owner of a lease that is free."""
+
 _LONG_AGO = datetime(2000, 1, 1)
+"""When a free lease ended: any time before the first scan."""
+
+_RENEWALS = 3
+"""Times that a lease is renewed before it would end; chosen: it outlives two that fail."""
+
+_HELD = "held_by string, held_until timestamp"
+"""Columns beside those of a new lease: who must hold the old one, and until when (null: any)."""
 
 
 @contextmanager
@@ -50,7 +61,7 @@ def leased(store: Store, minutes: float) -> Iterator[Callable[[], None]]:
     ended = threading.Event()
 
     def renew() -> None:
-        while not ended.wait(minutes * 20):
+        while not ended.wait(60 * minutes / _RENEWALS):
             # Missed once, it is done the next time.
             with suppress(Exception):
                 _set(store, me, _in(minutes), me)
@@ -85,8 +96,8 @@ def _take(store: Store, me: str, minutes: float) -> None:
 def _holder(store: Store) -> tuple[str, datetime]:
     rows = store.read("lease").collect()
     if not rows:
-        first = store.spark.createDataFrame([("scan", NOBODY, _LONG_AGO)], LONG_LIVED["lease"])
-        store.merge("lease", first)
+        free = LeaseRow("scan", NOBODY, _LONG_AGO)
+        store.merge("lease", frame(store.spark, [free], LONG_LIVED["lease"]))
         return NOBODY, _LONG_AGO
     return rows[0].owner, rows[0].until
 
@@ -95,13 +106,10 @@ def _set(
     store: Store, owner: str, until: datetime, held_by: str, held_until: datetime | None = None
 ) -> None:
     """Write the lease if it is still held so."""
-    held = "held_by string, held_until timestamp"
-    lease = store.spark.createDataFrame(
-        [("scan", owner, until, held_by, held_until)], f"{LONG_LIVED['lease']}, {held}"
-    )
+    lease = vars(LeaseRow("scan", owner, until)) | {"held_by": held_by, "held_until": held_until}
     store.update(
         "lease",
-        lease,
+        frame(store.spark, [lease], f"{LONG_LIVED['lease']}, {_HELD}"),
         {"owner": "new.owner", "until": "new.until"},
         "old.owner = new.held_by AND old.until = coalesce(new.held_until, old.until)",
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
@@ -16,6 +17,7 @@ from noisescope_core.spark.scans.lease import leased
 from noisescope_core.spark.scans.store import Store, latest
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.listing import plain_path
+from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import bytes_of, folders_in, rewrite_lines
 from noisescope_core.tables.schemas import KEYS, LONG_LIVED
 
@@ -25,8 +27,13 @@ ERASED = "erased"
 _FOR_VACUUM = {
     # By default 10,000 tasks list a table's folder.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "64",
+    # `erase` keeps no earlier state at all, which Delta refuses by default.
     "spark.databricks.delta.retentionDurationCheck.enabled": "false",
 }
+"""Settings under which a table's old files are deleted."""
+
+_IMAGES_IN = ("images", "verdicts", "quarantine", "waiting")
+"""Tables with rows of images."""
 
 
 def maintain(
@@ -48,8 +55,8 @@ def maintain(
             with progress.stage(table) as stage:
                 (done,) = store.spark.sql(f"OPTIMIZE {store.name(table)}").collect()
                 _vacuum(store, table, 24 * keep_days)
-                told = done.metrics
-                stage.done(f"files compacted: {told.numFilesRemoved:,} to {told.numFilesAdded:,}")
+                files = done.metrics
+                stage.done(f"files compacted: {files.numFilesRemoved:,} to {files.numFilesAdded:,}")
 
 
 def _forget(store: Store, days: int) -> int:
@@ -90,11 +97,11 @@ def erase(
     """
     store.create()
     with leased(store, config.scan.lease_minutes), progress.stage("erase") as stage:
-        begun = [f for f in folders_in(store.scans) if f.isdigit()]
+        begun = [folder for folder in folders_in(store.scans) if folder.isdigit()]
         if begun or folders_in(f"{store.scans}/arrived"):
             raise NoiseScopeError(f"{store.location}: a scan has not ended; scan, then erase")
         wanted = F.col("image_id").isin(list(ids))
-        wanted |= F.arrays_overlap("paths", F.array(*map(F.lit, paths)).cast("array<string>"))
+        wanted |= F.arrays_overlap("paths", _array(paths))
         images = store.read("images").where(wanted).select("image_id", "paths").collect()
         of_images = {path for row in images for path in row.paths} | set(paths)
         if left := sorted(path for path in of_images if bytes_of(path) is not None):
@@ -106,26 +113,27 @@ def erase(
             raise UsageError("erase: no table knows these images")
         counts["stream"] = _redact(store, of_images)
         # Rows that scans have deleted lie in the tables' files still.
-        for table in ("images", "verdicts", "quarantine", "waiting", "fingerprints"):
+        for table in (*_IMAGES_IN, "fingerprints"):
             _purge(store, table)
         stage.done(", ".join(f"{table} {count:,}" for table, count in counts.items() if count))
         return counts
 
 
 def _erase_rows(store: Store, ids: list[str], paths: list[str]) -> dict[str, int]:
-    by = {
-        "image_id": store.spark.createDataFrame([(one,) for one in ids], "image_id string"),
-        "path": store.spark.createDataFrame([(one,) for one in paths], "path string"),
+    """Delete the rows of images, and take them out of fingerprints' members: rows by table."""
+    erased = {
+        column: frame(store.spark, [{column: value} for value in values], f"{column} string")
+        for column, values in (("image_id", ids), ("path", paths))
     }
     counts = {}
-    for table in ("images", "verdicts", "quarantine", "waiting"):
+    for table in _IMAGES_IN:
         before = store.read(table).count()
         for column in ("image_id", "path") if table != "images" else ("image_id",):
-            store.delete(table, by[column], [column])
+            store.delete(table, erased[column], [column])
         counts[table] = before - store.read(table).count()
-    gone = F.array(*map(F.lit, ids)).cast("array<string>")
+    gone = _array(ids)
     members = F.transform(
-        "members", lambda one: F.when(F.array_contains(gone, one), ERASED).otherwise(one)
+        "members", lambda member: F.when(F.array_contains(gone, member), ERASED).otherwise(member)
     )
     concerned = store.read("fingerprints").where(F.arrays_overlap("members", gone))
     changed = concerned.select("fingerprint_id", members.alias("members"))
@@ -133,6 +141,10 @@ def _erase_rows(store: Store, ids: list[str], paths: list[str]) -> dict[str, int
     if counts["fingerprints"]:
         store.update("fingerprints", changed, {"members": "new.members"})
     return counts
+
+
+def _array(values: Sequence[str]) -> Column:
+    return F.array(*map(F.lit, values)).cast("array<string>")
 
 
 def _purge(store: Store, table: str) -> None:
@@ -152,7 +164,7 @@ def _vacuum(store: Store, table: str, hours: int) -> None:
 
 
 def _redact(store: Store, paths: set[str]) -> int:
-    """Have the stream's list tell paths no more: a digest takes their place."""
+    """Put a digest in the place of paths in the stream's list: how many were replaced."""
     redacted = 0
 
     def line(text: str) -> str:

@@ -7,42 +7,60 @@ takes it in: it judges again the images that the decision concerns, and no other
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from pyspark.sql import Row
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from noisescope_core.errors import UsageError
 from noisescope_core.spark.scans.store import Store
-from noisescope_core.tables.schemas import LONG_LIVED, SCHEMAS, columns, columns_of
-from noisescope_core.whitened.planes.bands import BANDS, PLANES, compared
+from noisescope_core.spark.tables.frames import frame
+from noisescope_core.spark.tables.sizes import of_size
+from noisescope_core.tables.rows import DecisionRow
+from noisescope_core.tables.schemas import LONG_LIVED, REGISTRY_LIST
 
 ACTIVE = ("candidate", "confirmed")
 """States of a fingerprint that images are tested against."""
 
-FALSE_ALARM, MERGED = "false alarm", "merged"
+FALSE_ALARM = "false alarm"
+"""State of a pattern that is no generator's; images are tested for it, so as to pass them over."""
+
+MERGED = "merged"
+"""State of a fingerprint whose images get the name of another."""
+
 STATES = (*ACTIVE, "retired", FALSE_ALARM, MERGED)
+"""All states; a retired fingerprint is not looked for, its images stay flagged."""
 
-EXPORTED = ("state", "merged_into", "note", *columns("fingerprints"))
-"""Columns of the file in which a registry travels."""
+DRAWN = 20_000
+"""Scores that a page draws at most, of files that carry a fingerprint and of others; chosen: so
+many show how scores are spread, and fit the driver with ease."""
 
-FORMAT = b"noisescope.registry"
-VERSION = b"1"
 
-State = tuple[str, str | None]
-"""State of a fingerprint, and the one that it was merged into."""
+class Standing(NamedTuple):
+    """State of a fingerprint, and the one that it was merged into."""
+
+    state: str
+    merged_into: str | None
+
+
+class Meaning(NamedTuple):
+    """What a standing means for images.
+
+    Attributes
+    ----------
+    kind : `active`, `false alarm` or `none`
+    shown_as : fingerprint that verdicts name
+    """
+
+    kind: str
+    shown_as: str
 
 
 @dataclass(frozen=True)
-class Known:
+class RegistryState:
     """The registry as a scan found it, and what has been decided since the last one.
 
     Attributes
@@ -51,7 +69,7 @@ class Known:
     false_alarms : patterns known to be no generator's
     regained : of `shown_as`, those that images were not tested against before
     renamed : name that verdicts give a fingerprint, and its new one
-    again : names in verdicts whose images have to be tested again
+    retested : names in verdicts whose images have to be tested again
     decisions : fingerprint and time of the decisions taken in
     """
 
@@ -59,55 +77,62 @@ class Known:
     false_alarms: list[str] = field(default_factory=list)
     regained: list[str] = field(default_factory=list)
     renamed: dict[str, str] = field(default_factory=dict)
-    again: list[str] = field(default_factory=list)
+    retested: list[str] = field(default_factory=list)
     decisions: list[tuple[str, str]] = field(default_factory=list)
 
-    def text(self) -> str:
+    def to_json(self) -> str:
         """Write it down."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @staticmethod
-    def of(text: str) -> Known:
-        """Read what `text` wrote."""
-        return Known(**json.loads(text))
+    def from_json(text: str) -> RegistryState:
+        """Read what `to_json` wrote, in an earlier version too, which called `retested` `again`."""
+        fields = json.loads(text)
+        if "again" in fields:
+            fields["retested"] = fields.pop("again")
+        return RegistryState(**fields)
 
 
-def known(store: Store) -> Known:
+def registry_state(store: Store) -> RegistryState:
     """Read the registry for a scan."""
-    rows = store.read("fingerprints").select("fingerprint_id", "state", "merged_into").collect()
-    after: dict[str, State] = {row.fingerprint_id: (row.state, row.merged_into) for row in rows}
-    before: dict[str, State | None] = dict(after)
+    after = _standings(store)
+    before: dict[str, Standing | None] = dict(after)
     decisions = _pending(store)
     for row in decisions:
-        # What was decided holds even if the process died before it told the registry.
-        after[row.fingerprint_id] = (row.state, row.merged_into)
+        # What was decided holds even if the process died before it changed the registry.
+        after[row.fingerprint_id] = Standing(row.state, row.merged_into)
     for row in reversed(decisions):
-        before[row.fingerprint_id] = (row.before, row.before_into) if row.before else None
-    was = {name: _meaning(name, before) for name in before}
-    now = {name: _meaning(name, after) for name in after}
-    regained, renamed, again = [], {}, set()
-    for name, (state, shown) in sorted(now.items()):
-        state_before, shown_before = was[name]
-        if (state, shown) == (state_before, shown_before):
+        earlier = Standing(row.before, row.before_into) if row.before else None
+        before[row.fingerprint_id] = earlier
+    meanings = {name: _meaning(name, after) for name in sorted(after)}
+    regained, renamed, retested = [], {}, set()
+    for name, now in meanings.items():
+        was = _meaning(name, before)
+        if now == was:
             continue
-        if state == "active" and state_before == "active":
-            if name == shown_before:
-                renamed[name] = shown
+        if now.kind == "active" and was.kind == "active":
+            if name == was.shown_as:
+                renamed[name] = now.shown_as
             else:
-                again.add(shown_before)
-        elif state == "active":
+                retested.add(was.shown_as)
+        elif now.kind == "active":
             regained.append(name)
-            again |= {name, shown_before}
-        elif state == FALSE_ALARM:
-            again |= {name, shown_before}
-    return Known(
-        {name: shown for name, (state, shown) in sorted(now.items()) if state == "active"},
-        sorted(name for name, (state, _) in now.items() if state == FALSE_ALARM),
+            retested |= {name, was.shown_as}
+        elif now.kind == FALSE_ALARM:
+            retested |= {name, was.shown_as}
+    return RegistryState(
+        {name: now.shown_as for name, now in meanings.items() if now.kind == "active"},
+        [name for name, now in meanings.items() if now.kind == FALSE_ALARM],
         regained,
         renamed,
-        sorted(again),
+        sorted(retested),
         [(row.fingerprint_id, row.decided.isoformat()) for row in decisions],
     )
+
+
+def _standings(store: Store) -> dict[str, Standing]:
+    rows = store.read("fingerprints").select("fingerprint_id", "state", "merged_into").collect()
+    return {row.fingerprint_id: Standing(row.state, row.merged_into) for row in rows}
 
 
 def _pending(store: Store) -> list[Row]:
@@ -116,36 +141,46 @@ def _pending(store: Store) -> list[Row]:
     return sorted(rows, key=lambda row: (row.decided, row.fingerprint_id))
 
 
-def _meaning(name: str, states: dict[str, Any]) -> tuple[str, str]:
-    """What a state means for images: `active`, `false alarm` or `none`, and the name shown."""
-    state = states[name]
-    while state is not None and state[0] == MERGED and state[1] in states:
-        name = state[1]
-        state = states[name]
-    kind = "none" if state is None else state[0]
-    return ("active" if kind in ACTIVE else kind if kind == FALSE_ALARM else "none"), name
+def _meaning(name: str, standings: Mapping[str, Standing | None]) -> Meaning:
+    standing = standings[name]
+    while standing and standing.state == MERGED and standing.merged_into in standings:
+        name = str(standing.merged_into)
+        standing = standings[name]
+    state = standing.state if standing else None
+    if state == FALSE_ALARM:
+        return Meaning(FALSE_ALARM, name)
+    return Meaning("active" if state in ACTIVE else "none", name)
 
 
-def take_in(store: Store, taken: Known, version: int, number: int) -> None:
-    """Note which scan took in the decisions, and what fingerprints came in by them."""
-    if not taken.decisions:
+def take_in(store: Store, registry: RegistryState, version: int, number: int) -> None:
+    """Note which scan took in the decisions, and what fingerprints came in by them.
+
+    Parameters
+    ----------
+    version : of the registry from now on
+    number : of the scan
+    """
+    if not registry.decisions:
         return
-    keys = [(name, datetime.fromisoformat(decided)) for name, decided in taken.decisions]
-    keyed = store.spark.createDataFrame(keys, "fingerprint_id string, decided timestamp")
-    last = store.read("decisions").join(keyed, ["fingerprint_id", "decided"])
+    decisions = [
+        {"fingerprint_id": name, "decided": datetime.fromisoformat(decided)}
+        for name, decided in registry.decisions
+    ]
+    keys = frame(store.spark, decisions, "fingerprint_id string, decided timestamp")
+    last = store.read("decisions").join(keys, ["fingerprint_id", "decided"])
     last = last.groupBy("fingerprint_id").agg(
-        F.max_by(F.struct("state", "merged_into", "note"), "decided").alias("told")
+        F.max_by(F.struct("state", "merged_into", "note"), "decided").alias("last")
     )
     store.update(
         "fingerprints",
-        last.select("fingerprint_id", "told.*"),
+        last.select("fingerprint_id", "last.*"),
         {
             "state": "new.state", "merged_into": "new.merged_into", "note": "new.note",
             "registry_version": f"coalesce(old.registry_version, {version})",
             "first_scan": f"coalesce(old.first_scan, {number})",
         },
     )  # fmt: skip
-    store.update("decisions", keyed, {"scan": str(number)})
+    store.update("decisions", keys, {"scan": str(number)})
 
 
 def decide(
@@ -169,165 +204,94 @@ def decide(
     UsageError
         If a name tells no fingerprint or several, or the merging would go round in a circle.
     """
-    rows = store.read("fingerprints").select("fingerprint_id", "state", "merged_into").collect()
-    states: dict[str, State] = {row.fingerprint_id: (row.state, row.merged_into) for row in rows}
-    found = resolved(names, states)
-    target = resolved([into], states)[0] if into else None
-    if target and _meaning(target, states)[1] in found:
+    standings = _standings(store)
+    ids = resolve_names(names, standings)
+    target = resolve_names([into], standings)[0] if into else None
+    if target and _meaning(target, standings).shown_as in ids:
         raise UsageError(f"--into: {target} is among the fingerprints to be merged, or is in one")
     now = datetime.now(UTC).replace(tzinfo=None)
-    decided = [
-        (name, now, *states[name], state, target, note, analyst, None) for name in sorted(found)
-    ]
-    changes = store.spark.createDataFrame(decided, LONG_LIVED["decisions"])
+    decisions = [
+        DecisionRow(
+            fingerprint_id=name, decided=now, before=standings[name].state,
+            before_into=standings[name].merged_into, state=state, merged_into=target, note=note,
+            analyst=analyst,
+        )
+        for name in sorted(ids)
+    ]  # fmt: skip
+    changes = frame(store.spark, decisions, LONG_LIVED["decisions"])
     store.merge("decisions", changes)
     store.update(
         "fingerprints", changes,
         {"state": "new.state", "merged_into": "new.merged_into", "note": "new.note"},
     )  # fmt: skip
-    return found
+    return ids
 
 
-def resolved(names: Iterable[str], known_ids: Iterable[str]) -> list[str]:
-    """Find the fingerprints whose ids begin so; raises UsageError if one does not tell one."""
-    ids, found, wrong = sorted(known_ids), [], []
+def resolve_names(names: Iterable[str], ids: Iterable[str]) -> list[str]:
+    """Find the fingerprint whose id begins with each name.
+
+    Raises
+    ------
+    UsageError
+        If a name is the beginning of no id, or of several.
+    """
+    ids, resolved, wrong = sorted(ids), [], []
     for name in names:
-        fitting = [name] if name in ids else [one for one in ids if one.startswith(name)]
-        found += fitting[:1]
+        fitting = [name] if name in ids else [full for full in ids if full.startswith(name)]
+        resolved += fitting[:1]
         if len(fitting) != 1:
             wrong.append(f"{name}: {'several' if fitting else 'no'} fingerprints begin so")
     if wrong:
         raise UsageError("registry: " + "; ".join(wrong) + " (noisescope registry list)")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(resolved))
 
 
-def listed(store: Store) -> list[dict[str, Any]]:
-    """Rows of the registry without pixels, the latest first, and whether a scan has yet to come."""
+def list_fingerprints(store: Store) -> list[dict[str, Any]]:
+    """Rows of the registry without pixels, the latest first.
+
+    Returns
+    -------
+    list of dict
+        Columns of `fingerprints`, and `pending`: whether a decision waits for the next scan.
+    """
     pending = {row.fingerprint_id for row in _pending(store)}
-    shown = [
-        "fingerprint_id", "state", "merged_into", "note", "width", "height", "images", "maker",
-        "first_scan", "last_scan", "registry_version",
-    ]  # fmt: skip
-    rows = store.read("fingerprints").select(*shown).collect()
+    rows = store.read("fingerprints").select(*REGISTRY_LIST).collect()
     rows.sort(key=lambda row: (-(row.first_scan or 0), row.fingerprint_id))
     return [row.asDict() | {"pending": row.fingerprint_id in pending} for row in rows]
 
 
-def shown(store: Store, name: str, most: int) -> dict[str, Any]:
-    """What is known of one fingerprint: its row, decisions, and the files that carry it.
+def describe_fingerprint(store: Store, name: str, most: int) -> dict[str, Any]:
+    """Tell what is known of one fingerprint: its row, decisions, and the files that carry it.
 
     Parameters
     ----------
+    name : its id, or a beginning that tells it
     most : files that are named, those of the highest score first
+
+    Raises
+    ------
+    UsageError
+        If the name tells no fingerprint or several.
     """
-    ids = store.read("fingerprints").select("fingerprint_id").collect()
-    (found,) = resolved([name], [row.fingerprint_id for row in ids])
-    of_it = F.col("fingerprint_id") == found
-    (row,) = store.read("fingerprints").where(of_it).collect()
+    (fingerprint_id,) = resolve_names([name], _standings(store))
+    of_it = F.col("fingerprint_id") == fingerprint_id
+    (fingerprint,) = store.read("fingerprints").where(of_it).collect()
     verdicts = store.read("verdicts").where("score is not null")
-    size = (F.col("width") == row.width) & (F.col("height") == row.height)
     held = F.max_by(F.struct("is_fake", "fingerprint_id", "score", "confidence", "scan"),
                     "registry_version")  # fmt: skip
     held_now = verdicts.groupBy("path").agg(held.alias("now"), F.first("width").alias("width"),
                                             F.first("height").alias("height"))  # fmt: skip
     flat = held_now.select("path", "width", "height", "now.*")
     carrying = flat.where(of_it & F.col("is_fake"))
-    others = flat.where(size & ~F.col("is_fake")).orderBy(F.xxhash64("path")).limit(_OTHERS)
-    best = carrying.orderBy(F.desc("score"), "path").limit(max(most, _OTHERS)).collect()
+    of_its_size = of_size((fingerprint.width, fingerprint.height))
+    others = flat.where(of_its_size & ~F.col("is_fake")).orderBy(F.xxhash64("path")).limit(DRAWN)
+    best = carrying.orderBy(F.desc("score"), "path").limit(max(most, DRAWN)).collect()
     decisions = store.read("decisions").where(of_it).orderBy("decided").collect()
     return {
-        "fingerprint": row.asDict(),
-        "decisions": [one.asDict() for one in decisions],
+        "fingerprint": fingerprint.asDict(),
+        "decisions": [row.asDict() for row in decisions],
         "files": carrying.count(),
-        "best": [one.asDict() for one in best[:most]],
-        "scores": [one.score for one in best],
-        "others": [one.score for one in others.select("score").collect()],
+        "best": [row.asDict() for row in best[:most]],
+        "scores": [row.score for row in best],
+        "others": [row.score for row in others.select("score").collect()],
     }
-
-
-_OTHERS = 20_000
-"""Scores that are drawn at most, of files that carry a fingerprint and of others."""
-
-
-def export_registry(store: Store, file: str) -> int:
-    """Write the registry to one Parquet file (docs/scheduled.md): how many fingerprints."""
-    rows = store.read("fingerprints").select(*EXPORTED).orderBy("fingerprint_id").collect()
-    schema = _file_schema(store)
-    cells = [dict(zip(EXPORTED, row, strict=True)) for row in rows]
-    pq.write_table(pa.Table.from_pylist(cells, schema), file, compression="zstd")
-    return len(rows)
-
-
-def import_registry(store: Store, file: str, analyst: str, side: int) -> tuple[int, int]:
-    """Take in the fingerprints of a file that another deployment wrote.
-
-    Parameters
-    ----------
-    side : of the centre that is compared, pixels (`whitening.side`)
-
-    Returns
-    -------
-    How many were new, and how many the registry has already; these stay as they are.
-
-    Raises
-    ------
-    UsageError
-        If it is no such file.
-    """
-    schema = _file_schema(store)
-    try:
-        table = pq.read_table(file)
-        told = (table.schema.metadata or {}).get(FORMAT)
-        if told != VERSION:
-            raise ValueError("no registry of this format" if told is None else f"format {told!r}")
-        rows = table.cast(schema).to_pylist()
-        for row in rows:
-            _check_fingerprint(row, side)
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise UsageError(f"{file}: cannot be imported ({str(error).splitlines()[0]})") from error
-    there = {row[0] for row in store.read("fingerprints").select("fingerprint_id").collect()}
-    new = [row for row in rows if row["fingerprint_id"] not in there]
-    if new:
-        now = datetime.now(UTC).replace(tzinfo=None)
-        names = ("fingerprint_id", "decided", "before", "before_into", "state", "merged_into",
-                 "note", "analyst", "scan")  # fmt: skip
-        decided = [{"decided": now, "analyst": analyst, **row} for row in new]
-        changes = [tuple(row.get(name) for name in names) for row in decided]
-        entries = [tuple(row.get(name) for name in columns_of("fingerprints")) for row in new]
-        store.merge(
-            "fingerprints", store.spark.createDataFrame(entries, LONG_LIVED["fingerprints"])
-        )
-        store.merge("decisions", store.spark.createDataFrame(changes, LONG_LIVED["decisions"]))
-    return len(new), len(rows) - len(new)
-
-
-def _file_schema(store: Store) -> pa.Schema:
-    declared = store.spark.createDataFrame([], f"state string, merged_into string, note string, "
-                                               f"{SCHEMAS['fingerprints']}").schema  # fmt: skip
-    return to_arrow_schema(declared).with_metadata({FORMAT: VERSION})
-
-
-def _check_fingerprint(row: dict[str, Any], side: int) -> None:
-    """Raise ValueError if a fingerprint of a file cannot be one of ours."""
-    name, width, height = row["fingerprint_id"], row["width"], row["height"]
-    if row["state"] not in STATES:
-        raise ValueError(f"{name}: state {row['state']!r}")
-    if missing := [column for column in _NEEDED if row[column] is None]:
-        raise ValueError(f"{name}: without {', '.join(missing)}")
-    values = len(PLANES) * compared(height, width, side).values
-    told: dict[str, tuple[NDArray[Any], int]] = {
-        "pixels": (np.frombuffer(row["pixels"], np.float32), width * height),
-        "whitened": (np.frombuffer(row["whitened"], np.float32), values),
-        "weights": (np.array(row["weights"], np.float64), len(BANDS)),
-        "centres": (np.array(row["centres"], np.float64), len(BANDS)),
-    }
-    for column, (cells, count) in told.items():
-        if len(cells) != count or not np.isfinite(cells).all():
-            raise ValueError(f"{name}: {column} are no {count:,} numbers of {width} x {height}")
-
-
-_NEEDED = (
-    "fingerprint_id", "width", "height", "members", "weights", "centres", "threshold",
-    "reference_centre", "reference_spread", "member_mean", "member_spread", "prior", "pixels",
-    "whitened",
-)  # fmt: skip

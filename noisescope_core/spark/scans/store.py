@@ -17,15 +17,17 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.errors import NoiseScopeError, first_line
-from noisescope_core.tables.schemas import KEYS, LONG_LIVED, columns_of
+from noisescope_core.tables.schemas import KEYS, LONG_LIVED, long_lived_columns, types_in
 
 _UNCOUNTED = ("binary", "array<", "boolean")
-"""Types of which no statistics are kept."""
+"""Types of which no statistics are kept: nobody asks for rows by them."""
 
 _SCHEMA_NAME = re.compile(r"\w+\.\w+")
+"""``catalog.schema``, as Spark names it."""
 
 CONFLICTS = 5
-"""Times that a change is tried when others come in between."""
+"""Times that a change is tried when others come in between; chosen, with a second more to wait
+each time: an analyst's decision takes less."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ class Store:
             ) from error
 
     def _create_or_upgrade(self, table: str) -> None:
-        fields = dict(column.split() for column in LONG_LIVED[table].split(","))
-        counted = [name for name, kind in fields.items() if not kind.startswith(_UNCOUNTED)]
+        declared = types_in(LONG_LIVED[table])
+        counted = [name for name, kind in declared.items() if not kind.startswith(_UNCOUNTED)]
         statistics = f"'delta.dataSkippingStatsColumns' = '{','.join(counted)}'"
         # Otherwise a changed row copies the file that it is in, which history makes large.
         marks = "'delta.enableDeletionVectors' = 'true'"
@@ -77,18 +79,17 @@ class Store:
             f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({LONG_LIVED[table]}) USING DELTA "
             f"CLUSTER BY ({', '.join(KEYS[table])}) TBLPROPERTIES ({statistics}, {marks})"
         )
-        there = self.read(table).columns
-        if unknown := [name for name in there if name not in fields]:
+        there = self._stored(table).columns
+        if unknown := [name for name in there if name not in declared]:
             raise NoiseScopeError(
                 f"{self.location}: table {table} has columns that this version does not know "
                 f"({', '.join(unknown)}); a later version made it, use that one"
             )
-        missing = [name for name in fields if name not in there]
-        if missing:
-            names = list(fields)
+        if set(declared).difference(there):
+            names = list(declared)
             placed = [
-                f"{name} {fields[name]} " + (f"AFTER {names[at - 1]}" if at else "FIRST")
-                for at, name in enumerate(names) if name in missing
+                f"{name} {declared[name]} " + (f"AFTER {names[at - 1]}" if at else "FIRST")
+                for at, name in enumerate(names) if name not in there
             ]  # fmt: skip
             self.spark.sql(f"ALTER TABLE {self.name(table)} ADD COLUMNS ({', '.join(placed)})")
             self.spark.sql(f"ALTER TABLE {self.name(table)} SET TBLPROPERTIES ({statistics})")
@@ -106,13 +107,23 @@ class Store:
         return self.work or f"{self.location.rstrip('/')}/_scans"
 
     def read(self, table: str) -> DataFrame:
-        """Read a table as it is now.
+        """Read a table as it is now; columns that an older version lacks are null.
 
         Raises
         ------
         NoiseScopeError
             If it cannot be read.
         """
+        stored = self._stored(table)
+        there = set(stored.columns)
+        missing = {
+            name: F.lit(None).cast(kind)
+            for name, kind in types_in(LONG_LIVED[table]).items()
+            if name not in there
+        }
+        return stored.withColumns(missing) if missing else stored
+
+    def _stored(self, table: str) -> DataFrame:
         try:
             return self.spark.table(self.name(table))
         except Exception as error:
@@ -138,11 +149,13 @@ class Store:
         """
         changed = ""
         if update:
-            changes = ", ".join(f"{name} = {told}" for name, told in update.items())
-            differ = " OR ".join(f"NOT (old.{name} <=> ({told}))" for name, told in update.items())
+            changes = ", ".join(f"{name} = {value}" for name, value in update.items())
+            differ = " OR ".join(
+                f"NOT (old.{name} <=> ({value}))" for name, value in update.items()
+            )
             changed = f"WHEN MATCHED AND ({differ}) THEN UPDATE SET {changes}"
         where = "true" if scan is None else f"old.scan = {scan}"
-        rows = rows.select(*columns_of(table))
+        rows = rows.select(*long_lived_columns(table))
         self._merge(table, rows, where, f"{changed} WHEN NOT MATCHED THEN INSERT *")
 
     def delete(self, table: str, rows: DataFrame, by: Sequence[str] = ()) -> None:
@@ -159,8 +172,8 @@ class Store:
         changes : column to an SQL expression of `old` and `new` rows
         where : SQL condition on both
         """
-        told = ", ".join(f"{name} = {value}" for name, value in changes.items())
-        self._merge(table, rows, where, f"WHEN MATCHED THEN UPDATE SET {told}")
+        settings = ", ".join(f"{name} = {value}" for name, value in changes.items())
+        self._merge(table, rows, where, f"WHEN MATCHED THEN UPDATE SET {settings}")
 
     def _merge(
         self, table: str, rows: DataFrame, where: str, change: str, by: Sequence[str] = ()
@@ -191,11 +204,11 @@ def is_schema(location: str) -> bool:
 
 def is_conflict(error: BaseException) -> bool:
     """Whether Delta refused a change because of another that came in between."""
-    told = (error, error.__cause__)
-    return any("concurrent" in f"{type(one).__name__} {one}".lower() for one in told)
+    causes = (error, error.__cause__)
+    return any("concurrent" in f"{type(cause).__name__} {cause}".lower() for cause in causes)
 
 
 def latest(verdicts: DataFrame) -> DataFrame:
     """Take the verdict that holds of each path, out of rows of `verdicts`."""
-    row = F.max_by(F.struct(*columns_of("verdicts")), "registry_version")
+    row = F.max_by(F.struct(*long_lived_columns("verdicts")), "registry_version")
     return verdicts.groupBy("path").agg(row.alias("row")).select("row.*")

@@ -1,4 +1,4 @@
-"""The tables of a run directory: names, schemas, reading and writing. See docs/tables.md."""
+"""Cells of binary columns where they lie, and small tables collected side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a run directory: names, schemas, reading and writing. See docs/tables.md."""
+"""A run directory: its tables are read, written, continued and removed. See docs/tables.md."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from pyspark.sql import functions as F
 
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.spark.session.start import ROWS_PER_BATCH
-from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
-from noisescope_core.tables.storage import asked_again, content, file_system
+from noisescope_core.tables.rows import FileRow, cells_by_name
+from noisescope_core.tables.schemas import SCHEMAS, arrow_schema, types_in
+from noisescope_core.tables.storage import content, file_system, with_retries
 
 NOISE_COLUMNS = {"residual", "products"}
-"""Columns that do not compress."""
+"""Columns of noise, which does not compress; trying costs a third of a table's write."""
 
 UNFINISHED = "unfinished.json"
-"""What a run was started with; it is there until the run is finished."""
+"""File that holds what a run was started with; it is there until the run is finished."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +44,24 @@ class Run:
 
     def write(self, name: str, table: DataFrame) -> None:
         """Write a table whole, in place of an earlier one, with the schema of `SCHEMAS`."""
-        declared = self.spark.createDataFrame([], SCHEMAS[name]).schema
-        columns = [F.col(f.name).cast(f.dataType).alias(f.name) for f in declared.fields]
+        declared = types_in(SCHEMAS[name])
+        columns = [F.col(column).cast(kind).alias(column) for column, kind in declared.items()]
         writer = table.select(*columns).write.mode("overwrite")
-        if NOISE_COLUMNS.intersection(declared.names):
-            # Noise does not compress; trying costs a third of the write.
+        if NOISE_COLUMNS.intersection(declared):
             writer = writer.option("compression", "none").option(
                 "parquet.enable.dictionary", "false"
             )
         writer.parquet(self.path(name))
 
     def write_rows(self, name: str, rows: Iterable[Any]) -> None:
-        """Write rows made on the driver as one file, past Spark's JVM, as `write` does else.
+        """Write a table whole, as one file, of rows made on the driver, past Spark's JVM.
 
         Parameters
         ----------
         rows : dataclasses of `noisescope_core.tables.rows`, or mappings with the same names
         """
         schema = arrow_schema(SCHEMAS[name])
-        named = [row if isinstance(row, Mapping) else vars(row) for row in rows]
-        table = pa.Table.from_pylist(named, schema)
+        table = pa.Table.from_pylist([dict(cells_by_name(row)) for row in rows], schema)
         self.remove(name)
         system, path = file_system(self.path(name))
         system.create_dir(path, recursive=True)
@@ -70,7 +69,7 @@ class Run:
         self.write_text(f"{name}/_SUCCESS", "")
 
     def read(self, name: str) -> DataFrame:
-        """Read a table.
+        """Read a table; columns that the version which wrote it did not know are null.
 
         Raises
         ------
@@ -87,18 +86,19 @@ class Run:
     def rows(self, name: str, *columns: str) -> list[dict[str, Any]]:
         """Read a small table, or some columns of it, past Spark's JVM; raises as `read` does."""
         wanted = list(columns) or None
-        table = asked_again(lambda: self._dataset(name).to_table(columns=wanted))
+        table = with_retries(lambda: self._dataset(name).to_table(columns=wanted))
         rows: list[dict[str, Any]] = table.to_pylist()
         return rows
 
     def count(self, name: str, where: ds.Expression | None = None) -> int:
         """Count rows past Spark's JVM; raises as `read` does."""
-        return int(asked_again(lambda: self._dataset(name).count_rows(filter=where)))
+        return int(with_retries(lambda: self._dataset(name).count_rows(filter=where)))
 
     def _dataset(self, name: str) -> ds.Dataset:
         self._check_finished(name)
         system, path = file_system(self.path(name))
-        return ds.dataset(path, filesystem=system, format="parquet")
+        # Declared, so that a table which lacks a column reads as it does where Spark reads it.
+        return ds.dataset(path, arrow_schema(SCHEMAS[name]), filesystem=system, format="parquet")
 
     def _check_finished(self, name: str) -> None:
         if self.finished(name) is None:
@@ -185,11 +185,16 @@ class Run:
             system.delete_dir(path)
 
 
+def files_of(run: Run) -> list[FileRow]:
+    """Read the table `files`; raises as `Run.read` does."""
+    return [FileRow(**row) for row in run.rows("files")]
+
+
 def folders_in(location: str) -> list[str]:
     """Names of the folders in a folder, in order; none if it is not there."""
     system, path = file_system(location)
     entries = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
-    return sorted(one.base_name for one in entries if one.type == fs.FileType.Directory)
+    return sorted(entry.base_name for entry in entries if entry.type == fs.FileType.Directory)
 
 
 def bytes_of(location: str) -> int | None:

@@ -1,10 +1,9 @@
-"""Rows of some sizes: the one place where a table is filtered by size."""
+"""Rows of some sizes: the one place where Spark filters a table by size (`tables.sizes`: Arrow)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pyarrow.dataset as ds
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
@@ -21,8 +20,3 @@ def of_sizes(sizes: Iterable[Size]) -> Column:
     return F.struct("width", "height").isin(
         [F.struct(F.lit(width), F.lit(height)) for width, height in sizes]
     )
-
-
-def in_arrow(size: Size) -> ds.Expression:
-    """Rows of one size, where Arrow reads a table past Spark."""
-    return (ds.field("width") == size[0]) & (ds.field("height") == size[1])

@@ -17,14 +17,9 @@ from typing import Any
 from noisescope_core.config import load_config
 from noisescope_core.errors import UsageError
 from noisescope_core.simulate import write_dump
+from noisescope_core.spark.scans.exchange import export_registry, import_registry
 from noisescope_core.spark.scans.maintenance import erase, maintain
-from noisescope_core.spark.scans.registry import (
-    decide,
-    export_registry,
-    import_registry,
-    listed,
-    shown,
-)
+from noisescope_core.spark.scans.registry import decide, describe_fingerprint, list_fingerprints
 from noisescope_core.spark.scans.scan import scan
 from noisescope_core.spark.scans.store import Store, latest
 from noisescope_core.spark.session.progress import Progress
@@ -84,7 +79,7 @@ class Days:
         store = self.store
         self.deliver("1", self.made[:70] + self.taken[:35])
         self.scanned("found", store)
-        first, second = sorted(row["fingerprint_id"] for row in listed(store))
+        first, second = sorted(row["fingerprint_id"] for row in list_fingerprints(store))
         self.seen["fingerprints"] = [first, second]
         decide(store, [first[:6]], "false alarm", "a frame", "ann")
         self.deliver("2", self.made[70:] + self.taken[35:])
@@ -100,7 +95,10 @@ class Days:
             )
             for wrong in (["0" * 12], [""], [first])
         ]
-        self.seen["listed"], self.seen["shown"] = listed(store), shown(store, second, 5)
+        self.seen["listed"], self.seen["shown"] = (
+            list_fingerprints(store),
+            describe_fingerprint(store, second, 5),
+        )
 
     def travel(self) -> None:
         """Take the registry to other tables, and a damaged file of it."""

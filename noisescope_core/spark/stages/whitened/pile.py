@@ -27,7 +27,8 @@ from noisescope_core.spark.stages.means import fingerprints_of, summed_residuals
 from noisescope_core.spark.stages.sets import ImageSet, image_sets, route_of
 from noisescope_core.spark.stages.whitened.products import gathered, pair_products
 from noisescope_core.spark.tables.run import Run
-from noisescope_core.spark.tables.sizes import in_arrow, of_size
+from noisescope_core.spark.tables.sizes import of_size
+from noisescope_core.tables.sizes import in_arrow
 from noisescope_core.whitened.find import FileFacts, Mask, MemberTiles
 from noisescope_core.whitened.makers.evidence import own_energy
 from noisescope_core.whitened.makers.overlay import TILE, TILED, tile_agreement

@@ -1,0 +1,103 @@
+"""Images that decisions of analysts concern are tested again."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from noisescope_core.spark.scans.context import Scan
+from noisescope_core.spark.stages.listing import content_of, source
+from noisescope_core.spark.stages.score import one_pass, scorer
+from noisescope_core.spark.tables.frames import frame
+from noisescope_core.spark.tables.run import Run, bytes_of
+from noisescope_core.tables.rows import FileRow
+from noisescope_core.tables.schemas import SCHEMAS, columns
+
+GONE = "cannot be read any more to be tested again, and the fingerprint that it carried has changed"
+"""Reason for which a file that is gone is quarantined."""
+
+_ASKING = 16
+"""Threads that ask which files are there still; chosen: each mostly waits for its store."""
+
+_NOT_KEPT = ("thumbnail", "sketch", "residual")
+"""Columns of `arrivals` that nobody reads of an image that is tested again."""
+
+
+def retest(scan: Scan) -> None:
+    """Test again what decisions concern: `arrivals` and `files` of the scan's part `retested`.
+
+    These are the images that carried a fingerprint whose meaning has changed, read once more, and
+    those that wait, for fingerprints that have come in.
+    """
+    registry, tables = scan.registry, retested(scan)
+    if not (registry.retested or registry.regained) or tables.finished("files"):
+        return
+    with scan.progress.stage("decisions") as stage:
+        images = _paths_concerned(scan)
+        stage.note(f"{len(images):,} images are read again")
+        answers = _answers(scan, images)
+        tables.write("arrivals", answers.withColumns({name: F.lit(None) for name in _NOT_KEPT}))
+        answered = tables.read("arrivals").select("image_id")
+        answered = scan.store.read("images").join(answered, "image_id").select("paths")
+        paths = {path for image in images for path in image}
+        paths |= {path for row in answered.collect() for path in row.paths}
+        tables.write_rows(
+            "files", [FileRow("image", "", path, reason=GONE) for path in sorted(paths)]
+        )
+        stage.done(f"taken in: {len(registry.decisions):,}, tested again: {len(paths):,} files")
+
+
+def retested(scan: Scan) -> Run:
+    """Find the tables that `retest` writes; none is finished where it had nothing to do."""
+    return scan.part("retested")
+
+
+def claimed_by_retest(scan: Scan) -> DataFrame | None:
+    """Ids of the images that a fingerprint claims now that decisions were taken in."""
+    tables = retested(scan)
+    if not tables.finished("files"):
+        return None
+    return tables.read("arrivals").where("score > threshold").select("image_id").distinct()
+
+
+def _paths_concerned(scan: Scan) -> list[list[str]]:
+    """Paths of each earlier image that carried such a fingerprint or was passed over for it."""
+    store, names = scan.store, scan.registry.retested
+    of_these = F.col("is_fake") & F.col("fingerprint_id").isin(names)
+    earlier = store.read("verdicts").where(of_these & (F.col("scan") < scan.number))
+    carriers = earlier.select("image_id").distinct().withColumn("carried", F.lit(True))
+    images = store.read("images").join(F.broadcast(carriers), "image_id", "left")
+    concerned = F.col("carried") | F.col("false_alarm").isin(names)
+    images = images.where((F.col("first_scan") < scan.number) & concerned)
+    return [row.paths for row in images.select("paths").collect()]
+
+
+def _answers(scan: Scan, images: list[list[str]]) -> DataFrame:
+    """Test images that are read once more, and those that wait: rows of `arrivals`.
+
+    Parameters
+    ----------
+    images : paths of each
+    """
+    spark = scan.store.spark
+    with ThreadPoolExecutor(_ASKING) as pool:
+        readable = [path for path in pool.map(_readable, images) if path]
+    answers = frame(spark, [], SCHEMAS["arrivals"])
+    if readable:
+        content = content_of(source(spark, *sorted(readable)), scan.config)
+        test_batches = one_pass(scan.config, scan.tests, "arrivals")
+        answers = content.mapInArrow(test_batches, SCHEMAS["arrivals"])
+    if scan.registry.regained:
+        waiting = scan.store.read("waiting").where(F.col("scan") < scan.number)
+        test_residuals = scorer(scan.tests, columns("arrivals"))
+        tested = waiting.select(*columns("residuals")).mapInArrow(
+            test_residuals, SCHEMAS["arrivals"]
+        )
+        answers = answers.unionByName(tested.where("score > threshold"))
+    return answers
+
+
+def _readable(paths: list[str]) -> str | None:
+    return next((path for path in paths if bytes_of(path)), None)
