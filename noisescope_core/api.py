@@ -263,9 +263,9 @@ def tables(location: str, settings: Settings = None, *others: str) -> Iterator[S
 
     Examples
     --------
-    >>> from noisescope_core.spark.scans.registry import decide, listed  # doctest: +SKIP
+    >>> from noisescope_core.spark.scans.registry import decide, list_fingerprints  # doctest: +SKIP
     >>> with tables("tables") as store:  # doctest: +SKIP
-    ...     found = listed(store)
+    ...     found = list_fingerprints(store)
     ...     decide(store, [found[0]["fingerprint_id"]], "confirmed", "seen before", "Ada")
     """
     from noisescope_core.spark.scans.store import Store, is_schema

@@ -121,8 +121,17 @@ def test_a_fingerprint_is_shown_with_its_decisions_and_files(told):
 
 def test_older_tables_get_their_columns_and_later_ones_are_refused(told):
     (row,) = told["upgraded"]
+    assert told["read as it is"] == [row]
     assert (row["width"], row["waiting"], row["height"]) == (96, 3, None)
     assert "columns that this version does not know (mood)" in told["later"]
+
+
+def test_the_registry_that_a_scan_noted_is_read_by_the_next_version():
+    from noisescope_core.spark.scans.registry import RegistryState
+
+    noted = RegistryState(shown_as={"b": "a"}, retested=["a"])
+    assert RegistryState.from_json(noted.to_json()) == noted
+    assert RegistryState.from_json(noted.to_json().replace("retested", "again")) == noted
 
 
 def test_the_page_on_a_fingerprint_escapes_what_it_is_told():

@@ -151,6 +151,7 @@ class Days:
         old = self.tables("old")
         self.spark.sql(f"CREATE TABLE {old.name('sizes')} (width int, waiting long) USING DELTA")
         self.spark.sql(f"INSERT INTO {old.name('sizes')} VALUES (96, 3)")
+        self.seen["read as it is"] = [row.asDict() for row in old.read("sizes").collect()]
         old.create()
         self.seen["upgraded"] = [row.asDict() for row in old.read("sizes").collect()]
         later = self.tables("later")
