@@ -109,9 +109,9 @@ def route_of(run: Run) -> Route:
     Raises
     ------
     NoiseScopeError
-        If an earlier version made the run, which noted it nowhere.
+        If no files were listed, or an earlier version made the run, which noted it nowhere.
     """
-    if run.finished("route") is None:
+    if run.finished("route") is None and run.finished("files") is not None:
         raise NoiseScopeError(
             f"{run.location}: made by an earlier version, which did not note how its pile is "
             "searched; start it again with noisescope detect"
