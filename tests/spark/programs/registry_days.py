@@ -87,6 +87,8 @@ class Days:
         decide(store, [first], "confirmed", None, "ann")
         self.scanned("confirmed after all", store)
         decide(store, [second], "merged", None, "bob", into=first)
+        # One scan sees what the decision, the erasure and the maintenance changed.
+        self.erase_one()
         self.scanned("merged", store)
         self.seen["refused"] = [
             refusal(
@@ -136,7 +138,6 @@ class Days:
             and any(text.encode() in path.read_bytes() for text in self.seen["gone"])
         ]  # fmt: skip
         maintain(self.store, self.config, progress, 30, None)
-        self.scanned("after erasure and maintenance", self.store)
 
     def held(self) -> dict[str, list[dict[str, Any]]]:
         """Rows of all tables, but for their large cells."""
@@ -164,7 +165,6 @@ def main(folder: Path, jars: str) -> None:
     days = Days(folder, jars)
     days.decide_and_scan()
     days.travel()
-    days.erase_one()
     days.seen["tables"] = days.held()
     days.open_tables_of_other_versions()
     (folder / "days.json").write_text(json.dumps(days.seen, default=repr))

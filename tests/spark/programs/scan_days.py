@@ -29,7 +29,10 @@ from noisescope_core.spark.session.start import start_session
 from noisescope_core.tables.schemas import LONG_LIVED
 
 SETTINGS = (
-    "spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=2", "scan.gather=5",
+    "spark.master=local[2]", "scan.gather=5",
+    # A task more costs more than the rows that it would take from another.
+    "spark.conf.spark.sql.shuffle.partitions=1",
+    "spark.conf.spark.databricks.delta.snapshotPartitions=1",
     # A hundred small statements a day: compiling each costs more than it saves.
     "spark.conf.spark.sql.codegen.wholeStage=false",
     "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
