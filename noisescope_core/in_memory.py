@@ -79,7 +79,7 @@ def detect(images: Files, reference: Files, config: Config, note: Note = say_not
             results.append(method.find(pile, config, note))
     fingerprints = [row for found in results for row in found.fingerprints]
     scores: dict[str, Score | None] = {}
-    test = Tester(fingerprints, config)
+    test = Detector(fingerprints, config)
     for size, some in features.items():
         answers = test.scores(some, of_reference.get(size, ()), size)
         scores.update(zip((feature.image_id for feature in some), answers, strict=True))
@@ -87,7 +87,7 @@ def detect(images: Files, reference: Files, config: Config, note: Note = say_not
     return Judged(sorted(verdicts, key=lambda verdict: verdict.path), fingerprints)
 
 
-class Tester:
+class Detector:
     """The test of images against the generators' fingerprints among some.
 
     Parameters

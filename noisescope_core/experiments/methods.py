@@ -21,7 +21,7 @@ from noisescope_core.experiments.definition import MethodName
 from noisescope_core.experiments.pictures import Drawn, Pictures, Pixels
 from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
-from noisescope_core.in_memory import Tester
+from noisescope_core.in_memory import Detector
 from noisescope_core.method import Feature, Found, say_nothing
 from noisescope_core.methods import method_of
 from noisescope_core.whitened.find import array_pile
@@ -144,7 +144,7 @@ def _answer(
     if not generators:
         return Answer([], other=other)
     size = listed.side, listed.side
-    scores = Tester(found.fingerprints, config).scores(tested, reference, size, listed.threads)
+    scores = Detector(found.fingerprints, config).scores(tested, reference, size, listed.threads)
     carried = [score.fingerprint_id if score and score.is_fake else "" for score in scores]
     sets = [np.flatnonzero(np.array(carried) == name) for name in generators]
     confidence = None

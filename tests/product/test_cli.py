@@ -77,9 +77,9 @@ def test_the_first_run_leaves_sparks_classes_for_the_next(detected, dump, tmp_pa
     told = f"spark.conf.spark.driver.extraJavaOptions=-Xlog:class+load:file={log}"
     cache = {"XDG_CACHE_HOME": str(out.parent / "cache")}
     more = ("--set", told, "--set", "spark.master=local[2]", "--quiet", "--json")
-    few = few_of(dump.images, tmp_path / "few", 6)
+    few = few_of(dump.images, tmp_path / "few", 12)
     again = detect(
-        few, few_of(dump.reference, tmp_path / "known", 6), tmp_path / "out", *more, **cache
+        few, few_of(dump.reference, tmp_path / "known", 30), tmp_path / "out", *more, **cache
     )
     assert again.stderr == ""
     assert "shared objects file (top)" in log.read_text()

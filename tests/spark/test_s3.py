@@ -68,7 +68,7 @@ def told(endpoint, client, jars, tmp_path_factory):
     from noisescope_core.simulate import write_dump
 
     folder = tmp_path_factory.mktemp("s3")
-    write_dump(folder / "dump", photographs=20, generated=26, reference=50, size=96, seed=3)
+    write_dump(folder / "dump", photographs=32, generated=28, reference=64, size=96, seed=3)
     sizes = {}
     for bucket in ("pile", "out"):
         client.create_bucket(Bucket=bucket)

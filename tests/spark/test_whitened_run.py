@@ -14,7 +14,7 @@ from noisescope_core.cli import main
 from noisescope_core.config import load_config
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.images.sketch import sketch
-from noisescope_core.in_memory import Tester
+from noisescope_core.in_memory import Detector
 from noisescope_core.method import Feature
 from noisescope_core.methods import method_of
 from noisescope_core.report.explanation import render_explanation, verdict_of
@@ -180,7 +180,7 @@ def test_a_member_taken_out_of_its_fingerprint_scores_as_before(run, dump):
     without = method.explaining.without(whole, told.image_id, stored, results.config)
     assert len(without.members) == len(whole.members) - 1
     image = Feature("", stored, np.zeros(0, np.uint8))
-    score = Tester([without], results.config).score(image, (64, 64))
+    score = Detector([without], results.config).score(image, (64, 64))
     assert score.score == pytest.approx(told.match.score, rel=1e-3)
 
 
