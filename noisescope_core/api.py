@@ -193,7 +193,7 @@ def plan(
     --------
     >>> plan("dump/images", "dump/reference")["seconds"]  # doctest: +SKIP
     """
-    from noisescope_core.spark.stages.plan import plan as plan_run
+    from noisescope_core.spark.plan import plan as plan_run
 
     config, tested = configured(settings), absolute(images)
     real = None if reference is None else absolute(reference)

@@ -38,7 +38,7 @@ def plan(
     check_exist({"--images": images, "--reference": reference})
     spark = start_spark(config, spark_log(), locations=(images, reference or ""))
     from noisescope_core.app.progress import Stage
-    from noisescope_core.spark.stages.plan import plan as plan_run
+    from noisescope_core.spark.plan import plan as plan_run
 
     with Stage(console(), "plan") as stage:
         planned = plan_run(spark, config, images, reference)
@@ -48,7 +48,7 @@ def plan(
 
 
 def show_plan(planned: dict[str, Any]) -> None:
-    """Print what `noisescope_core.spark.stages.plan.plan` returns."""
+    """Print what `noisescope_core.spark.plan.plan` returns."""
     from rich.console import Console
 
     output = Console()

@@ -1,7 +1,8 @@
 """Spark glue: tables in, arrays to the heart and back, tables out.
 
 `session` starts Spark, `tables` reads and writes a run's tables, `stages` are the steps of a run,
-`scans` those of a store that grows.
+`scans` those of a store that grows; `plan` says what a run would cost, `summary` and `report` what
+it found, `experiments` hands batches to executors.
 """
 
 from noisescope_core.errors import NoiseScopeError

@@ -63,7 +63,7 @@ def test_finds_the_generated_images(run, dump):
 
 
 def test_every_fingerprint_has_its_share_of_what_the_report_shows(spark, tmp_path):
-    from noisescope_core.spark.stages.report import flagged_shown
+    from noisescope_core.spark.report import flagged_shown
     from noisescope_core.spark.tables.run import Run
 
     run = Run(spark, str(tmp_path))

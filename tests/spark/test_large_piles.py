@@ -132,7 +132,7 @@ def test_known_fingerprints_are_looked_for_in_one_pass(runs, spark, pile, tmp_pa
 
 def test_the_plan_says_what_detect_then_does(runs, spark, pile, capsys):
     from noisescope_core.cli.plan import show_plan
-    from noisescope_core.spark.stages.plan import plan
+    from noisescope_core.spark.plan import plan
 
     folders = str(pile / "images"), str(pile / "reference")
     planned = plan(spark, load_config(None, [*SETTINGS, "discovery.route=shards"]), *folders)

@@ -21,12 +21,12 @@ from noisescope_core.report.explanation import render_explanation, verdict_of
 from noisescope_core.report.figures import signed_root
 from noisescope_core.report.plots import plot_explanation
 from noisescope_core.residual import channel_residuals
+from noisescope_core.spark.report import counted_scores, shown_fingerprints
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.cluster import cluster
-from noisescope_core.spark.stages.report import counted_scores, shown_fingerprints
-from noisescope_core.spark.stages.summary import summarise
 from noisescope_core.spark.stages.whitened.correlate import correlate_bands
 from noisescope_core.spark.stages.whitened.pile import stored_piles
+from noisescope_core.spark.summary import summarise
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.results import open_results
 from noisescope_core.tables.rows import FingerprintRow

@@ -11,16 +11,16 @@ from typing import Any
 
 from noisescope_core import __version__
 from noisescope_core.config import Config, Route
+from noisescope_core.spark.report import report
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.calibrate import calibrate
 from noisescope_core.spark.stages.cluster import cluster
 from noisescope_core.spark.stages.extract import extract
 from noisescope_core.spark.stages.methods import Stage, correlate, stages_of
-from noisescope_core.spark.stages.report import report
 from noisescope_core.spark.stages.score import score
 from noisescope_core.spark.stages.sets import route_of
-from noisescope_core.spark.stages.summary import summarise
 from noisescope_core.spark.stages.whitened.sample import sample
+from noisescope_core.spark.summary import summarise
 from noisescope_core.spark.tables.run import UNFINISHED, Run
 
 
