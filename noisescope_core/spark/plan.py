@@ -55,7 +55,7 @@ def plan(spark: SparkSession, config: Config, images: str, reference: str | None
     -------
     dict
         `files`, `bytes`, `looked_at` (headers read), `route`, `rates`, and `sizes`, the largest
-        first: fields of `noisescope_core.app.plan.SizePlan`.
+        first: fields of `noisescope_core.cost.SizePlan`.
     """
     files, size_of_file, paths = _listed(spark, config, images)
     counts = _sizes(spark, config, paths)

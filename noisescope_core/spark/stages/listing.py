@@ -1,4 +1,4 @@
-"""Stage 1: list the files, decode them, write a noise residual for every image."""
+"""Stage 1: list the files of a folder or a store, and read them."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ def list_files(
 
 
 def amount(sizes: list[int]) -> str:
+    """Say how many files of these sizes, in bytes, there are, and how large they are together."""
     return f"{len(sizes):,} files, {sum(sizes) / 1e6:,.1f} MB"
 
 

@@ -1,4 +1,4 @@
-"""Stage 5: test every image against the fingerprints carries, and write the verdicts."""
+"""Stage 5: write a verdict for every file, from the answers of its test."""
 
 from __future__ import annotations
 
