@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import cv2
 import pyarrow as pa
@@ -19,7 +18,7 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from noisescope_core.config import load_config
-from noisescope_core.methods import method_of
+from noisescope_core.methods import method_of, test_of
 from noisescope_core.paper.detector import detection_threshold
 from noisescope_core.spark.stages.extract import extractor
 from noisescope_core.spark.stages.score import Tests, scorer
@@ -52,14 +51,10 @@ def _ready(run: str, settings: tuple[str, ...]) -> None:
     cv2.setNumThreads(1)
     threadpool_limits(1)
     config = load_config(None, settings)
-    by_size: dict[tuple[int, int], list[Any]] = {}
-    rows = ds.dataset(f"{run}/fingerprints").to_table().to_pylist()
-    for row in sorted(rows, key=lambda row: row["fingerprint_id"]):
-        if row["flagged"]:
-            by_size.setdefault((row["width"], row["height"]), []).append(SimpleNamespace(**row))
-    method = method_of(config)
-    test = method.test(by_size, config, method.everywhere(config))
-    tests = Tests(lambda: test, set(by_size), sum(map(len, by_size.values())))
+    rows = ds.dataset(f"{run}/fingerprints").to_table(filter=ds.field("flagged")).to_pylist()
+    generators = [SimpleNamespace(**row) for row in rows]
+    test = test_of(generators, config, method_of(config).everywhere(config))
+    tests = Tests(lambda: test, {(row.width, row.height) for row in generators}, len(generators))
     extract, score = extractor("image", config, {}), scorer(tests, columns("scans"))
     _scan[:] = [lambda batches: score(extract(batches))]
 

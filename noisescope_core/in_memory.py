@@ -22,7 +22,7 @@ from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import Header, Preparation, preparations
 from noisescope_core.method import Feature, Found, Note, Score, say_nothing
-from noisescope_core.methods import method_of, shortage
+from noisescope_core.methods import method_of, shortage, test_of
 from noisescope_core.tables.rows import FingerprintRow, VerdictRow
 
 Files = Mapping[str, bytes]
@@ -98,12 +98,8 @@ class Detector:
 
     def __init__(self, fingerprints: Iterable[FingerprintRow], config: Config) -> None:
         self._method, self._config = method_of(config), config
-        by_size: dict[Size, list[FingerprintRow]] = {}
         generators = [row for row in fingerprints if row.flagged]
-        for row in sorted(generators, key=lambda row: row.fingerprint_id):
-            by_size.setdefault((row.width, row.height), []).append(row)
-        everywhere = self._method.everywhere(config) and bool(generators)
-        self._test = self._method.test(by_size, config, everywhere)
+        self._test = test_of(generators, config, self._method.everywhere(config))
 
     def score(self, image: Feature, size: Size) -> Score | None:
         """Test one image; the threshold is missing where the reference's scores decide it."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from noisescope_core.config import Config
 from noisescope_core.cost import Rates, SizeCounts, SizePlan
 from noisescope_core.errors import UsageError
 from noisescope_core.images import Size
-from noisescope_core.method import Method
+from noisescope_core.method import Method, Test
 from noisescope_core.paper.method import METHOD as PAPER
 from noisescope_core.whitened.method import METHOD as WHITENED
 
@@ -23,6 +26,22 @@ def method_of(config: Config) -> Method:
     51
     """
     return METHODS[config.method]
+
+
+def test_of(fingerprints: Iterable[Any], config: Config, everywhere: bool) -> Test:
+    """Make the test of images against fingerprints, given by their rows in any order.
+
+    Parameters
+    ----------
+    fingerprints : rows of `fingerprints`
+    config : Config
+    everywhere : bool
+        Whether they are looked for at other alignments and sizes too.
+    """
+    by_size: dict[Size, list[Any]] = {}
+    for row in sorted(fingerprints, key=lambda row: str(row.fingerprint_id)):
+        by_size.setdefault((row.width, row.height), []).append(row)
+    return method_of(config).test(by_size, config, everywhere)
 
 
 def check_for_scans(config: Config) -> None:

@@ -19,10 +19,9 @@ from noisescope_core.config import Config
 from noisescope_core.correlation.surface import peak_shift
 from noisescope_core.errors import UsageError, first_line
 from noisescope_core.extraction import too_small
-from noisescope_core.images import Size
 from noisescope_core.images.decode import decode, refused_size
 from noisescope_core.method import Test
-from noisescope_core.methods import method_of
+from noisescope_core.methods import method_of, test_of
 from noisescope_core.tables.results import Results, Scores
 from noisescope_core.tables.rows import FingerprintRow
 from noisescope_core.tables.storage import content, file_system
@@ -183,20 +182,21 @@ def _match(
     config = run.config
     method = method_of(config)
     size = pixels.shape[1], pixels.shape[0]
-    score = _test(generators, config)(image_id, size, pa.py_buffer(stored.tobytes()))
+    everywhere = method.everywhere(config)
+    score = test_of(generators, config, everywhere)(image_id, size, pa.py_buffer(stored.tobytes()))
     if score is None:
         return None
     (best,) = (row for row in generators if row.fingerprint_id == score.fingerprint_id)
     scores = run.scores(vars(best))
-    threshold = score.threshold
-    if threshold is None and method.threshold is not None:
-        threshold = method.threshold(scores.reference.tolist(), config)
+    threshold = score.threshold or 0.0
+    if score.threshold is None and method.threshold is not None:
+        threshold = float(method.threshold(scores.reference.tolist(), config))
     explaining, in_place = method.explaining, score.shift_x is None
     others = [explaining.without(row, image_id, stored, config) for row in generators]
     bands = explaining.bands if in_place else None
     return Match(
         score=score.score,
-        threshold=float(threshold or 0.0),
+        threshold=threshold,
         confidence=score.confidence,
         shift=None if in_place else (int(score.shift_x or 0), int(score.shift_y or 0)),
         fingerprint=vars(best),
@@ -204,7 +204,7 @@ def _match(
         surface=explaining.surface(stored, size, best, config),
         bands=bands(stored, image_id, best, config) if bands else None,
         scores=scores,
-        changes=list(_changes(pixels, _test(others, config), float(threshold or 0.0), config)),
+        changes=list(_changes(pixels, test_of(others, config, everywhere), threshold, config)),
     )
 
 
@@ -227,14 +227,6 @@ def _verdict(run: Results, path: str, image_id: str) -> dict[str, Any] | None:
     rows = run.table("verdicts", where=where).to_pylist()
     rows.sort(key=lambda row: (row["image_id"] != image_id, row["path"] != path, row["path"]))
     return rows[0] if rows and rows[0]["image_id"] == image_id else None
-
-
-def _test(fingerprints: Sequence[FingerprintRow], config: Config) -> Test:
-    by_size: dict[Size, list[FingerprintRow]] = {}
-    for fingerprint in fingerprints:
-        by_size.setdefault((fingerprint.width, fingerprint.height), []).append(fingerprint)
-    method = method_of(config)
-    return method.test(by_size, config, method.everywhere(config))
 
 
 def _changes(

@@ -23,7 +23,7 @@ from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
 from noisescope_core.in_memory import Detector
 from noisescope_core.method import Feature, Found, say_nothing
-from noisescope_core.methods import method_of
+from noisescope_core.methods import method_of, shortage
 from noisescope_core.whitened.find import array_pile
 from noisescope_core.whitened.planes.bands import compared
 from noisescope_core.whitened.planes.pair_correlations import pair_correlations
@@ -69,7 +69,7 @@ def whitened(listed: Pictures, config: Config) -> Method:
         rows = listed.rows(drawn)
         # As in a run, images that carry a generator's watermark are no reference.
         reference = [row for row in rows[drawn.tested :] if features[row].watermark is None]
-        if _too_few(drawn.tested, len(reference), config):
+        if shortage(config, size, drawn.tested, len(reference)):
             return Answer([], undecided=True)
         rows = np.array([*rows[: drawn.tested], *reference])
         named = _named([features[row] for row in rows])
@@ -109,7 +109,7 @@ def _by_residuals(
     features: list[Feature] = []
 
     def answer(drawn: Drawn) -> Answer:
-        if _too_few(drawn.tested, len(drawn.names) - drawn.tested, config):
+        if shortage(config, size, drawn.tested, len(drawn.names) - drawn.tested):
             return Answer([], undecided=True)
         if not features:  # Not before a draw can be decided.
             features.extend(listed.each(feature_of))
@@ -119,11 +119,6 @@ def _by_residuals(
         return _answer(found, tested, reference, listed, config)
 
     return answer
-
-
-def _too_few(tested: int, reference: int, config: Config) -> bool:
-    method = method_of(config)
-    return tested < method.least_images(config) or reference < method.least_reference(config)
 
 
 def _named(features: Sequence[Feature]) -> list[Feature]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -14,7 +13,7 @@ from pyspark.sql import functions as F
 from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.method import Score, Test
-from noisescope_core.methods import method_of
+from noisescope_core.methods import method_of, test_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import one_task, shipped
 from noisescope_core.spark.stages.extract import extractor
@@ -76,24 +75,14 @@ def tests_of(
 
     They travel to the executors with the function that uses them, see `shipped`.
     """
-    generators = sorted(fingerprints, key=lambda row: str(row.fingerprint_id))
-    method = method_of(config)
-    by_size, alarms_by_size = _by_size(generators), _by_size(false_alarms)
-    everywhere = method.everywhere(config) and bool(generators)
-    alarms = shipped(spark, method.test(alarms_by_size, config, False)) if false_alarms else None
+    everywhere = method_of(config).everywhere(config) and bool(fingerprints)
+    sizes = {(row.width, row.height) for row in (*fingerprints, *false_alarms)}
     return Tests(
-        shipped(spark, method.test(by_size, config, everywhere)),
-        None if everywhere else set(by_size) | set(alarms_by_size),
-        len(generators),
-        alarms,
+        shipped(spark, test_of(fingerprints, config, everywhere)),
+        None if everywhere else sizes,
+        len(fingerprints),
+        shipped(spark, test_of(false_alarms, config, False)) if false_alarms else None,
     )
-
-
-def _by_size(fingerprints: Sequence[Row]) -> dict[Size, list[Any]]:
-    by_size: dict[Size, list[Any]] = {}
-    for row in fingerprints:
-        by_size.setdefault((row.width, row.height), []).append(row)
-    return by_size
 
 
 def scanned(run: Run, config: Config, tests: Tests, content: DataFrame) -> DataFrame:
