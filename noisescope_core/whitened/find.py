@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +27,15 @@ from noisescope_core.whitened.discovery.patterns import SharedPattern, discover
 from noisescope_core.whitened.makers.evidence import Evidence, gather, own_energy
 from noisescope_core.whitened.makers.overlay import (
     MOST_COVERED,
-    TILE,
     TILED,
     covered_tiles,
     tile_agreement,
-    uncovered,
+    tile_grid,
+    without_tiles,
 )
 from noisescope_core.whitened.planes.bands import PLANES, Layout, compared
 from noisescope_core.whitened.planes.pair_correlations import pair_correlations
-from noisescope_core.whitened.planes.whitening import packed, spatial, unpacked
+from noisescope_core.whitened.planes.whitening import spatial, unpacked
 
 Mask = NDArray[np.bool_]
 """Tiles of the compared part of an image, (rows, columns)."""
@@ -129,7 +129,7 @@ def find(pile: Pile, config: Config, note: Note = say_nothing) -> Found:
         every step of its growth.
     """
     overlays: list[_Pattern] = []
-    covered = np.zeros([side // TILE for side in pile.bins.shape], bool)
+    covered = np.zeros(tile_grid(pile.bins), bool)
     while True:
         patterns = _patterns(pile, covered, config, note)
         reached = covered
@@ -348,8 +348,3 @@ def array_pile(
 def _distinct(images: Sequence[Feature]) -> list[Feature]:
     by_id = {image.image_id: image for image in images}
     return [by_id[image_id] for image_id in sorted(by_id)]
-
-
-def without_tiles(stored: Any, covered: Mask, bins: Layout) -> NDArray[np.int8]:
-    """Take the covered tiles out of a stored feature: (3, V) int8."""
-    return packed(uncovered(unpacked(stored), covered, bins))

@@ -22,9 +22,8 @@ from noisescope_core.errors import NoiseScopeError
 from noisescope_core.images import Size
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.spark.tables.sizes import of_size
-from noisescope_core.whitened.makers.overlay import TILE, uncovered
+from noisescope_core.whitened.makers.overlay import TILE, without_tiles
 from noisescope_core.whitened.planes.bands import layout
-from noisescope_core.whitened.planes.whitening import packed, unpacked
 
 
 @dataclass(frozen=True)
@@ -95,8 +94,10 @@ def _uncoverer(
     def uncover(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         bins = layout(*(side * TILE for side in covered.shape))
         for batch in batches:
-            features = [unpacked(cell.as_buffer()) for cell in batch["residual"]]
-            cells = [packed(uncovered(feature, covered, bins)).tobytes() for feature in features]
+            cells = [
+                without_tiles(cell.as_buffer(), covered, bins).tobytes()
+                for cell in batch["residual"]
+            ]
             place = batch.schema.get_field_index("residual")
             yield batch.set_column(place, "residual", pa.array(cells, pa.binary()))
 

@@ -15,7 +15,7 @@ from noisescope_core.images import Size
 from noisescope_core.method import Score, Test
 from noisescope_core.whitened.detection.alignment import Pattern, best_alignment, pattern_of
 from noisescope_core.whitened.discovery.confidence import Bar
-from noisescope_core.whitened.makers.overlay import TILE, uncovered
+from noisescope_core.whitened.makers.overlay import tile_grid, uncovered
 from noisescope_core.whitened.planes.bands import PLANES, Layout, compared
 from noisescope_core.whitened.planes.whitening import unpacked
 
@@ -186,7 +186,7 @@ def _beneath(rows: Sequence[Any], size: Size, side: int) -> list[_Layer]:
     layers: dict[tuple[bool, ...], list[Fingerprint]] = {}
     for row in rows:
         layers.setdefault(tuple(row.covered or ()), []).append(fingerprint_of(row, side))
-    tiles = [length // TILE for length in compared(size[1], size[0], side).shape]
+    tiles = tile_grid(compared(size[1], size[0], side))
     return [
         _Layer(np.reshape(covered, tiles) if covered else None, fingerprints)
         for covered, fingerprints in layers.items()

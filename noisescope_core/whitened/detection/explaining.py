@@ -14,7 +14,7 @@ from noisescope_core.method import Explaining
 from noisescope_core.tables.rows import FingerprintRow
 from noisescope_core.whitened.detection import alignment
 from noisescope_core.whitened.detection.detector import contributions, fingerprint_of
-from noisescope_core.whitened.makers.overlay import TILE, uncovered
+from noisescope_core.whitened.makers.overlay import tile_grid, uncovered
 from noisescope_core.whitened.planes.bands import compared
 from noisescope_core.whitened.planes.whitening import unpacked
 
@@ -62,8 +62,7 @@ def _open_part(stored: NDArray[Any], fingerprint: FingerprintRow, side: int) -> 
     if not fingerprint.covered:
         return feature
     bins = compared(fingerprint.height, fingerprint.width, side)
-    tiles = [length // TILE for length in bins.shape]
-    return uncovered(feature, np.reshape(fingerprint.covered, tiles), bins)
+    return uncovered(feature, np.reshape(fingerprint.covered, tile_grid(bins)), bins)
 
 
 EXPLAINING = Explaining(surface, bands, without)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from noisescope_core.whitened.planes.bands import PLANES, Layout
-from noisescope_core.whitened.planes.whitening import spatial
+from noisescope_core.whitened.planes.whitening import packed, spatial, unpacked
 from noisescope_core.whitened.robust import median_and_spread
 
 TILE = 16
@@ -35,6 +35,12 @@ step 11)."""
 MOST_COVERED = 0.5
 """Share of the tiles, 0..1, beyond which too little lies open to go on. Chosen;
 `uncovered` needs an open tile for each covered one."""
+
+
+def tile_grid(bins: Layout) -> tuple[int, int]:
+    """Count the whole tiles of the compared part of an image: (rows, columns)."""
+    height, width = bins.shape
+    return height // TILE, width // TILE
 
 
 def tile_agreement(
@@ -57,7 +63,7 @@ def tile_agreement(
         Mean over a tile of `TILE` pixels a side of the products of a member with the mean of
         the others; what does not fill a tile is left out.
     """
-    rows, columns = (side // TILE for side in bins.shape)
+    rows, columns = tile_grid(bins)
     pictures = [members * spatial(plane, bins) for plane in mean]
     agreement = np.zeros((len(features), *bins.shape), np.float32)
     for member, feature in zip(agreement, features, strict=True):
@@ -129,6 +135,11 @@ def uncovered(
             flat *= np.float32(np.sqrt(bins.values / energy))
             changed[plane, 0::2], changed[plane, 1::2] = flat.real, flat.imag
     return changed
+
+
+def without_tiles(stored: Any, covered: NDArray[np.bool_], bins: Layout) -> NDArray[np.int8]:
+    """Take the covered tiles out of a stored feature: (3, V) int8."""
+    return packed(uncovered(unpacked(stored), covered, bins))
 
 
 def _sources(covered: NDArray[np.bool_]) -> NDArray[np.intp]:

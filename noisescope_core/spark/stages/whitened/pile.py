@@ -31,7 +31,7 @@ from noisescope_core.spark.tables.sizes import of_size
 from noisescope_core.tables.sizes import in_arrow
 from noisescope_core.whitened.find import FileFacts, Mask, MemberTiles
 from noisescope_core.whitened.makers.evidence import own_energy
-from noisescope_core.whitened.makers.overlay import TILE, TILED, tile_agreement
+from noisescope_core.whitened.makers.overlay import TILED, tile_agreement, tile_grid
 from noisescope_core.whitened.planes.bands import PLANES, Layout, compared
 from noisescope_core.whitened.planes.whitening import unpacked
 
@@ -137,7 +137,7 @@ class StoredPile:
         look = _tiles_reader(shipped(self.run.spark, means), sizes, self.bins)
         residuals = self._without(covered).residuals(self.run, numbers).select("half", "residual")
         rows = residuals.mapInArrow(look, _TILES).collect()
-        shape = (-1, *(side // TILE for side in self.bins.shape))
+        shape = (-1, *tile_grid(self.bins))
         shown = []
         for number in range(len(members)):
             own = [row for row in rows if row.half // 2 == number]
