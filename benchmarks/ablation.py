@@ -18,17 +18,16 @@ from noisescope_core.config import Config
 from noisescope_core.experiments.methods import Answer, Method
 from noisescope_core.experiments.pictures import Drawn, Pictures, Pixels
 from noisescope_core.images.sketch import sketch
-from noisescope_core.residual import channel_residuals
+from noisescope_core.method import Feature
+from noisescope_core.methods import method_of
 from noisescope_core.whitened.discovery import acceptance, growth
 from noisescope_core.whitened.discovery import correlations as search
 from noisescope_core.whitened.discovery import patterns as discovery
 from noisescope_core.whitened.discovery.confidence import Bar, fit_bar
-from noisescope_core.whitened.makers.evidence import gather, own_energy
-from noisescope_core.whitened.makers.overlay import TILED, tile_agreement
+from noisescope_core.whitened.find import array_pile, describe
+from noisescope_core.whitened.makers.overlay import tile_grid
 from noisescope_core.whitened.planes import bands, whitening
-from noisescope_core.whitened.planes.bands import Layout, layout
-from noisescope_core.whitened.planes.products import band_correlations
-from noisescope_core.whitened.planes.whitening import packed, unpacked, whitened_planes
+from noisescope_core.whitened.planes.pair_correlations import pair_correlations
 
 NAMES = (
     "CycleGAN, 50 + 300",
@@ -123,83 +122,49 @@ class Features:
 
     Attributes
     ----------
-    planes : (n, 3, V) float16, `whitening.whitened_planes` as they are stored
+    images : one an image; no watermark counts
     correlations : (33, n, n) float32
-    sketches : (n, 1024) uint8
-    bins : their layout
     """
 
-    planes: NDArray[np.float16]
+    images: list[Feature]
     correlations: NDArray[np.float32]
-    sketches: NDArray[np.uint8]
-    bins: Layout
-
-    def between(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Copy the correlations of some rows: (33, m, m) float32."""
-        return np.ascontiguousarray(self.correlations[:, rows][:, :, rows])
 
 
 def features(listed: Pictures, config: Config) -> Features:
     """Extract and correlate the features of all images."""
-    how = config.residual
+    extract = method_of(config).extract
 
-    def one(pixels: Pixels) -> tuple[NDArray[np.float16], NDArray[np.uint8]]:
-        channels = channel_residuals(pixels, how.sigma, how.levels, denoiser=how.denoiser)
-        feature = unpacked(packed(whitened_planes(channels)))
-        return feature.astype(np.float16), sketch(pixels)
+    def feature_of(pixels: Pixels) -> Feature:
+        _, stored = extract(pixels, config)
+        return Feature("", stored, sketch(pixels))
 
-    made = listed.each(one)
-    planes = np.stack([feature for feature, _ in made])
-    bins = layout(listed.side, listed.side)
-    correlations = band_correlations(planes, planes, bins)
-    return Features(planes, correlations, np.stack([small for _, small in made]), bins)
+    images = listed.each(feature_of)
+    flat = [feature.stored.reshape(-1) for feature in images]
+    bins = bands.compared(listed.side, listed.side, config.whitening.side)
+    return Features(images, pair_correlations(flat, bins, config.spark.block_bytes))
 
 
-def made_by_generator(
-    pattern: discovery.SharedPattern,
-    agreement: NDArray[np.float64],
-    error: NDArray[np.float64],
-    known: Features,
-    rows: NDArray[np.intp],
-) -> bool:
-    """Say whether the evidence speaks for a generator.
-
-    Parameters
-    ----------
-    agreement, error : (33,) float, of the pattern
-    rows : of the images tested, and more
-    """
-    planes = known.planes[rows[pattern.members]]
-    mean = planes.mean(0, dtype=np.float32)
-    halves = np.stack([planes[k::2].mean(0, dtype=np.float32) for k in (0, 1)])
-    tiles = tile_agreement(planes[:TILED], mean, len(planes), known.bins)
-    energy = np.stack([own_energy(planes[:TILED][k::2], known.bins) for k in (0, 1)])
-    evidence = gather(agreement, error, tiles.reshape(len(tiles), -1), halves, energy, known.bins)
-    return evidence.maker == "generator"
-
-
-def ready(variant: Variant, images: Pictures, of_all: Features) -> Method:
+def ready(variant: Variant, listed: Pictures, of_all: Features, config: Config) -> Method:
     """Ready a variant for the features of one side."""
 
     def answer(drawn: Drawn) -> Answer:
-        rows = images.rows(drawn)
-        part = of_all.between(rows)
-        shares = of_all.bins.shares()[: variant.bands]
+        rows = listed.rows(drawn)
+        # Names that sort as the images were drawn, by chance.
+        named = [replace(of_all.images[row], image_id=f"{k:05}") for k, row in enumerate(rows)]
+        tested, reference = named[: drawn.tested], named[drawn.tested :]
+        pile = array_pile(tested, reference, (listed.side, listed.side), config)
+        searched = [*range(len(pile.tested)), *(drawn.tested + np.arange(len(pile.reference)))]
+        kept = rows[searched]
+        part = np.ascontiguousarray(of_all.correlations[:, kept][:, :, kept])
+        shares = pile.bins.shares()[: variant.bands]
         with _changed(variant):
-            prepared = search.arrange_distinct(
-                part[: variant.bands],
-                of_all.sketches[rows],
-                drawn.tested,
-                shares / shares.sum(),
+            arranged = search.arrange_distinct(
+                part[: variant.bands], pile.sketches(), len(pile.ids), shares / shares.sum()
             )
-            patterns = discovery.discover(prepared, acceptance.Acceptance(repeats=variant.repeats))
-        sets = [
-            pattern.members
-            for pattern in patterns
-            if made_by_generator(
-                pattern, *_agreement(part, pattern.members, drawn.tested), of_all, rows
-            )
-        ]
+            found = discovery.discover(arranged, acceptance.Acceptance(repeats=variant.repeats))
+        shared = [_in_all_bands(pattern, part, len(pile.ids)) for pattern in found]
+        patterns = describe(pile, shared, np.zeros(tile_grid(pile.bins), bool))
+        sets = [pattern.shared.members for pattern in patterns if pattern.row.flagged]
         return Answer(sets, other=len(patterns) - len(sets))
 
     return answer
@@ -220,7 +185,7 @@ def measure(draws: int = 3, without: int = 5) -> Iterator[Row]:
             if variant.extracts:
                 with _changed(variant):
                     own = features(part.images, config)
-            for results in part.results(ready(variant, part.images, own)):
+            for results in part.results(ready(variant, part.images, own, config)):
                 line: Row = {"removed": removed} | trials.row(part.condition, results)
                 others = [result.answer.other for result in results]
                 line["not a generator's"] = float(np.mean(others))
@@ -236,14 +201,20 @@ def _changed(variant: Variant) -> Iterator[None]:
         yield
 
 
-def _agreement(
-    part: NDArray[np.float32], members: NDArray[np.intp], tested: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _in_all_bands(
+    pattern: discovery.SharedPattern, part: NDArray[np.float32], tested: int
+) -> discovery.SharedPattern:
     """Work out a pattern's agreement and error over all bands, also those not searched."""
-    count = len(members)
+    members, count = pattern.members, len(pattern.members)
     within = part[:, members][:, :, members]
     diagonal = np.arange(count)
     within[:, diagonal, diagonal] = 0
-    agreement = within.sum((1, 2), dtype=np.float64) / (count * (count - 1))
     unrelated = part[:, tested:, :tested].std((1, 2), dtype=np.float64)
-    return agreement, unrelated / np.sqrt(count * (count - 1) / 2)
+    weights = np.zeros(len(bands.BANDS))
+    weights[: len(pattern.weights)] = pattern.weights
+    return replace(
+        pattern,
+        agreement=within.sum((1, 2), dtype=np.float64) / (count * (count - 1)),
+        error=unrelated / np.sqrt(count * (count - 1) / 2),
+        weights=weights,
+    )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core.config import Config
+from noisescope_core.images import Size
+from noisescope_core.images.compression import Compression
 from noisescope_core.images.decode import decode, read_header, thumbnail
-from noisescope_core.images.reference import Preparation, prepared
+from noisescope_core.images.reference import Header, Preparation, preparations, prepared
 from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
 from noisescope_core.methods import method_of
@@ -38,6 +40,32 @@ def header_row(data: bytes, config: Config) -> dict[str, Any]:
         "quantization": None if compression is None else compression.tables,
         "reason": header.reason or too_small(header.height, header.width, config),
     }
+
+
+def reference_preparations(
+    tested: Mapping[tuple[Size, Compression], int], reference: Iterable[Header], config: Config
+) -> dict[str, list[Preparation]]:
+    """Decide what is done to the reference images, as `reference.preparations` has it.
+
+    Nothing is by a method that takes the reference as it is.
+
+    Parameters
+    ----------
+    tested : number of distinct images by size and compression
+    reference : distinct images
+    config : Config
+    """
+    method = method_of(config)
+    if not method.adapts_reference:
+        return {}
+    return preparations(
+        tested,
+        reference,
+        method.least_images(config),
+        method.least_reference(config),
+        config.discovery.reference,
+        config.seed,
+    )
 
 
 def residual_rows(

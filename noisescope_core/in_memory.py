@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 from noisescope_core.config import Config
-from noisescope_core.extraction import header_row, residual_rows
+from noisescope_core.extraction import header_row, reference_preparations, residual_rows
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
-from noisescope_core.images.reference import Header, Preparation, preparations
+from noisescope_core.images.reference import Header, Preparation
 from noisescope_core.method import Feature, Found, Note, Score, say_nothing
 from noisescope_core.methods import method_of, shortage, test_of
 from noisescope_core.tables.rows import FingerprintRow, VerdictRow
@@ -59,7 +59,7 @@ def detect(images: Files, reference: Files, config: Config, note: Note = say_not
         for path in sorted(images)
         for row in residual_rows(images[path], config, "image", {})
     ]
-    changed = _preparations(tested, reference, config) if method.adapts_reference else {}
+    changed = _preparations(tested, reference, config)
     photographs = [
         row
         for path in sorted(reference)
@@ -131,11 +131,10 @@ def _by_size(rows: Iterable[Mapping[str, Any]], config: Config) -> dict[Size, li
             continue
         size = row["width"], row["height"]
         stored = np.frombuffer(row["residual"], method.dtype).reshape(method.shape(size, config))
-        compression = Compression(row["format"], bytes(row["quantization"]))
         features[size].append(
             Feature(
                 row["image_id"], stored, np.frombuffer(row["sketch"], np.uint8),
-                str(compression), row.get("watermark"),
+                str(Compression.of_row(row)), row.get("watermark"),
             )
         )  # fmt: skip
     return features
@@ -144,32 +143,11 @@ def _by_size(rows: Iterable[Mapping[str, Any]], config: Config) -> dict[Size, li
 def _preparations(
     tested: Iterable[Mapping[str, Any]], reference: Files, config: Config
 ) -> dict[str, list[Preparation]]:
-    kinds = {
-        (
-            row["image_id"],
-            (row["width"], row["height"]),
-            Compression(row["format"], bytes(row["quantization"])),
-        )
-        for row in tested
-        if row["status"] == "scored"
-    }
-    headers = {
-        (row["image_id"], (row["width"], row["height"]), row["format"], row["quantization"])
-        for row in (header_row(content, config) for content in reference.values())
-        if row["reason"] is None
-    }
-    method = method_of(config)
-    return preparations(
-        Counter((size, compression) for _, size, compression in kinds),
-        [
-            Header(image_id, size, Compression(kind, bytes(tables)))
-            for image_id, size, kind, tables in headers
-        ],
-        method.least_images(config),
-        method.least_reference(config),
-        config.discovery.reference,
-        config.seed,
-    )
+    images = {Header.of_row(row) for row in tested if row["status"] == "scored"}
+    counts = Counter((image.size, image.compression) for image in images)
+    rows = (header_row(content, config) for content in reference.values())
+    headers = {Header.of_row(row) for row in rows if row["reason"] is None}
+    return reference_preparations(counts, headers, config)
 
 
 def _verdict(

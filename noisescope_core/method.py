@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -93,6 +93,21 @@ class Feature:
     sketch: NDArray[np.uint8]
     compression: str = ""
     watermark: str | None = None
+
+
+class Pile(Protocol):
+    """The images of one size, as a method's search looks at them, numbered in the order of `ids`.
+
+    Each method says what else it asks of them. Arrays answer, or tables that Spark holds.
+    """
+
+    @property
+    def size(self) -> Size:
+        """(width, height), pixels."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Ids of the tested images that are searched, ascending."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,6 +31,11 @@ class Compression:
 
     format: str
     tables: bytes = b""
+
+    @classmethod
+    def of_row(cls, row: Any) -> Compression:
+        """Read it from a row with `format` and `quantization`, such as one of `residuals`."""
+        return cls(row["format"], bytes(row["quantization"]))
 
     @property
     def quality(self) -> int | None:

@@ -14,6 +14,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,6 +42,12 @@ class Header:
     image_id: str
     size: Size
     compression: Compression
+
+    @classmethod
+    def of_row(cls, row: Any) -> Header:
+        """Read it from a row of `headers` or `residuals`."""
+        size = row["width"], row["height"]
+        return cls(row["image_id"], size, Compression.of_row(row))
 
 
 @dataclass(frozen=True)

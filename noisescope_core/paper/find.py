@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from noisescope_core import method
 from noisescope_core.config import Config
 from noisescope_core.correlation.pairs import Pairs
 from noisescope_core.fingerprint import fingerprint_id, reference_blocks, sample_members
@@ -64,16 +65,8 @@ class Calibration:
     textures: NDArray[np.float64]
 
 
-class Pile(Protocol):
-    """The images of one size, as the search looks at them, numbered in the order of `ids`."""
-
-    @property
-    def size(self) -> Size:
-        """(width, height), pixels."""
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """Ids of the tested images, ascending."""
+class Pile(method.Pile, Protocol):
+    """The images of one size, as this search looks at them."""
 
     @property
     def images(self) -> Averages:

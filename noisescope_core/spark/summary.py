@@ -210,7 +210,7 @@ def _unlike(run: Run) -> list[str]:
         for row in rows:
             size = row.width, row.height
             adapted[size] += row.images if row.prepared else 0
-            compression = Compression(row.format, bytes(row.quantization))
+            compression = Compression.of_row(row)
             if row.prepared is None:
                 sizes.setdefault(size, Counter())[compression] += row.images
     few, changed, otherwise = [], [], []

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from noisescope_core import method
 from noisescope_core.config import Config
 from noisescope_core.fingerprint import fingerprint_id
 from noisescope_core.images import Size
@@ -63,19 +64,11 @@ class MemberTiles:
     energy: NDArray[np.float64]
 
 
-class Pile(Protocol):
-    """The images of one size, as the search looks at them; all are numbered in the order of `ids`.
+class Pile(method.Pile, Protocol):
+    """The images of one size, as this search looks at them.
 
     Masks say which tiles are taken out of every image before anything is worked out.
     """
-
-    @property
-    def size(self) -> Size:
-        """(width, height), pixels."""
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """Ids of the tested images that are searched, ascending."""
 
     @property
     def bins(self) -> Layout:
@@ -104,8 +97,15 @@ class Pile(Protocol):
 
 
 @dataclass(frozen=True)
-class _Pattern:
-    """A pattern of one search, and what was learned of its maker."""
+class DescribedPattern:
+    """A pattern of one search, and what was learned of its maker.
+
+    Attributes
+    ----------
+    shared : as discovery found it
+    row : its fingerprint with evidence and bar
+    agreement : (m, rows, columns) float32, of its members' tiles, as `MemberTiles` has it
+    """
 
     shared: SharedPattern
     row: FingerprintRow
@@ -128,7 +128,7 @@ def find(pile: Pile, config: Config, note: Note = say_nothing) -> Found:
         Overlays that hid others come first; `clusters` tells the images of each pattern after
         every step of its growth.
     """
-    overlays: list[_Pattern] = []
+    overlays: list[DescribedPattern] = []
     covered = np.zeros(tile_grid(pile.bins), bool)
     while True:
         patterns = _patterns(pile, covered, config, note)
@@ -142,7 +142,7 @@ def find(pile: Pile, config: Config, note: Note = say_nothing) -> Found:
         covered = reached
 
 
-def _found(pile: Pile, patterns: list[_Pattern]) -> Found:
+def _found(pile: Pile, patterns: list[DescribedPattern]) -> Found:
     steps = [
         ClusterRow(*pile.size, number, cluster, pile.ids[member])
         for cluster, pattern in enumerate(patterns)
@@ -152,7 +152,7 @@ def _found(pile: Pile, patterns: list[_Pattern]) -> Found:
     return Found([pattern.row for pattern in patterns], steps)
 
 
-def _patterns(pile: Pile, covered: Mask, config: Config, note: Note) -> list[_Pattern]:
+def _patterns(pile: Pile, covered: Mask, config: Config, note: Note) -> list[DescribedPattern]:
     """Search once, with some tiles taken out of all images, and describe what is found."""
     correlations = pile.correlations(covered)
     # Hashes sort the images, so their order says nothing of them.
@@ -160,7 +160,19 @@ def _patterns(pile: Pile, covered: Mask, config: Config, note: Note) -> list[_Pa
         correlations, pile.sketches(), len(pile.ids), pile.bins.shares(), pile.stands_for
     )
     del correlations
-    shared = discover(arranged, acceptance_of(config), note)
+    return describe(pile, discover(arranged, acceptance_of(config), note), covered)
+
+
+def describe(pile: Pile, shared: Sequence[SharedPattern], covered: Mask) -> list[DescribedPattern]:
+    """Learn of each pattern of a search whose it is, from its members' tiles and files.
+
+    Parameters
+    ----------
+    pile : Pile
+    shared : patterns found in it
+    covered : (rows, columns) bool
+        Tiles that were taken out of all images.
+    """
     if not shared:
         return []
     groups = [pattern.members[half::2] for pattern in shared for half in (0, 1)]
@@ -189,7 +201,7 @@ def _patterns(pile: Pile, covered: Mask, config: Config, note: Note) -> list[_Pa
         row = _row(pile, pattern, evidence, means[k], covered)
         compression, same = _most_common(fact.compression for fact in facts)
         row = replace(row, header=compression, same_header=same, watermark=watermark)
-        described.append(_Pattern(pattern, row, tiles[k].agreement))
+        described.append(DescribedPattern(pattern, row, tiles[k].agreement))
     return described
 
 

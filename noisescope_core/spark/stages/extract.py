@@ -11,9 +11,9 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.extraction import header_row, residual_rows
+from noisescope_core.extraction import header_row, reference_preparations, residual_rows
 from noisescope_core.images.compression import Compression
-from noisescope_core.images.reference import Header, Preparation, preparations
+from noisescope_core.images.reference import Header, Preparation
 from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import one_task
@@ -81,9 +81,7 @@ def extract_reference(
     headers : from `reference_headers`
     """
     with progress.stage("reference", len(sizes), "images") as stage:
-        changed: dict[str, list[Preparation]] = {}
-        if method_of(config).adapts_reference:
-            changed = _preparations(run, headers, config)
+        changed = _preparations(run, headers, config)
         run.write("reference_residuals", residuals(content, "reference", config, changed))
         alike = f", {len(changed):,} made like the test set" if changed else ""
         stage.done(amount(sizes) + alike)
@@ -110,30 +108,17 @@ def reference_headers(content: DataFrame, config: Config) -> list[Row]:
 
 
 def _preparations(run: Run, reference: list[Row], config: Config) -> dict[str, list[Preparation]]:
+    if not method_of(config).adapts_reference:
+        return {}
     tested = (
         tested_images(run)
         .groupBy("width", "height", "format", "quantization")
         .agg(F.countDistinct("image_id").alias("images"))
     )
-    method = method_of(config)
-    return preparations(
-        {
-            ((row.width, row.height), Compression(row.format, bytes(row.quantization))): row.images
-            for row in tested.collect()
-        },
-        [
-            Header(
-                row.image_id,
-                (row.width, row.height),
-                Compression(row.format, bytes(row.quantization)),
-            )
-            for row in reference
-        ],
-        method.least_images(config),
-        method.least_reference(config),
-        config.discovery.reference,
-        config.seed,
-    )
+    counts = {
+        ((row.width, row.height), Compression.of_row(row)): row.images for row in tested.collect()
+    }
+    return reference_preparations(counts, map(Header.of_row, reference), config)
 
 
 def header_reader(

@@ -158,10 +158,7 @@ class StoredPile:
             .collect()
         )
         return {
-            row.image_id: FileFacts(
-                str(Compression(row.format, bytes(row.quantization))), row.watermark
-            )
-            for row in rows
+            row.image_id: FileFacts(str(Compression.of_row(row)), row.watermark) for row in rows
         }
 
     def _without(self, covered: Mask) -> ImageSet:
