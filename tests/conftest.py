@@ -141,6 +141,24 @@ def jars(once: Once) -> str:
     return str(folder / "jars")
 
 
+@pytest.fixture(scope="session")
+def days(jars: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
+    """What a program of scheduled scans leaves: Delta belongs to a session's start."""
+
+    def seen(name: str) -> dict[str, Any]:
+        folder = tmp_path_factory.mktemp(name)
+        done = subprocess.run(
+            [sys.executable, "-m", f"tests.spark.programs.{name}", str(folder), jars],
+            cwd=TESTS.parent, capture_output=True, text=True, check=False,
+            env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        held: dict[str, Any] = json.loads((folder / "days.json").read_text())
+        return held
+
+    return seen
+
+
 @dataclass(frozen=True)
 class Dump:
     """Folders of images of which some carry one common pattern."""

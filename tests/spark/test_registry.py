@@ -1,11 +1,7 @@
 """What analysts decide about fingerprints, and what scans make of it, on real Delta tables."""
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,19 +9,10 @@ import pytest
 pytest.importorskip("pyspark")
 pytest.importorskip("delta")
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="module")
-def told(jars, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("registry")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.spark.programs.registry_days", str(folder), jars],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads((folder / "days.json").read_text())
+def told(days):
+    return days("registry_days")
 
 
 def of_day(told, name):

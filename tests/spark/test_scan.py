@@ -1,10 +1,6 @@
 """Scheduled scans on real Delta tables: days of arrivals, one of which dies before its commit."""
 
-import json
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -19,15 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def told(jars, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("days")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.spark.programs.scan_days", str(folder), jars],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads((folder / "days.json").read_text())
+def told(days):
+    return days("scan_days")
 
 
 def latest(told):
