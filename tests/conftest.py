@@ -23,10 +23,11 @@ from tests.runs import run_detect
 SHARED = Path(os.environ.get("NOISESCOPE_SHARED", Path(__file__).parents[2] / "shared"))
 
 # Optimising every JVM's code takes the processors from the tests. As spark.session.jvm has it,
-# for servers, executors and spark-submit too.
+# for servers, executors and spark-submit too; and the collector that takes least of them.
 os.environ.setdefault(
     "JAVA_TOOL_OPTIONS",
-    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:MetaspaceSize=256m",
+    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:MetaspaceSize=256m "
+    "-XX:+UseParallelGC",
 )
 
 # How long an example takes says more of the machine than of the code.
@@ -46,31 +47,41 @@ SMALL = (
     "spark.conf.spark.sql.shuffle.partitions=4",
 )
 
-# A hundred small statements a run: compiling each costs more than it saves, a quarter of a run.
+# A hundred small statements a run: compiling each, or planning it anew from stage to stage, costs
+# more than it saves, a quarter of a run. tests/product/test_cli.py runs as users do.
 INTERPRETED = (
     "spark.conf.spark.sql.codegen.wholeStage=false",
     "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
+    "spark.conf.spark.sql.adaptive.enabled=false",
 )
 
-# Last in line, one process would be left with them. The first three share nothing that the
-# others would wait for.
-LONGEST = (
-    "scan", "resilience", "large_piles", "registry", "connect", "s3", "cli", "jobs",
-    "real_images", "detect_whitened", "notebooks", "experiments", "detect", "damaged_files",
-    "whitened_run", "doctor", "experiments_on_spark", "experiment_command",
+# Files that one process tries, one after the other: those that look at one program's scans, and
+# those that use Spark themselves, whose session is warm after the first. Longest first: last in
+# line, one process would be left with them.
+TOGETHER = (
+    ("registry", "scan"),
+    ("detect", "large_piles", "detect_whitened", "real_images", "whitened_run", "damaged_files",
+     "unfinished_runs", "experiments_on_spark"),
+    ("s3",), ("connect",), ("resilience",), ("cli",), ("jobs",), ("notebooks",), ("experiments",),
+    ("doctor",), ("experiment_command",),
 )  # fmt: skip
 
 TESTS = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its room, those of other rooms that need Spark too; longest first."""
+    """Mark each test with its room, those of other rooms that need Spark too; longest first.
+
+    What one process tries together has a group of its own, any other file is one.
+    """
+    names = [f"test_{name}.py" for files in TOGETHER for name in files]
+    group_of = {f"test_{name}.py": files[0] for files in TOGETHER for name in files}
     for item in items:
         room = item.path.relative_to(TESTS).parts[0]
         item.add_marker(room)
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker("spark")
-    names = [f"test_{name}.py" for name in LONGEST]
+        item.add_marker(pytest.mark.xdist_group(group_of.get(item.path.name, item.path.name)))
     items.sort(key=lambda i: names.index(i.path.name) if i.path.name in names else len(names))
 
 
@@ -142,21 +153,18 @@ def jars(once: Once) -> str:
 
 
 @pytest.fixture(scope="session")
-def days(jars: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
-    """What a program of scheduled scans leaves: Delta belongs to a session's start."""
+def scheduled_scans(once: Once, jars: str) -> Path:
+    """What days of scheduled scans left, a file for each of their stories."""
 
-    def seen(name: str) -> dict[str, Any]:
-        folder = tmp_path_factory.mktemp(name)
+    def fill(folder: Path) -> None:
         done = subprocess.run(
-            [sys.executable, "-m", f"tests.spark.programs.{name}", str(folder), jars],
+            [sys.executable, "-m", "tests.spark.programs.scheduled_scans", str(folder), jars],
             cwd=TESTS.parent, capture_output=True, text=True, check=False,
             env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        held: dict[str, Any] = json.loads((folder / "days.json").read_text())
-        return held
 
-    return seen
+    return once("scheduled", fill)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import psutil
 import pyarrow.dataset as ds
 import pytest
 
-from tests.conftest import SMALL
+from tests.conftest import INTERPRETED, SMALL
 from tests.runs import verdict_rows
 
 pytestmark = pytest.mark.spark
@@ -23,14 +23,17 @@ def noisescope(*arguments, **environment):
     )  # fmt: skip
 
 
-def settings():
-    return [part for setting in SMALL for part in ("--set", setting)]
+def settings(*some):
+    return [part for setting in some for part in ("--set", setting)]
+
+
+QUICKLY = settings(*INTERPRETED)
 
 
 def detect(images, reference, out, *more, **environment):
     return noisescope(
-        "detect", "--images", images, "--reference", reference, "--out", out, *settings(), *more,
-        **environment,
+        "detect", "--images", images, "--reference", reference, "--out", out, *settings(*SMALL),
+        *more, **environment,
     )  # fmt: skip
 
 
@@ -76,7 +79,7 @@ def test_the_first_run_leaves_sparks_classes_for_the_next(detected, dump, tmp_pa
     log = tmp_path / "classes.log"
     told = f"spark.conf.spark.driver.extraJavaOptions=-Xlog:class+load:file={log}"
     cache = {"XDG_CACHE_HOME": str(out.parent / "cache")}
-    more = ("--set", told, "--set", "spark.master=local[2]", "--quiet", "--json")
+    more = ("--set", told, "--set", "spark.master=local[2]", "--quiet", "--json", *QUICKLY)
     few = few_of(dump.images, tmp_path / "few", 12)
     again = detect(
         few, few_of(dump.reference, tmp_path / "known", 30), tmp_path / "out", *more, **cache
@@ -125,7 +128,7 @@ def test_nothing_to_score_is_a_failure_in_one_line_with_a_row_per_file(dump, tmp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert "Archive" not in java_options(leave_classes=False)
     reference = few_of(dump.reference, tmp_path / "reference", 3)
-    done = detect(images, reference, tmp_path / "out", "--json", "--quiet")
+    done = detect(images, reference, tmp_path / "out", "--json", "--quiet", *QUICKLY)
     assert (done.returncode, done.stdout) == (1, "")
     lines = done.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("noisescope: ")

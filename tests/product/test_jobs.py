@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import SMALL
+from tests.conftest import INTERPRETED, SMALL
 from tests.runs import verdict_rows
 
 pyspark = pytest.importorskip("pyspark")
@@ -51,7 +51,8 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
-    values = {"spark": {"conf": {"spark.sql.shuffle.partitions": 4}}}
+    pairs = (setting.removeprefix("spark.conf.").split("=") for setting in INTERPRETED)
+    values = {"spark": {"conf": {"spark.sql.shuffle.partitions": 4, **dict(pairs)}}}
     for setting in SMALL:
         key, _, value = setting.partition("=")
         section, _, leaf = key.partition(".")

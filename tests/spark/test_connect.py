@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
-from tests.conftest import SMALL
+from tests.conftest import INTERPRETED, SMALL
 from tests.runs import verdict_rows
 
 pyspark = pytest.importorskip("pyspark")
@@ -112,7 +112,7 @@ def test_the_command_over_connect_equals_classic(server, paper_run, dump, tmp_pa
     said = client(
         "-m", "noisescope_core.cli", "detect", "--images", str(dump.images),
         "--reference", str(dump.reference), "--out", str(tmp_path / "run"),
-        *[word for setting in SMALL for word in ("--set", setting)],
+        *[word for setting in (*SMALL, *INTERPRETED) for word in ("--set", setting)],
         SPARK_REMOTE=server,
     )  # fmt: skip
     assert "24 of 60 images" in said
@@ -123,7 +123,7 @@ def test_a_notebook_over_connect_equals_classic(server, whitened_run, dump, tmp_
     # Fingerprints too large for one message; workers.INSIDE makes these too large.
     client(
         "-c", NOTEBOOK, server, str(dump.images), str(dump.reference), str(tmp_path),
-        *SMALL, "method=whitened",
+        *SMALL, *INTERPRETED, "method=whitened",
     )  # fmt: skip
     assert verdict_rows(tmp_path) == classic(whitened_run)
 
@@ -131,9 +131,7 @@ def test_a_notebook_over_connect_equals_classic(server, whitened_run, dump, tmp_
 def test_the_notebook_of_scheduled_scans_over_connect(server, tmp_path):
     # The other notebooks run in tests/product/test_notebooks.py.
     settings = (
-        "scan.gather=50", "spark.conf.spark.sql.shuffle.partitions=2",
-        "spark.conf.spark.sql.codegen.wholeStage=false",
-        "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
+        "scan.gather=50", "spark.conf.spark.sql.shuffle.partitions=2", *INTERPRETED,
     )  # fmt: skip
     asked = {"WORK": tmp_path, "SETTINGS": " ".join(settings), "PHOTOGRAPHS": 30,
              "GENERATED": 56, "REFERENCE": 60}  # fmt: skip

@@ -11,8 +11,8 @@ pytest.importorskip("delta")
 
 
 @pytest.fixture(scope="module")
-def told(days):
-    return days("registry_days")
+def told(scheduled_scans):
+    return json.loads((scheduled_scans / "registry.json").read_text())
 
 
 def of_day(told, name):

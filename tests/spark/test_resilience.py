@@ -18,7 +18,7 @@ import psutil
 import pyarrow.dataset as ds
 import pytest
 
-from tests.conftest import SMALL
+from tests.conftest import INTERPRETED, SMALL
 
 pytest.importorskip("pyspark")
 import pyspark
@@ -166,6 +166,8 @@ def observed(master, events, port):
     events.mkdir()
     return [
         *(setting for setting in SMALL if not setting.startswith("spark.master")),
+        # Planned from stage to stage, what reads a shuffle is a job of its own.
+        *(setting for setting in INTERPRETED if "adaptive" not in setting),
         f"spark.master={master}",
         "spark.conf.spark.ui.enabled=true",
         f"spark.conf.spark.ui.port={port}",
@@ -264,7 +266,7 @@ def test_killed_executors_change_nothing(paper_run, dump, tmp_path, started):
 
 
 def test_a_killed_driver_continues_where_it_was(whitened_run, dump, tmp_path, started):
-    settings = (*SMALL, "method=whitened")
+    settings = (*SMALL, *INTERPRETED, "method=whitened")
     out, log = tmp_path / "out", tmp_path / "log"
     killed = noisescope(dump, out, settings, log)
     started.append(killed)

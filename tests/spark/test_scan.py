@@ -1,5 +1,6 @@
 """Scheduled scans on real Delta tables: days of arrivals, one of which dies before its commit."""
 
+import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -15,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def told(days):
-    return days("scan_days")
+def told(scheduled_scans):
+    return json.loads((scheduled_scans / "scan.json").read_text())
 
 
 def latest(told):

@@ -63,18 +63,17 @@ def judge(scan: Scan, arrivals: Arrivals, searched: list[Size], version: int) ->
         rejudged = table.count("verdicts")
         verdicts = of_arrivals.unionByName(table.read("verdicts"))
     marked = verdicts.withColumns({"registry_version": F.lit(version), "scan": F.lit(scan.number)})
-    quarantined = marked.where("status = 'quarantined'")
-    # Tables of their own, each of which is mostly waiting.
+    counts = _counts(of_arrivals)
+    # Tables of their own, each of which is mostly waiting; a merge of nothing would take as long.
     with ThreadPoolExecutor() as pool:
-        writes = [
-            pool.submit(store.merge, "verdicts", marked, scan=scan.number),
-            pool.submit(store.merge, "quarantine", quarantined, scan=scan.number),
-        ]
-        if scan.registry.shown_as or searched:
+        writes = [pool.submit(store.merge, "verdicts", marked, scan=scan.number)]
+        if counts["quarantined"] or rejudged:
+            quarantined = marked.where("status = 'quarantined'")
+            writes.append(pool.submit(store.merge, "quarantine", quarantined, scan=scan.number))
+        if counts["fake"]:
             seen = of_arrivals.where("is_fake").select("fingerprint_id").distinct()
             last_scan = {"last_scan": str(scan.number)}
             writes.append(pool.submit(store.update, "fingerprints", seen, last_scan))
-        counts = _counts(of_arrivals)
         size_read = F.coalesce(F.sum("bytes"), F.lit(0)).alias("bytes")
         (read,) = arrivals.rows.agg(size_read).collect()
         for write in writes:

@@ -214,7 +214,9 @@ def tidy(store: Store, config: Config, number: int) -> None:
     waiting = store.read("waiting").select("width", "height", "scan", "image_id")
     placed = waiting.withColumn("place", F.row_number().over(newest))
     too_many = placed.where(F.col("place") > config.scan.waiting).select("image_id")
-    store.delete("waiting", claimed.select("image_id").union(too_many).distinct())
+    claimed = waiting.join(claimed.select("image_id"), "image_id", "left_semi").select("image_id")
+    gone = claimed.union(too_many).distinct()
+    store.delete("waiting", gone)
     for batch in batches:
         staged_run(store, batch).remove_whole()
     run.remove_whole()

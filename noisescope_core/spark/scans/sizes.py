@@ -74,7 +74,8 @@ def decide_sizes(scan: Scan, searched: list[Size]) -> list[CalibrationRow]:
             )
     update = {name: f"new.{name}" for name in ("waiting", "reference", "searched_scan", "reason")}
     update["decided_scan"] = "coalesce(old.decided_scan, new.decided_scan)"
-    store.merge("sizes", frame(store.spark, sizes.values(), LONG_LIVED["sizes"]), update)
+    if changed := [row for size, row in sizes.items() if row != stored.get(size)]:
+        store.merge("sizes", frame(store.spark, changed, LONG_LIVED["sizes"]), update)
     emptied = {size: replace(row, waiting=0) for size, row in stored.items() if size not in sizes}
     return [
         CalibrationRow(row.width, row.height, row.waiting, row.reference, reason=row.reason)

@@ -160,6 +160,12 @@ class Store:
 
     def delete(self, table: str, rows: DataFrame, by: Sequence[str] = ()) -> None:
         """Delete the rows like these, each of which comes once, by key or by the columns named."""
+        try:
+            # Most scans delete nothing, and to ask takes less than a merge.
+            if rows.isEmpty():
+                return
+        except Exception as error:
+            raise self._unchanged(table, error) from error
         self._merge(table, rows, "true", "WHEN MATCHED THEN DELETE", by)
 
     def update(
@@ -191,10 +197,12 @@ class Store:
             except Exception as error:
                 # Done again it reads the table anew: an analyst's decision came in between.
                 if not is_conflict(error) or attempt == CONFLICTS:
-                    raise NoiseScopeError(
-                        f"{self.location}: table {table} cannot be changed ({first_line(error)})"
-                    ) from error
+                    raise self._unchanged(table, error) from error
                 time.sleep(attempt)
+
+    def _unchanged(self, table: str, error: Exception) -> NoiseScopeError:
+        why = f"table {table} cannot be changed ({first_line(error)})"
+        return NoiseScopeError(f"{self.location}: {why}")
 
 
 def is_schema(location: str) -> bool:

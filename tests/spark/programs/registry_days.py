@@ -1,20 +1,14 @@
-"""What analysts decide between scans, in a process of its own: Delta belongs to a session's start.
-
-`python -m tests.spark.programs.registry_days FOLDER JARS` scans, decides, scans again, and leaves
-what the tables held in FOLDER/days.json.
-"""
+"""What analysts decide between scans, and what the next scan makes of it."""
 
 from __future__ import annotations
 
 import csv
-import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from noisescope_core.config import load_config
+from noisescope_core.config import Config
 from noisescope_core.errors import UsageError
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.scans.exchange import export_registry, import_registry
@@ -23,9 +17,7 @@ from noisescope_core.spark.scans.registry import decide, describe_fingerprint, l
 from noisescope_core.spark.scans.scan import scan
 from noisescope_core.spark.scans.store import Store, latest
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.start import start_session
 from noisescope_core.tables.schemas import LONG_LIVED
-from tests.spark.programs.scan_days import SETTINGS
 
 
 def refusal(error: type[Exception], action: Callable[[], object]) -> str:
@@ -40,7 +32,8 @@ def refusal(error: type[Exception], action: Callable[[], object]) -> str:
 class Days:
     """A store of images that grows, the tables of its scans, and what was seen of them."""
 
-    def __init__(self, folder: Path, jars: str) -> None:
+    def __init__(self, spark: Any, config: Config, folder: Path) -> None:
+        self.spark, self.config = spark, config
         self.folder, self.dump, self.images = folder, folder / "dump", folder / "images"
         write_dump(self.dump, photographs=70, generated=100, generators=2, reference=100, size=96,
                    seed=3, broken=False)  # fmt: skip
@@ -48,8 +41,6 @@ class Days:
             labels = list(csv.DictReader(lines))
         self.made = [Path(row["path"]).name for row in labels if row["label"] == "fake"]
         self.taken = [Path(row["path"]).name for row in labels if row["label"] == "real"]
-        self.config = load_config(None, (*SETTINGS, f"spark.jars={jars}"))
-        self.spark = start_session(self.config, folder / "spark.log", delta=True)
         self.store, self.other = self.tables("tables"), self.tables("other")
         self.seen: dict[str, Any] = {"days": {}, "made": self.made}
 
@@ -160,16 +151,11 @@ class Days:
         self.seen["later"] = refusal(Exception, later.create)
 
 
-def main(folder: Path, jars: str) -> None:
-    """Run the days."""
-    days = Days(folder, jars)
-    days.decide_and_scan()
-    days.travel()
-    days.seen["tables"] = days.held()
-    days.open_tables_of_other_versions()
-    (folder / "days.json").write_text(json.dumps(days.seen, default=repr))
-    days.spark.stop()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
+    """Scan, decide, scan again: what the tables held."""
+    run = Days(spark, config, folder)
+    run.decide_and_scan()
+    run.travel()
+    run.seen["tables"] = run.held()
+    run.open_tables_of_other_versions()
+    return run.seen

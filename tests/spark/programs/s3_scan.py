@@ -19,12 +19,12 @@ from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.start import start_session
 from noisescope_core.spark.stages.detect import detect
 from noisescope_core.spark.tables.run import Run
+from tests.conftest import INTERPRETED
 
 SETTINGS = (
     "spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=2", "scan.gather=5",
-    # As in scan_days, and no half seconds of patience with a server on this machine.
-    "spark.conf.spark.sql.codegen.wholeStage=false",
-    "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
+    *INTERPRETED,
+    # No half seconds of patience with a server on this machine.
     "spark.conf.spark.hadoop.fs.s3a.retry.throttle.interval=20ms",
 )  # fmt: skip
 IMAGES, REFERENCE = "s3a://pile/images", "s3a://pile/reference"

@@ -1,16 +1,10 @@
-"""Days of scheduled scans, in a process of their own: Delta belongs to a session's start.
-
-`python -m tests.spark.programs.scan_days FOLDER JARS` scans what arrives there day by day, dies
-once before its commit, damages a table at last, and leaves what was there in FOLDER/days.json.
-"""
+"""Days of scheduled scans: what arrives day by day, a scan that dies before its commit."""
 
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import socket
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,26 +12,14 @@ from typing import Any
 from click.testing import CliRunner
 
 from noisescope_core.cli import main as main_command
-from noisescope_core.config import load_config
+from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.images.decode import decode
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.scans.scan import scan
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.start import start_session
 from noisescope_core.tables.schemas import LONG_LIVED
-
-SETTINGS = (
-    "spark.master=local[2]", "scan.gather=5",
-    # A task more costs more than the rows that it would take from another.
-    "spark.conf.spark.sql.shuffle.partitions=1",
-    "spark.conf.spark.databricks.delta.snapshotPartitions=1",
-    # A hundred small statements a day: compiling each costs more than it saves.
-    "spark.conf.spark.sql.codegen.wholeStage=false",
-    "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
-)  # fmt: skip
-
 
 ATTACKS = (
     "<script>alert(1)<_script>.jpg", "'; DROP TABLE verdicts; --.jpg", "two\nlines.jpg",
@@ -61,14 +43,12 @@ class Dying(Store):
         super().merge(table, *rest, **more)
 
 
-def main(folder: Path, jars: str) -> None:
-    """Run the days."""
+def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
+    """Run the days, damage a table at last: what was there."""
     write_dump(folder / "dump", photographs=90, generated=72, reference=120, size=96, seed=3)
     made = _poison(folder / "dump", 12)
     files = sorted((folder / "dump" / "images").iterdir())
     images, days = folder / "images", []
-    config = load_config(None, (*SETTINGS, f"spark.jars={jars}"))
-    spark = start_session(config, folder / "spark.log", delta=True)
     store = Store(spark, str(folder / "tables"))
 
     def day(name: str, arriving: list[Path]) -> None:
@@ -119,8 +99,7 @@ def main(folder: Path, jars: str) -> None:
     told = {"days": days, "tables": held, "left": left, "made": made}
     told["files"] = [file.name for file in files]
     told["damaged"] = _damaged(spark, folder)
-    (folder / "days.json").write_text(json.dumps(told, default=repr))
-    spark.stop()
+    return told
 
 
 def _damaged(spark: Any, folder: Path) -> tuple[int, str]:
@@ -144,7 +123,3 @@ def _poison(dump: Path, count: int) -> list[str]:
     for name in made[:count]:
         shutil.move(dump / "images" / name, dump / "reference")
     return made[count:]
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])

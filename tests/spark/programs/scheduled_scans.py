@@ -1,0 +1,42 @@
+"""Days of scheduled scans, in a process of their own: Delta belongs to a session's start.
+
+`python -m tests.spark.programs.scheduled_scans FOLDER JARS` runs all of them, one after the other,
+and leaves what each saw in FOLDER, in a file by its name.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from noisescope_core.config import load_config
+from noisescope_core.spark.session.start import start_session
+from tests.conftest import INTERPRETED
+from tests.spark.programs import registry_days, scan_days
+
+SETTINGS = (
+    "spark.master=local[2]", "scan.gather=5",
+    # A task more costs more than the rows that it would take from another.
+    "spark.conf.spark.sql.shuffle.partitions=1",
+    "spark.conf.spark.databricks.delta.snapshotPartitions=1",
+    *INTERPRETED,
+)  # fmt: skip
+
+# The last days end with a command, which stops the session.
+ALL = {"registry": registry_days.run_days, "scan": scan_days.run_days}
+
+
+def main(folder: Path, jars: str) -> None:
+    """Run all days."""
+    config = load_config(None, (*SETTINGS, f"spark.jars={jars}"))
+    spark = start_session(config, folder / "spark.log", delta=True)
+    for name, run_days in ALL.items():
+        (folder / name).mkdir()
+        seen = run_days(spark, config, folder / name)
+        (folder / f"{name}.json").write_text(json.dumps(seen, default=repr))
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
