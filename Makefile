@@ -49,7 +49,7 @@ demo: setup
 test: setup
 	@for browser in chromium chromium-browser google-chrome; do \
 	command -v $$browser >/dev/null && exit 0; done; ($(call apt,chromium)) || true
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-heart: .venv/installed
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m heart -n 2 tests/heart

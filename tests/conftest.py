@@ -70,19 +70,31 @@ TESTS = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its room, those of other rooms that need Spark too; longest first.
-
-    What one process tries together has a group of its own, any other file is one.
-    """
+    """Mark each test with its room, those of other rooms that need Spark too; longest first."""
     names = [f"test_{name}.py" for files in TOGETHER for name in files]
-    group_of = {f"test_{name}.py": files[0] for files in TOGETHER for name in files}
     for item in items:
         room = item.path.relative_to(TESTS).parts[0]
         item.add_marker(room)
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker("spark")
-        item.add_marker(pytest.mark.xdist_group(group_of.get(item.path.name, item.path.name)))
     items.sort(key=lambda i: names.index(i.path.name) if i.path.name in names else len(names))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep files that are tried together in one process; `--dist loadfile` parts them by file."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    first_of = {f"test_{name}.py": files[0] for files in TOGETHER for name in files}
+
+    class Together(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return first_of.get(Path(file).name, file)
+
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
