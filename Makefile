@@ -45,11 +45,11 @@ demo: setup
 	$(BIN)/noisescope evaluate --verdicts demo/run/verdicts --labels demo/dump/labels.csv
 
 # The report is tried in a browser; its tests skip where none can be had.
-# Four at a time on any machine, for they wait much: threads of BLAS would spin for each other's processors.
+# Three at a time on any machine: threads of BLAS would spin for each other's processors.
 test: setup
 	@for browser in chromium chromium-browser google-chrome; do \
 	command -v $$browser >/dev/null && exit 0; done; ($(call apt,chromium)) || true
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-heart: .venv/installed
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -m heart -n 2 tests/heart
