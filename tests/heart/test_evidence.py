@@ -17,7 +17,7 @@ from noisescope_core.whitened.planes.products import band_correlations
 from noisescope_core.whitened.planes.whitening import whitened_planes
 
 SIDE = 256
-COUNT = 40
+COUNT = 30
 
 
 def judged(pictures) -> Evidence:
