@@ -75,8 +75,13 @@ def _equal_weights(
     return np.ones_like(centre), centre
 
 
-def _quantile_bar(scores: ArrayLike, reference: ArrayLike, members: NDArray[np.bool_]) -> Bar:
-    bar = fit_bar(scores, reference, members)
+def _quantile_bar(
+    scores: ArrayLike,
+    reference: ArrayLike,
+    members: NDArray[np.bool_],
+    stands_for: NDArray[np.float64] | None = None,
+) -> Bar:
+    bar = fit_bar(scores, reference, members, stands_for)
     z = bar.standardised(reference)
     return replace(bar, threshold=float(growth.reference_bar(z[:, None])[0]))
 
