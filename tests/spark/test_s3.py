@@ -168,7 +168,7 @@ def test_an_image_is_read_once_and_whole(told):
 
 def test_a_busy_server_changes_no_verdict(told):
     # Delta's commits met them, too.
-    assert sum(one["status"] == 503 for one in told["asked"]) > len(told["asked"]) // 24
+    assert sum(one["status"] == 503 for one in told["asked"]) > len(told["asked"]) // 12
     assert any(one["status"] == 503 and "/_delta_log/" in one["path"] for one in told["asked"])
     scanned = by_path(told["tables"]["verdicts"])
     run = by_path(told["run"])

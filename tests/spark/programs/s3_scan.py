@@ -47,7 +47,7 @@ def main(folder: Path, endpoint: str, jars: str) -> None:
         with urlopen(f"{endpoint}/_asked") as answer:
             return json.load(answer)
 
-    rules(busy=20, **json.loads((folder / "rules.json").read_text()))
+    rules(busy=10, **json.loads((folder / "rules.json").read_text()))
     store = Store(spark, "s3a://out/tables")
     row = scan(store, config, Progress(spark), IMAGES, REFERENCE)
     told = {
