@@ -75,13 +75,8 @@ def _equal_weights(
     return np.ones_like(centre), centre
 
 
-def _quantile_bar(
-    scores: ArrayLike,
-    reference: ArrayLike,
-    members: NDArray[np.bool_],
-    stands_for: NDArray[np.float64] | None = None,
-) -> Bar:
-    bar = fit_bar(scores, reference, members, stands_for)
+def _quantile_bar(scores: ArrayLike, reference: ArrayLike, *others: Any) -> Bar:
+    bar = fit_bar(scores, reference, *others)
     z = bar.standardised(reference)
     return replace(bar, threshold=float(growth.reference_bar(z[:, None])[0]))
 

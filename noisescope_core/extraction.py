@@ -47,7 +47,7 @@ def reference_preparations(
 ) -> dict[str, list[Preparation]]:
     """Decide what is done to the reference images, as `reference.preparations` has it.
 
-    Nothing is by a method that takes the reference as it is.
+    Nobody asks for a method that takes the reference as it is (`Method.adapts_reference`).
 
     Parameters
     ----------
@@ -56,8 +56,6 @@ def reference_preparations(
     config : Config
     """
     method = method_of(config)
-    if not method.adapts_reference:
-        return {}
     return preparations(
         tested,
         reference,

@@ -143,6 +143,8 @@ def _by_size(rows: Iterable[Mapping[str, Any]], config: Config) -> dict[Size, li
 def _preparations(
     tested: Iterable[Mapping[str, Any]], reference: Files, config: Config
 ) -> dict[str, list[Preparation]]:
+    if not method_of(config).adapts_reference:
+        return {}
     images = {Header.of_row(row) for row in tested if row["status"] == "scored"}
     counts = Counter((image.size, image.compression) for image in images)
     rows = (header_row(content, config) for content in reference.values())

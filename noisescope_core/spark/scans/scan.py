@@ -215,8 +215,7 @@ def tidy(store: Store, config: Config, number: int) -> None:
     placed = waiting.withColumn("place", F.row_number().over(newest))
     too_many = placed.where(F.col("place") > config.scan.waiting).select("image_id")
     claimed = waiting.join(claimed.select("image_id"), "image_id", "left_semi").select("image_id")
-    gone = claimed.union(too_many).distinct()
-    store.delete("waiting", gone)
+    store.delete("waiting", claimed.union(too_many).distinct(), seldom=True)
     for batch in batches:
         staged_run(store, batch).remove_whole()
     run.remove_whole()

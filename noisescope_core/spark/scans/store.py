@@ -158,11 +158,17 @@ class Store:
         rows = rows.select(*long_lived_columns(table))
         self._merge(table, rows, where, f"{changed} WHEN NOT MATCHED THEN INSERT *")
 
-    def delete(self, table: str, rows: DataFrame, by: Sequence[str] = ()) -> None:
-        """Delete the rows like these, each of which comes once, by key or by the columns named."""
+    def delete(
+        self, table: str, rows: DataFrame, by: Sequence[str] = (), seldom: bool = False
+    ) -> None:
+        """Delete the rows like these, each of which comes once, by key or by the columns named.
+
+        Parameters
+        ----------
+        seldom : whether there mostly are none, so that it is asked first: a merge takes longer
+        """
         try:
-            # Most scans delete nothing, and to ask takes less than a merge.
-            if rows.isEmpty():
+            if seldom and rows.isEmpty():
                 return
         except Exception as error:
             raise self._unchanged(table, error) from error
