@@ -15,19 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from benchmarks import trials
 from benchmarks.trials import Row
 from noisescope_core.config import Config
-from noisescope_core.experiments.methods import Answer, Method
-from noisescope_core.experiments.pictures import Drawn, Pictures, Pixels
-from noisescope_core.images.sketch import sketch
-from noisescope_core.method import Feature
-from noisescope_core.methods import method_of
+from noisescope_core.experiments.methods import Answer, Correlated, Method, correlated
+from noisescope_core.experiments.pictures import Drawn, Pictures
 from noisescope_core.whitened.discovery import acceptance, growth
 from noisescope_core.whitened.discovery import correlations as search
 from noisescope_core.whitened.discovery import patterns as discovery
 from noisescope_core.whitened.discovery.confidence import Bar, fit_bar
-from noisescope_core.whitened.find import array_pile, describe
+from noisescope_core.whitened.find import describe
 from noisescope_core.whitened.makers.overlay import tile_grid
 from noisescope_core.whitened.planes import bands, whitening
-from noisescope_core.whitened.planes.pair_correlations import pair_correlations
 
 NAMES = (
     "CycleGAN, 50 + 300",
@@ -116,46 +112,20 @@ VARIANTS = {
 """By what is removed."""
 
 
-@dataclass(frozen=True)
-class Features:
-    """What the default method compares, of all images of a condition.
-
-    Attributes
-    ----------
-    images : one an image; no watermark counts
-    correlations : (33, n, n) float32
-    """
-
-    images: list[Feature]
-    correlations: NDArray[np.float32]
+def features(listed: Pictures, config: Config) -> Correlated:
+    """Extract and correlate the features of all images; no watermark counts."""
+    of_all = correlated(listed, config)
+    return replace(of_all, features=[replace(one, watermark=None) for one in of_all.features])
 
 
-def features(listed: Pictures, config: Config) -> Features:
-    """Extract and correlate the features of all images."""
-    extract = method_of(config).extract
-
-    def feature_of(pixels: Pixels) -> Feature:
-        _, stored = extract(pixels, config)
-        return Feature("", stored, sketch(pixels))
-
-    images = listed.each(feature_of)
-    flat = [feature.stored.reshape(-1) for feature in images]
-    bins = bands.compared(listed.side, listed.side, config.whitening.side)
-    return Features(images, pair_correlations(flat, bins, config.spark.block_bytes))
-
-
-def ready(variant: Variant, listed: Pictures, of_all: Features, config: Config) -> Method:
+def ready(variant: Variant, listed: Pictures, of_all: Correlated, config: Config) -> Method:
     """Ready a variant for the features of one side."""
 
     def answer(drawn: Drawn) -> Answer:
-        rows = listed.rows(drawn)
-        # Names that sort as the images were drawn, by chance.
-        named = [replace(of_all.images[row], image_id=f"{k:05}") for k, row in enumerate(rows)]
-        tested, reference = named[: drawn.tested], named[drawn.tested :]
-        pile = array_pile(tested, reference, (listed.side, listed.side), config)
-        searched = [*range(len(pile.tested)), *(drawn.tested + np.arange(len(pile.reference)))]
-        kept = rows[searched]
-        part = np.ascontiguousarray(of_all.correlations[:, kept][:, :, kept])
+        size = listed.side, listed.side
+        _, pile = of_all.drawn(listed.rows(drawn), drawn.tested, size, config)
+        nothing = np.zeros(tile_grid(pile.bins), bool)
+        part = pile.correlations(nothing)
         shares = pile.bins.shares()[: variant.bands]
         with _changed(variant):
             arranged = search.arrange_distinct(
@@ -163,7 +133,7 @@ def ready(variant: Variant, listed: Pictures, of_all: Features, config: Config) 
             )
             found = discovery.discover(arranged, acceptance.Acceptance(repeats=variant.repeats))
         shared = [_in_all_bands(pattern, part, len(pile.ids)) for pattern in found]
-        patterns = describe(pile, shared, np.zeros(tile_grid(pile.bins), bool))
+        patterns = describe(pile, shared, nothing)
         sets = [pattern.shared.members for pattern in patterns if pattern.row.flagged]
         return Answer(sets, other=len(patterns) - len(sets))
 

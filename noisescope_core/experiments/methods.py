@@ -19,12 +19,13 @@ from noisescope_core.baselines.prnu import camera_residual
 from noisescope_core.config import Config
 from noisescope_core.experiments.definition import MethodName
 from noisescope_core.experiments.pictures import Drawn, Pictures, Pixels
+from noisescope_core.images import Size
 from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
 from noisescope_core.in_memory import Detector
 from noisescope_core.method import Feature, Found, say_nothing
 from noisescope_core.methods import method_of, shortage
-from noisescope_core.whitened.find import array_pile
+from noisescope_core.whitened.find import ArrayPile, array_pile
 from noisescope_core.whitened.planes.bands import compared
 from noisescope_core.whitened.planes.pair_correlations import pair_correlations
 
@@ -51,8 +52,38 @@ Method = Callable[[Drawn], Answer]
 Load = Callable[[Pictures, Config], Method]
 
 
-def whitened(listed: Pictures, config: Config) -> Method:
-    """Ready the default method: features of all images, and their correlations, once."""
+@dataclass(frozen=True)
+class Correlated:
+    """What the default method compares, of all images of a condition.
+
+    Attributes
+    ----------
+    features : by row of `Pictures`
+    correlations : (33, n, n) float32
+    """
+
+    features: Sequence[Feature]
+    correlations: NDArray[np.float32]
+
+    def drawn(
+        self, rows: NDArray[np.intp], tested: int, size: Size, config: Config
+    ) -> tuple[list[Feature], ArrayPile]:
+        """Take the images of a draw: features named as they were drawn, and the pile of them.
+
+        Parameters
+        ----------
+        rows : of the images, those of the reference last
+        tested : how many are no reference
+        """
+        named = _named([self.features[row] for row in rows])
+        pile = array_pile(named[:tested], named[tested:], size, config)
+        kept = rows[[*range(len(pile.tested)), *(tested + np.arange(len(pile.reference)))]]
+        known = np.ascontiguousarray(self.correlations[:, kept][:, :, kept])
+        return named, replace(pile, known=known)
+
+
+def correlated(listed: Pictures, config: Config) -> Correlated:
+    """Extract and correlate the features of all images."""
     extract = method_of(config).extract
 
     def feature_of(pixels: Pixels) -> Feature:
@@ -60,25 +91,26 @@ def whitened(listed: Pictures, config: Config) -> Method:
         return Feature("", stored, sketch(pixels), watermark=watermark_of(pixels))
 
     features = listed.each(feature_of)
-    size = listed.side, listed.side
     bins = compared(listed.side, listed.side, config.whitening.side)
     flat = [feature.stored.reshape(-1) for feature in features]
-    correlations = pair_correlations(flat, bins, config.spark.block_bytes)
+    return Correlated(features, pair_correlations(flat, bins, config.spark.block_bytes))
+
+
+def whitened(listed: Pictures, config: Config) -> Method:
+    """Ready the default method: features of all images, and their correlations, once."""
+    of_all = correlated(listed, config)
+    size = listed.side, listed.side
 
     def answer(drawn: Drawn) -> Answer:
-        rows = listed.rows(drawn)
+        rows, tested = listed.rows(drawn), drawn.tested
         # As in a run, images that carry a generator's watermark are no reference.
-        reference = [row for row in rows[drawn.tested :] if features[row].watermark is None]
-        if shortage(config, size, drawn.tested, len(reference)):
+        reference = [row for row in rows[tested:] if of_all.features[row].watermark is None]
+        if shortage(config, size, tested, len(reference)):
             return Answer([], undecided=True)
-        rows = np.array([*rows[: drawn.tested], *reference])
-        named = _named([features[row] for row in rows])
-        pile = array_pile(named[: drawn.tested], named[drawn.tested :], size, config)
-        searched = [*range(len(pile.tested)), *(drawn.tested + np.arange(len(pile.reference)))]
-        kept = rows[searched]
-        known = np.ascontiguousarray(correlations[:, kept][:, :, kept])
-        found = method_of(config).find(replace(pile, known=known), config, say_nothing)
-        return _answer(found, named[: drawn.tested], named[drawn.tested :], listed, config)
+        rows = np.array([*rows[:tested], *reference])
+        named, pile = of_all.drawn(rows, tested, size, config)
+        found = method_of(config).find(pile, config, say_nothing)
+        return _answer(found, named[:tested], named[tested:], listed, config)
 
     return answer
 
