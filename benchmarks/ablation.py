@@ -97,7 +97,7 @@ VARIANTS = {
         ),
         bands=GREY,
     ),
-    "local normalisation": Variant(((whitening, "_flatten", _unflattened),), extracts=True),
+    "local normalisation": Variant(((whitening, "flattened", _unflattened),), extracts=True),
     "learned weights": Variant(_wherever("learned_weights", _equal_weights)),
     "search off the grid": Variant(
         (

@@ -16,10 +16,21 @@ from noisescope_core.images.decode import decode, read_header, thumbnail
 from noisescope_core.images.reference import Header, Preparation, preparations, prepared
 from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
+from noisescope_core.method import LatticeFeature
 from noisescope_core.methods import method_of
 
 FLAT = 1e-3
 """Standard deviation in grey levels below which a residual is rounding, not noise."""
+
+
+RESIZED = "resized to"
+"""How `prepared` begins where a reference image was brought to another size."""
+
+
+RESIDUALS_OF_LATTICES = (
+    "image_id", "format", "quantization", "watermark", "prepared", "sketch", "tile",
+)  # fmt: skip
+"""Columns of `residuals` that the lattice way reads."""
 
 
 def header_row(data: bytes, config: Config) -> dict[str, Any]:
@@ -123,7 +134,7 @@ def _prepared_row(
 ) -> dict[str, Any]:
     """Bring a reference image to a size and save it again, as is wanted, and extract its noise."""
     width, height = preparation.size
-    steps = [] if pixels.shape[1::-1] == preparation.size else [f"resized to {width} x {height}"]
+    steps = [] if pixels.shape[1::-1] == preparation.size else [f"{RESIZED} {width} x {height}"]
     if preparation.compression is not None:
         steps.append(f"saved again as {preparation.compression}")
     try:
@@ -136,18 +147,38 @@ def _prepared_row(
 
 def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool) -> dict[str, Any]:
     row: dict[str, Any] = {}
+    method = method_of(config)
     try:
         if with_thumbnail:
             row["thumbnail"] = thumbnail(pixels)
         if reason := too_small(pixels.shape[0], pixels.shape[1], config):
             return row | {"status": "unscored", "reason": reason}
         row["sketch"] = sketch(pixels).tobytes()
-        residual, stored = method_of(config).extract(pixels, config)
+        extracted = method.extract(pixels, config)
+        if extracted.residual.std() < FLAT:
+            return row | {"status": "unscored", "reason": "flat image, no noise residual to test"}
+        row["residual"] = extracted.stored.tobytes()
+        if method.lattice:
+            row["tile"] = method.lattice.extract(pixels, extracted).tobytes()
     except Exception as error:  # As above.
         return row | {"status": "quarantined", "reason": _unprocessed(error)}
-    if residual.std() < FLAT:
-        return row | {"status": "unscored", "reason": "flat image, no noise residual to test"}
-    return row | {"status": "scored", "residual": stored.tobytes()}
+    return row | {"status": "scored"}
+
+
+def is_resized(row: Mapping[str, Any]) -> bool:
+    """Whether a row of `residuals` is of a reference image that was resized: its lattice is, too."""
+    return str(row.get("prepared") or "").startswith(RESIZED)
+
+
+def lattice_image(row: Mapping[str, Any]) -> LatticeFeature:
+    """Take from a row of `residuals` what is compared of images of all sizes."""
+    return LatticeFeature(
+        row["image_id"],
+        np.frombuffer(row["tile"], np.float16),
+        np.frombuffer(row["sketch"], np.uint8),
+        str(Compression.of_row(row)),
+        row.get("watermark"),
+    )
 
 
 def too_small(height: int, width: int, config: Config) -> str | None:

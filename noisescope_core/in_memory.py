@@ -15,14 +15,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from noisescope_core.config import Config
-from noisescope_core.extraction import header_row, reference_preparations, residual_rows
+from noisescope_core.extraction import (
+    header_row,
+    is_resized,
+    lattice_image,
+    reference_preparations,
+    residual_rows,
+)
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import Header, Preparation
-from noisescope_core.method import Feature, Found, Note, Score, say_nothing
-from noisescope_core.methods import method_of, shortage, test_of
+from noisescope_core.method import Feature, Found, LatticePile, Note, Score, say_nothing
+from noisescope_core.methods import method_of, shortage, test_of, unscored
 from noisescope_core.tables.rows import FingerprintRow, VerdictRow
 
 Files = Mapping[str, bytes]
@@ -53,7 +60,6 @@ def detect(images: Files, reference: Files, config: Config, note: Note = say_not
     note : callable
         Takes a sentence on what is going on.
     """
-    method = method_of(config)
     tested = [
         {"path": path, **row}
         for path in sorted(images)
@@ -65,7 +71,27 @@ def detect(images: Files, reference: Files, config: Config, note: Note = say_not
         for path in sorted(reference)
         for row in residual_rows(reference[path], config, "reference", changed)
     ]
+    return detect_extracted(tested, photographs, config, note)
+
+
+def detect_extracted(
+    tested: Sequence[Mapping[str, Any]],
+    photographs: Sequence[Mapping[str, Any]],
+    config: Config,
+    note: Note = say_nothing,
+) -> Judged:
+    """Find the generated images among some that were extracted before.
+
+    Parameters
+    ----------
+    tested, photographs : rows of `extraction.residual_rows`, the tested ones with their `path`
+    config : Config
+    note : callable
+        Takes a sentence on what is going on.
+    """
+    method = method_of(config)
     features, of_reference = _by_size(tested, config), _by_size(photographs, config)
+    everything = {row["image_id"] for row in photographs if row["status"] == "scored"}
     undecided: dict[Size, str | None] = {}
     results: list[Found] = []
     for size in sorted(features):
@@ -73,11 +99,14 @@ def detect(images: Files, reference: Files, config: Config, note: Note = say_not
             len({feature.image_id for feature in some.get(size, ())})
             for some in (features, of_reference)
         ]
-        undecided[size] = shortage(config, size, *counts)
-        if undecided[size] is None:
+        lacking = shortage(config, size, *counts)
+        undecided[size] = unscored(config, lacking, len(everything))
+        if lacking is None:
             pile = method.pile(features[size], of_reference[size], size, config)
             results.append(method.find(pile, config, note))
     fingerprints = [row for found in results for row in found.fingerprints]
+    if method.lattice:
+        fingerprints += method.lattice.find(_lattice_pile(tested, photographs), config, note)
     scores: dict[str, Score | None] = {}
     test = Detector(fingerprints, config)
     for size, some in features.items():
@@ -103,7 +132,11 @@ class Detector:
 
     def score(self, image: Feature, size: Size) -> Score | None:
         """Test one image; the threshold is missing where the reference's scores decide it."""
-        return self._test(image.image_id, size, pa.py_buffer(image.stored.tobytes()))
+        stored, tile = (
+            None if part is None else pa.py_buffer(part.tobytes())
+            for part in (image.stored, image.tile)
+        )  # fmt: skip
+        return self._test(image.image_id, size, stored, tile)
 
     def scores(
         self, images: Sequence[Feature], reference: Sequence[Feature], size: Size, threads: int = 1
@@ -134,10 +167,25 @@ def _by_size(rows: Iterable[Mapping[str, Any]], config: Config) -> dict[Size, li
         features[size].append(
             Feature(
                 row["image_id"], stored, np.frombuffer(row["sketch"], np.uint8),
-                str(Compression.of_row(row)), row.get("watermark"),
+                str(Compression.of_row(row)), row.get("watermark"), _tile_of(row),
             )
         )  # fmt: skip
     return features
+
+
+def _tile_of(row: Mapping[str, Any]) -> NDArray[np.float16] | None:
+    return np.frombuffer(row["tile"], np.float16) if row.get("tile") else None
+
+
+def _lattice_pile(
+    tested: Iterable[Mapping[str, Any]], reference: Iterable[Mapping[str, Any]]
+) -> LatticePile:
+    """Put images of all sizes together; of a reference image what is not resized."""
+    images, photographs = (
+        [lattice_image(row) for row in rows if row["status"] == "scored" and not is_resized(row)]
+        for rows in (tested, reference)
+    )
+    return LatticePile(images, photographs)
 
 
 def _preparations(

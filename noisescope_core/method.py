@@ -55,8 +55,32 @@ class Score:
         return self.threshold is not None and self.score > self.threshold
 
 
-Test = Callable[[str, Size, pa.Buffer], Score | None]
+PlaceTest = Callable[[str, Size, pa.Buffer], Score | None]
 """Takes an image's id, size and stored feature; None where there is nothing to test with."""
+
+LatticeTest = Callable[[str, pa.Buffer], Score]
+"""Takes an image's id and the stored tile of its noise."""
+
+Test = Callable[[str, Size, pa.Buffer, pa.Buffer | None], Score | None]
+"""Takes an image's id, size, stored feature and tile, if the method stores one."""
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What a method takes of an image.
+
+    Attributes
+    ----------
+    residual : (H, W) float32, grey levels
+    stored : what is stored of the image
+    channels : (1, h, w) or (3, h, w) float32, grey levels: residuals before they are mixed
+    corner : (top, left) of `channels` in the image, pixels
+    """
+
+    residual: NDArray[np.float32]
+    stored: NDArray[Any]
+    channels: NDArray[np.float32]
+    corner: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -86,6 +110,7 @@ class Feature:
     sketch : (1024,) uint8, from `duplicates.sketch`
     compression : of the file, in words
     watermark : of a generator's tool, None if none is known in it
+    tile : mean tile of its noise, float16, None by methods that do not look at lattices
     """
 
     image_id: str
@@ -93,21 +118,39 @@ class Feature:
     sketch: NDArray[np.uint8]
     compression: str = ""
     watermark: str | None = None
+    tile: NDArray[np.float16] | None = None
 
 
-class Pile(Protocol):
-    """The images of one size, as a method's search looks at them, numbered in the order of `ids`.
+@dataclass(frozen=True)
+class LatticeFeature:
+    """An image of any size as it is compared by its mean tile.
 
-    Each method says what else it asks of them. Arrays answer, or tables that Spark holds.
+    Attributes
+    ----------
+    image_id, sketch, compression, watermark : as `Feature` has them
+    tile : (1536,) float16, from `lattice.tiles.lattice_feature`
     """
 
-    @property
-    def size(self) -> Size:
-        """(width, height), pixels."""
+    image_id: str
+    tile: NDArray[np.float16]
+    sketch: NDArray[np.uint8]
+    compression: str = ""
+    watermark: str | None = None
 
-    @property
-    def ids(self) -> Sequence[str]:
-        """Ids of the tested images that are searched, ascending."""
+
+@dataclass(frozen=True)
+class LatticePile:
+    """Images of all sizes, in any order; those of one id count once.
+
+    Attributes
+    ----------
+    tested, reference : images
+    images : of the pile that the tested ones are drawn from; None if they are the pile
+    """
+
+    tested: Sequence[LatticeFeature]
+    reference: Sequence[LatticeFeature]
+    images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +170,39 @@ class Explaining:
     surface: Callable[[NDArray[Any], Size, FingerprintRow, Config], NDArray[np.float32]]
     bands: Callable[[NDArray[Any], str, FingerprintRow, Config], NDArray[np.float64]] | None
     without: Callable[[FingerprintRow, str, NDArray[Any], Config], FingerprintRow]
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """A way of looking at images of all sizes at once, beside a method's look at one size.
+
+    Attributes
+    ----------
+    extract : of pixels and of what the method takes of them: what is stored, float16
+    find : of a pile and config; told where to leave notes: patterns of the kind `lattice`
+    test : of rows of such fingerprints
+    explaining : for `explain`, of tiles
+    """
+
+    extract: Callable[[NDArray[np.uint8], Extracted], NDArray[np.float16]]
+    find: Callable[[LatticePile, Config, Note], Sequence[FingerprintRow]]
+    test: Callable[[Sequence[Any]], LatticeTest]
+    explaining: Explaining
+
+
+class Pile(Protocol):
+    """The images of one size, as a method's search looks at them, numbered in the order of `ids`.
+
+    Each method says what else it asks of them. Arrays answer, or tables that Spark holds.
+    """
+
+    @property
+    def size(self) -> Size:
+        """(width, height), pixels."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Ids of the tested images that are searched, ascending."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +242,7 @@ class Method:
     Attributes
     ----------
     name : value of the key `method`, and name of its packages
-    extract : of pixels (H, W) or (H, W, 3) uint8 and config: noise residual (H, W) float32 in grey
-        levels, and what is stored of the image
+    extract : of pixels (H, W) or (H, W, 3) uint8 and config
     read : of a stored cell: float32 values, flat or in the shape of the feature
     shape : of a size and config: shape of what is stored, (rows, values)
     dtype : of what is stored
@@ -184,10 +259,11 @@ class Method:
     plan : stages of one size, with their costs
     explaining, words : for `explain` and the report
     scans : whether scheduled scans know the method
+    lattice : how it looks at images of all sizes at once, None if it does not
     """
 
     name: str
-    extract: Callable[[NDArray[np.uint8], Config], tuple[NDArray[np.float32], NDArray[Any]]]
+    extract: Callable[[NDArray[np.uint8], Config], Extracted]
     read: Callable[[Any], NDArray[np.float32]]
     shape: Callable[[Size, Config], tuple[int, int]]
     dtype: type[np.generic]
@@ -198,10 +274,11 @@ class Method:
     route: Callable[[int, Config], Route]
     pile: Callable[[Sequence[Feature], Sequence[Feature], Size, Config], Any]
     find: Callable[[Any, Config, Note], Found]
-    test: Callable[[Mapping[Size, Sequence[Any]], Config, bool], Test]
+    test: Callable[[Mapping[Size, Sequence[Any]], Config, bool], PlaceTest]
     everywhere: Callable[[Config], bool]
     threshold: Callable[[Sequence[float], Config], float] | None
     plan: Callable[[SizeCounts, Config, Rates], SizePlan]
     explaining: Explaining
     words: Words
     scans: bool
+    lattice: Lattice | None = None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
+
+import pyarrow as pa
 
 from noisescope_core.config import Config
 from noisescope_core.cost import Rates, SizeCounts, SizePlan
 from noisescope_core.errors import UsageError
 from noisescope_core.images import Size
-from noisescope_core.method import Method, Test
+from noisescope_core.lattice.method import LATTICE
+from noisescope_core.method import Method, Score, Test
 from noisescope_core.paper.method import METHOD as PAPER
 from noisescope_core.whitened.method import METHOD as WHITENED
 
-METHODS = {method.name: method for method in (WHITENED, PAPER)}
+METHODS = {method.name: method for method in (replace(WHITENED, lattice=LATTICE), PAPER)}
 """Methods by name; the default one comes first."""
 
 
@@ -38,10 +42,29 @@ def test_of(fingerprints: Iterable[Any], config: Config, everywhere: bool) -> Te
     everywhere : bool
         Whether they are looked for at other alignments and sizes too.
     """
+    method = method_of(config)
     by_size: dict[Size, list[Any]] = {}
+    lattices: list[Any] = []
     for row in sorted(fingerprints, key=lambda row: str(row.fingerprint_id)):
-        by_size.setdefault((row.width, row.height), []).append(row)
-    return method_of(config).test(by_size, config, everywhere)
+        if row.kind == "lattice":
+            lattices.append(row)
+        else:
+            by_size.setdefault((row.width, row.height), []).append(row)
+    in_place = method.test(by_size, config, everywhere)
+    of_lattices = method.lattice.test(lattices) if method.lattice and lattices else None
+
+    def test(image_id: str, size: Size, cell: pa.Buffer, tile: pa.Buffer | None) -> Score | None:
+        scores = [in_place(image_id, size, cell)]
+        if of_lattices and tile is not None:
+            scores.append(of_lattices(image_id, tile))
+        return max((score for score in scores if score), key=_over_its_bar, default=None)
+
+    return test
+
+
+def _over_its_bar(score: Score) -> float:
+    """Compare scores against different fingerprints, each by its own bar."""
+    return score.score / score.threshold if score.threshold else score.score
 
 
 def check_for_scans(config: Config) -> None:
@@ -52,6 +75,22 @@ def check_for_scans(config: Config) -> None:
     # The tables outlive a configuration, and residuals of two denoisers do not compare.
     if config.residual.denoiser != "wavelet":
         raise UsageError("residual.denoiser: scan knows the denoiser wavelet alone")
+
+
+def unscored(config: Config, reason: str | None, reference: int) -> str | None:
+    """Say why images of a size are not scored; None if they are.
+
+    Parameters
+    ----------
+    reason : why the size cannot be searched by itself, from `shortage`; None if it can
+    reference : distinct reference images of all sizes
+    """
+    method = method_of(config)
+    if reason is None or method.lattice is None:
+        return reason
+    if reference >= (least := method.least_reference(config)):
+        return None
+    return f"too few reference images to calibrate: {reference:,} of all sizes, needed {least:,}"
 
 
 def shortage(config: Config, size: Size, images: int, reference: int) -> str | None:

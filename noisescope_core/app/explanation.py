@@ -20,7 +20,7 @@ from noisescope_core.correlation.surface import peak_shift
 from noisescope_core.errors import UsageError, first_line
 from noisescope_core.extraction import too_small
 from noisescope_core.images.decode import decode, refused_size
-from noisescope_core.method import Test
+from noisescope_core.method import Explaining, Extracted, Method, Test
 from noisescope_core.methods import method_of, test_of
 from noisescope_core.tables.results import Results, Scores
 from noisescope_core.tables.rows import FingerprintRow
@@ -147,8 +147,9 @@ def explain(file: str, run: Results) -> Explanation:
         return Explanation(path, image_id, of_run, "quarantined", image.reason)
     if why := too_small(image.height, image.width, config):
         return Explanation(path, image_id, of_run, "unscored", why, image.pixels)
-    residual, stored = method_of(config).extract(image.pixels, config)
-    match = _match(run, _generators(run), image_id, image.pixels, stored)
+    method = method_of(config)
+    extracted = method.extract(image.pixels, config)
+    match = _match(run, _generators(run), image_id, image.pixels, extracted)
     if verdict is not None:
         status, reason = verdict["status"], verdict["reason"]
     elif match is None:
@@ -156,7 +157,9 @@ def explain(file: str, run: Results) -> Explanation:
         status, reason = "unscored", f"the run has no fingerprint to hold {size} against"
     else:
         status, reason = "scored", None
-    return Explanation(path, image_id, of_run, status, reason, image.pixels, residual, match)
+    return Explanation(
+        path, image_id, of_run, status, reason, image.pixels, extracted.residual, match
+    )
 
 
 def _generators(run: Results) -> list[FingerprintRow]:
@@ -177,13 +180,14 @@ def _match(
     generators: Sequence[FingerprintRow],
     image_id: str,
     pixels: NDArray[np.uint8],
-    stored: NDArray[Any],
+    extracted: Extracted,
 ) -> Match | None:
     config = run.config
     method = method_of(config)
     size = pixels.shape[1], pixels.shape[0]
     everywhere = method.everywhere(config)
-    score = test_of(generators, config, everywhere)(image_id, size, pa.py_buffer(stored.tobytes()))
+    stored, tile = _stored(pixels, extracted, method)
+    score = test_of(generators, config, everywhere)(image_id, size, *_cells(stored, tile))
     if score is None:
         return None
     (best,) = (row for row in generators if row.fingerprint_id == score.fingerprint_id)
@@ -191,8 +195,19 @@ def _match(
     threshold = score.threshold or 0.0
     if score.threshold is None and method.threshold is not None:
         threshold = float(method.threshold(scores.reference.tolist(), config))
-    explaining, in_place = method.explaining, score.shift_x is None
-    others = [explaining.without(row, image_id, stored, config) for row in generators]
+    in_place = score.shift_x is None
+
+    def seen(row: FingerprintRow) -> tuple[Explaining, NDArray[Any]]:
+        """How a fingerprint of this kind is explained, and what of the image is held against it."""
+        if row.kind == "lattice" and method.lattice and tile is not None:
+            return method.lattice.explaining, tile
+        return method.explaining, stored
+
+    others = []
+    for row in generators:
+        explaining, feature = seen(row)
+        others.append(explaining.without(row, image_id, feature, config))
+    explaining, feature = seen(best)
     bands = explaining.bands if in_place else None
     return Match(
         score=score.score,
@@ -201,11 +216,25 @@ def _match(
         shift=None if in_place else (int(score.shift_x or 0), int(score.shift_y or 0)),
         fingerprint=vars(best),
         is_member=image_id in best.members,
-        surface=explaining.surface(stored, size, best, config),
-        bands=bands(stored, image_id, best, config) if bands else None,
+        surface=explaining.surface(feature, size, best, config),
+        bands=bands(feature, image_id, best, config) if bands else None,
         scores=scores,
         changes=list(_changes(pixels, test_of(others, config, everywhere), threshold, config)),
     )
+
+
+def _stored(
+    pixels: NDArray[np.uint8], extracted: Extracted, method: Method
+) -> tuple[NDArray[Any], NDArray[np.float16] | None]:
+    """What a run stores of an image: its feature, and its tile by methods that have one."""
+    tile = method.lattice.extract(pixels, extracted) if method.lattice else None
+    return extracted.stored, tile
+
+
+def _cells(
+    stored: NDArray[Any], tile: NDArray[np.float16] | None
+) -> tuple[pa.Buffer, pa.Buffer | None]:
+    return pa.py_buffer(stored.tobytes()), None if tile is None else pa.py_buffer(tile.tobytes())
 
 
 def _read(path: str, config: Config) -> bytes:
@@ -236,8 +265,9 @@ def _changes(
     size = pixels.shape[1], pixels.shape[0]
     for what, name, strength in PROCESSED:
         changed = attack(name, strength, colour, np.random.default_rng(config.seed))
-        _, stored = method_of(config).extract(changed, config)
-        score = test("", size, pa.py_buffer(stored.tobytes()))
+        method = method_of(config)
+        cells = _cells(*_stored(changed, method.extract(changed, config), method))
+        score = test("", size, *cells)
         if score is not None:
             bar = threshold if score.threshold is None else score.threshold
             yield Change(what, score.score, bar, score.score > bar)

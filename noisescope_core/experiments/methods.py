@@ -87,7 +87,7 @@ def correlated(listed: Pictures, config: Config) -> Correlated:
     extract = method_of(config).extract
 
     def feature_of(pixels: Pixels) -> Feature:
-        _, stored = extract(pixels, config)
+        stored = extract(pixels, config).stored
         return Feature("", stored, sketch(pixels), watermark=watermark_of(pixels))
 
     features = listed.each(feature_of)
@@ -135,8 +135,7 @@ def _by_residuals(
     nothing = np.zeros(0, np.uint8)
 
     def feature_of(pixels: Pixels) -> Feature:
-        residual, _ = method.extract(pixels, config)
-        return Feature("", cleaned(residual), nothing)
+        return Feature("", cleaned(method.extract(pixels, config).residual), nothing)
 
     features: list[Feature] = []
 

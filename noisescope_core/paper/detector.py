@@ -13,7 +13,7 @@ from noisescope_core.config import Config
 from noisescope_core.correlation.pairs import pce_between
 from noisescope_core.correlation.spectra import Spectra, spectra
 from noisescope_core.images import Size
-from noisescope_core.method import Score, Test
+from noisescope_core.method import PlaceTest, Score
 
 
 def score_images(
@@ -44,7 +44,7 @@ def detection_threshold(reference_scores: ArrayLike, percentile: float = 99.5) -
 
 def pce_test(
     by_size: Mapping[Size, Sequence[Any]], config: Config, everywhere: bool = False
-) -> Test:
+) -> PlaceTest:
     """Make the paper's test: the largest PCE with the fingerprints of the image's size.
 
     The threshold needs all reference images first. `everywhere` changes nothing: images of other

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from noisescope_core.config import Config, Route
 from noisescope_core.images import Size
-from noisescope_core.method import Method
+from noisescope_core.method import Extracted, Method
 from noisescope_core.paper.cost import plan
 from noisescope_core.paper.detector import detection_threshold, pce_test
 from noisescope_core.paper.explaining import EXPLAINING
@@ -22,11 +22,11 @@ ASSUMED_REFERENCE = 800
 """Reference images that a plan takes for granted: 40 fingerprints of 20 images (section 3.3)."""
 
 
-def extract(pixels: NDArray[np.uint8], config: Config) -> tuple[NDArray[np.float32], NDArray[Any]]:
+def extract(pixels: NDArray[np.uint8], config: Config) -> Extracted:
     """Extract the grey noise residual of an image, which is what is stored of it."""
     how = config.residual
     residual = noise_residual(pixels, how.sigma, how.levels, denoiser=how.denoiser)
-    return residual, residual
+    return Extracted(residual, residual, residual[None])
 
 
 def read(cell: Any) -> NDArray[np.float32]:

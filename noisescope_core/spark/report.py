@@ -131,7 +131,7 @@ def shown_fingerprints(
     list of dict
         As `render_report` takes them: the largest first, generators' before others.
     """
-    left_out = "haralick", "weights", "centres", "whitened"
+    left_out = "haralick", "weights", "centres", "whitened", "background"
     shown_columns = [name for name in columns("fingerprints") if name not in left_out]
     rows = run.rows("fingerprints", *shown_columns)
     rows.sort(key=lambda row: (-row["images"], row["fingerprint_id"]))

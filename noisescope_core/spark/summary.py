@@ -148,7 +148,16 @@ def _calibrated(run: Run) -> dict[Size, dict[str, Any]]:
 
 def _evidence(run: Run) -> list[dict[str, Any]]:
     """Gather what is known of every pattern's maker, without its pixels."""
-    left_out = "haralick", "weights", "centres", "members", "covered", "pixels", "whitened"
+    left_out = (
+        "haralick",
+        "weights",
+        "centres",
+        "members",
+        "covered",
+        "pixels",
+        "whitened",
+        "background",
+    )
     counted = [name for name in columns("fingerprints") if name not in left_out]
     rows = run.rows("fingerprints", *counted)
     rows.sort(key=lambda row: (row["width"], row["height"], row["fingerprint_id"]))

@@ -103,8 +103,9 @@ class Results:
         UsageError
             As `table` does.
         """
-        size = fingerprint["width"], fingerprint["height"]
-        where = in_arrow(size) & ds.field("shift_x").is_null()
+        where = ds.field("shift_x").is_null()
+        if fingerprint["kind"] != "lattice":  # A lattice is looked for in images of all sizes.
+            where &= in_arrow((fingerprint["width"], fingerprint["height"]))
         table = self.table("scores", ("role", "image_id", "fingerprint_id", "score"), where)
         fake = self.table("verdicts", ("image_id",), ds.field("is_fake"))["image_id"]
         is_reference = pc.equal(table["role"], "reference")

@@ -34,7 +34,10 @@ class RouteRow:
 
 @dataclass(frozen=True)
 class CalibrationRow:
-    """What is known of a size before it is searched; `reason` says why it cannot be decided."""
+    """What is known of a size before it is searched.
+
+    `reason` says why the size cannot be searched by itself, `unscored` why its images get no score.
+    """
 
     width: int
     height: int
@@ -42,6 +45,7 @@ class CalibrationRow:
     reference: int | None
     t_merge: float | None = None
     reason: str | None = None
+    unscored: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,7 @@ class FingerprintRow:
     """
 
     fingerprint_id: str
+    kind: str | None = None
     width: int
     height: int
     images: int
@@ -130,6 +135,7 @@ class FingerprintRow:
     covered: Sequence[bool] | None = None
     pixels: bytes = b""
     whitened: bytes | None = None
+    background: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,8 +31,8 @@ IMAGES = """
     prepared string"""
 """What is known of a file once it is decoded."""
 
-RESIDUALS = f"{IMAGES}, thumbnail binary, sketch binary, residual binary"
-"""The same with the noise residual."""
+RESIDUALS = f"{IMAGES}, thumbnail binary, sketch binary, residual binary, tile binary"
+"""The same with the noise residual, and with the mean tile of the noise."""
 
 ANSWER = """
     score double, threshold double, confidence double, fingerprint_id string,
@@ -59,7 +59,8 @@ SCHEMAS = {
     "residuals": RESIDUALS,
     "reference_residuals": RESIDUALS,
     "calibration": """
-        width int, height int, images long, reference long, t_merge double, reason string""",
+        width int, height int, images long, reference long, t_merge double, reason string,
+        unscored string""",
     "reference_fingerprints": """
         width int, height int, fingerprint long, haralick array<double>""",
     "correlations": """
@@ -73,16 +74,16 @@ SCHEMAS = {
     "merging": """
         width int, height int, rounds int, clusters int, compared long, refined long""",
     "fingerprints": f"""
-        fingerprint_id string, width int, height int, images long, flagged boolean,
+        fingerprint_id string, kind string, width int, height int, images long, flagged boolean,
         margin double, haralick array<double>, cohesion double, repeats array<double>,
         off_grid boolean, maker string, strength double, colour double, peak double,
         grid double, spread double, lattice double, uneven double, in_reference double,
         header string, same_header double, watermark string, watermarked double,
         {CALIBRATED}, members array<string>, covered array<boolean>, pixels binary,
-        whitened binary""",
+        whitened binary, background binary""",
     "arrivals": f"""
         {IMAGES}, {ANSWER}, false_alarm string, thumbnail binary, sketch binary,
-        residual binary""",
+        residual binary, tile binary""",
     "scans": f"{IMAGES}, {ANSWER}, thumbnail binary",
     "scores": f"role string, path string, image_id string, width int, height int, {ANSWER}",
     "verdicts": """

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core.config import Config, Route
 from noisescope_core.images import Size
-from noisescope_core.method import Method
+from noisescope_core.method import Extracted, Method
 from noisescope_core.residual import channel_residuals, mixed
 from noisescope_core.whitened.detection.detector import match_test
 from noisescope_core.whitened.detection.explaining import EXPLAINING
 from noisescope_core.whitened.find import array_pile, find
 from noisescope_core.whitened.piles.cost import plan
-from noisescope_core.whitened.planes.bands import PLANES, central, compared
+from noisescope_core.whitened.planes.bands import PLANES, central, compared, corner_of
 from noisescope_core.whitened.planes.whitening import packed, unpacked, whitened_planes
 from noisescope_core.whitened.words import WORDS
 
@@ -23,21 +21,20 @@ MARGIN = 64
 """Pixels around the part compared that are denoised with it, so that its border is no border."""
 
 
-def extract(pixels: NDArray[np.uint8], config: Config) -> tuple[NDArray[np.float32], NDArray[Any]]:
+def extract(pixels: NDArray[np.uint8], config: Config) -> Extracted:
     """Extract the noise of the centre that is compared.
 
-    Returns
-    -------
-    residual : (H, W) float32, grey levels
-    stored : (3, V) int8, from `whitening.packed`
+    What is stored is (3, V) int8, from `whitening.packed`.
     """
     how, side = config.residual, config.whitening.side
     # Images of a size are cut alike, so the cut cannot tell one from another.
     planes = central(np.atleast_3d(pixels).transpose(2, 0, 1), side + 2 * MARGIN)
     cut = np.ascontiguousarray(planes.transpose(1, 2, 0))
     channels = channel_residuals(cut, how.sigma, how.levels, denoiser=how.denoiser)
-    channels = central(channels, side)
-    return mixed(channels), packed(whitened_planes(channels))
+    compared_part = central(channels, side)
+    top, left = (corner_of(length, side + 2 * MARGIN) for length in pixels.shape[:2])
+    stored = packed(whitened_planes(compared_part))
+    return Extracted(mixed(compared_part), stored, channels, (top, left))
 
 
 def shape(size: Size, config: Config) -> tuple[int, int]:

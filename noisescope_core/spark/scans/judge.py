@@ -102,7 +102,7 @@ def _verdicts_of_arrivals(
     """Verdicts of the files that arrived in this scan."""
     if not arrivals.files:
         return frame(scan.store.spark, [], SCHEMAS["verdicts"])
-    rows = arrivals.rows.drop("sketch", "residual", "false_alarm")
+    rows = arrivals.rows.drop("sketch", "residual", "tile", "false_alarm")
     if searched:
         rows = _with_answers_of_search(scan.run, rows)
     answers = _with_other_names(rows, scan.registry.shown_as)

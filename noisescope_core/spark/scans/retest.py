@@ -21,7 +21,7 @@ GONE = "cannot be read any more to be tested again, and the fingerprint that it 
 _ASKING = 16
 """Threads that ask which files are there still; chosen: each mostly waits for its store."""
 
-_NOT_KEPT = ("thumbnail", "sketch", "residual")
+_NOT_KEPT = ("thumbnail", "sketch", "residual", "tile")
 """Columns of `arrivals` that nobody reads of an image that is tested again."""
 
 

@@ -78,7 +78,14 @@ def decide_sizes(scan: Scan, searched: list[Size]) -> list[CalibrationRow]:
         store.merge("sizes", frame(store.spark, changed, LONG_LIVED["sizes"]), update)
     emptied = {size: replace(row, waiting=0) for size, row in stored.items() if size not in sizes}
     return [
-        CalibrationRow(row.width, row.height, row.waiting, row.reference, reason=row.reason)
+        CalibrationRow(
+            row.width,
+            row.height,
+            row.waiting,
+            row.reference,
+            reason=row.reason,
+            unscored=row.reason,
+        )
         for row in (sizes | emptied).values()
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.methods import shortage
+from noisescope_core.methods import shortage, unscored
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.methods import stages_of
 from noisescope_core.spark.stages.sets import image_sets, tested_images
@@ -16,9 +16,11 @@ from noisescope_core.tables.rows import CalibrationRow, ReferenceFingerprintRow
 def calibrate(run: Run, config: Config, progress: Progress) -> None:
     """Read the tested images and the reference, write `calibration`, `reference_fingerprints`.
 
-    A size that has too few images or too few reference images gets the reason instead.
+    A size that has too few images or too few reference images to be searched by itself gets the
+    reason instead.
     """
     reference = image_sets(run, "reference_residuals")
+    everything = len({name for images in reference.values() for name in images.ids})
     counts = (
         tested_images(run)
         .groupBy("width", "height")
@@ -38,11 +40,12 @@ def calibrate(run: Run, config: Config, progress: Progress) -> None:
                 stage.note(f"{count:,} reference images of {width} x {height}")
                 t_merge, textures = calibrated(run, config, reference[size])
                 fingerprints += textures
-            calibrations.append(CalibrationRow(*size, images, count, t_merge, reason))
+            lacking = unscored(config, reason, everything)
+            calibrations.append(CalibrationRow(*size, images, count, t_merge, reason, lacking))
         run.write_rows("reference_fingerprints", fingerprints)
         run.write_rows("calibration", calibrations)
         decided = [_in_words(row) for row in calibrations if row.reason is None]
-        stage.done(", ".join(decided[:3]) or "no size has enough images to decide")
+        stage.done(", ".join(decided[:3]) or "no size has enough images to be searched by itself")
 
 
 def _in_words(row: CalibrationRow) -> str:

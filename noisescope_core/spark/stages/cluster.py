@@ -10,6 +10,7 @@ from noisescope_core.config import Config
 from noisescope_core.method import Found, Note
 from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.stages.lattice.pile import lattice_pile
 from noisescope_core.spark.stages.methods import stages_of
 from noisescope_core.spark.tables.run import Run
 
@@ -24,6 +25,9 @@ def cluster(run: Run, config: Config, progress: Progress) -> None:
             stage.part(number, len(piles))
             size = f"{pile.size[0]} x {pile.size[1]}"
             results.append(method.find(pile, config, _noted(stage, size)))
+        if method.lattice:
+            lattices = method.lattice.find(lattice_pile(run), config, stage.note)
+            results.append(Found(lattices))
         run.write_rows("clusters", (row for found in results for row in found.clusters))
         if stages.merges:
             run.write_rows("merging", (found.merging for found in results if found.merging))

@@ -79,7 +79,7 @@ def tests_of(
     sizes = {(row.width, row.height) for row in (*fingerprints, *false_alarms)}
     return Tests(
         shipped(spark, test_of(fingerprints, config, everywhere)),
-        None if everywhere else sizes,
+        None if everywhere or any(row.kind == "lattice" for row in fingerprints) else sizes,
         len(fingerprints),
         shipped(spark, test_of(false_alarms, config, False)) if false_alarms else None,
     )
@@ -113,7 +113,9 @@ def _scored(run: Run, tests: Tests, table: str, role: str) -> DataFrame:
     stored = run.read(table).where("status = 'scored'")
     if tests.sizes is not None:
         stored = stored.where(of_sizes(tests.sizes))
-    named = stored.withColumn("role", F.lit(role)).select(*columns("scores")[:5], "residual")
+    named = stored.withColumn("role", F.lit(role)).select(
+        *columns("scores")[:5], "residual", "tile"
+    )
     return named.mapInArrow(scorer(tests, columns("scores")), SCHEMAS["scores"])
 
 
@@ -130,16 +132,16 @@ def scorer(
         test, test_alarms = ready(), ready_alarms() if ready_alarms else None
         with one_task():
             for batch in batches:
-                columns = [
-                    batch.column(name) for name in ("image_id", "width", "height", "residual")
-                ]
+                names_used = "image_id", "width", "height", "residual", "tile"
+                columns = [batch.column(name) for name in names_used]
                 rows: list[Score | None] = []
                 alarms: list[str | None] = []
-                for image_id, width, height, cell in zip(*columns, strict=True):
+                for image_id, width, height, cell, tile in zip(*columns, strict=True):
                     size = width.as_py(), height.as_py()
                     row = alarm = None
                     if cell.is_valid and (sizes is None or size in sizes):
-                        image = image_id.as_py(), size, cell.as_buffer()
+                        tile_cell = tile.as_buffer() if tile.is_valid else None
+                        image = image_id.as_py(), size, cell.as_buffer(), tile_cell
                         row = test(*image)
                         # A generator's pattern beneath a false alarm's, such as an overlay, is as
                         # strong as ever; less is what the two patterns have in common.

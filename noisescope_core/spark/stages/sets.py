@@ -129,7 +129,11 @@ def tested_images(run: Run) -> DataFrame:
     """
     if route_of(run) == "shards":
         return run.read("headers").where("reason is null")
-    return run.read("residuals").where("status = 'scored'").drop("thumbnail", "sketch", "residual")
+    return (
+        run.read("residuals")
+        .where("status = 'scored'")
+        .drop("thumbnail", "sketch", "residual", "tile")
+    )
 
 
 def image_sets(run: Run, table: str) -> dict[Size, ImageSet]:

@@ -25,7 +25,7 @@ def write_verdicts(run: Run, config: Config, images: DataFrame, scores: DataFram
     thresholds = _thresholds(scores, config)
     sizes = run.spark.createDataFrame(
         [
-            (row.width, row.height, row.reason, thresholds.get((row.width, row.height)))
+            (row.width, row.height, row.unscored, thresholds.get((row.width, row.height)))
             for row in run.read("calibration").collect()
         ],
         "width int, height int, undecided string, calibrated double",

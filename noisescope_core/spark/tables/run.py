@@ -20,7 +20,7 @@ from noisescope_core.tables.rows import FileRow, cells_by_name
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema, types_in
 from noisescope_core.tables.storage import content, file_system, with_retries
 
-NOISE_COLUMNS = {"residual", "products"}
+NOISE_COLUMNS = {"residual", "tile", "products"}
 """Columns of noise, which does not compress; trying costs a third of a table's write."""
 
 UNFINISHED = "unfinished.json"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from noisescope_core.config import Config
 from noisescope_core.images import Size
-from noisescope_core.method import Score, Test
+from noisescope_core.method import PlaceTest, Score
 from noisescope_core.whitened.detection.alignment import Pattern, best_alignment, pattern_of
 from noisescope_core.whitened.discovery.confidence import Bar
 from noisescope_core.whitened.makers.overlay import tile_grid, uncovered
@@ -127,7 +127,7 @@ def _products(
 
 def match_test(
     by_size: Mapping[Size, Sequence[Any]], config: Config, everywhere: bool = False
-) -> Test:
+) -> PlaceTest:
     """Make the test of images against fingerprints, given by their rows of `fingerprints`.
 
     Images are tested in place against the fingerprints of their own size, and, `everywhere`, where

@@ -163,9 +163,19 @@ def central(stack: NDArray[Any], side: int) -> NDArray[Any]:
     >>> central(np.zeros((3, 100, 40)), 64).shape
     (3, 64, 40)
     """
-    height, width = stack.shape[-2:]
-    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    top, left = (corner_of(length, side) for length in stack.shape[-2:])
     return stack[..., top : top + side, left : left + side]
+
+
+def corner_of(length: int, side: int) -> int:
+    """Say where the `central` part begins on an axis, pixels.
+
+    Examples
+    --------
+    >>> corner_of(100, 64), corner_of(40, 64)
+    (18, 0)
+    """
+    return max(0, (length - side) // 2)
 
 
 def compared(height: int, width: int, side: int) -> Layout:

@@ -61,7 +61,7 @@ def whitened_planes(channels: NDArray[Any]) -> NDArray[np.float32]:
     red, green, blue = channels
     feature = np.zeros((len(PLANES), bins.values), np.float32)
     for k, plane in enumerate((mixed(channels), red - green, blue - green)):
-        spectrum = fft.rfft2(_flatten(plane))
+        spectrum = fft.rfft2(flattened(plane))
         power = smoothed_power(spectrum)
         values = feature[k]
         floor = np.float32(1e-12 * float(power.mean()) + 1e-30)
@@ -71,7 +71,7 @@ def whitened_planes(channels: NDArray[Any]) -> NDArray[np.float32]:
     return feature
 
 
-def _flatten(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+def flattened(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     """Divide a plane, (H, W), by its local standard deviation; all 0 if it has no noise."""
     energy = cv2.blur(plane * plane, (LOCAL_WINDOW, LOCAL_WINDOW), borderType=cv2.BORDER_REFLECT)
     floor = LOCAL_FLOOR * float(energy.mean())

@@ -1,0 +1,111 @@
+"""One image against the lattices found, itself left out of them (docs/lattice.md, step 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noisescope_core.lattice.background import Background
+from noisescope_core.lattice.tiles import VALUES
+from noisescope_core.method import LatticeTest, Score
+from noisescope_core.whitened.discovery.confidence import Bar
+
+
+@dataclass(frozen=True)
+class LatticeFingerprint:
+    """The tile of a maker, ready to be matched.
+
+    Attributes
+    ----------
+    fingerprint_id : str
+    total : (1536,) float64, sum of the members' units
+    members : image ids
+    background : before which the members are units
+    bar : how cosines are read
+    """
+
+    fingerprint_id: str
+    total: NDArray[np.float64]
+    members: frozenset[str]
+    background: Background
+    bar: Bar
+
+    def standardised(self, image_id: str, unit: NDArray[np.float32]) -> float:
+        """Cosine of an image's unit with the members, but for the image, in the bar's spreads."""
+        total = self.total - unit if image_id in self.members else self.total
+        cosine = total @ unit / (np.linalg.norm(total) + 1e-12)
+        return float(self.bar.standardised(cosine))
+
+
+def packed_background(background: Background) -> bytes:
+    """Store a background: gains and rest as float32, then the directions as float16."""
+    gains = np.append(background.gains, np.float32(background.rest)).astype(np.float32)
+    return gains.tobytes() + background.directions.astype(np.float16).tobytes()
+
+
+def unpacked_background(cell: bytes) -> Background:
+    """Read a stored background."""
+    # One float32 for each direction and one more, and VALUES float16 for each.
+    rank = (len(cell) - 4) // (4 + 2 * VALUES)
+    gains = np.frombuffer(cell, np.float32, rank + 1)
+    directions = np.frombuffer(cell, np.float16, offset=4 * (rank + 1)).reshape(rank, VALUES)
+    return Background(directions.astype(np.float32), gains[:-1], float(gains[-1]))
+
+
+def fingerprint_of(row: Any, backgrounds: dict[bytes, Background]) -> LatticeFingerprint:
+    """Ready a row of `fingerprints` whose kind is `lattice`.
+
+    Parameters
+    ----------
+    row : of the table
+    backgrounds : those read so far, by cell; most fingerprints of a run share one
+    """
+    cell = bytes(row.background)
+    if cell not in backgrounds:
+        backgrounds[cell] = unpacked_background(cell)
+    mean = np.frombuffer(row.whitened, np.float32).astype(np.float64)
+    return LatticeFingerprint(
+        row.fingerprint_id,
+        mean * len(row.members),
+        frozenset(row.members),
+        backgrounds[cell],
+        Bar(row.reference_centre, row.reference_spread, row.threshold, row.member_mean,
+            row.member_spread, row.prior),
+    )  # fmt: skip
+
+
+def lattice_test(rows: Sequence[Any]) -> LatticeTest:
+    """Make the test of images of any size against lattices, given by their rows.
+
+    Returns
+    -------
+    callable
+        Takes an image's id and its feature, 1,536 float16 as bytes; gives the score of the
+        fingerprint that fits best, of those above their threshold if there are any, on the scale of
+        PCE as the whitened way's (`whitened.detection.detector.match`).
+    """
+    backgrounds: dict[bytes, Background] = {}
+    fingerprints = [fingerprint_of(row, backgrounds) for row in rows]
+
+    def test(image_id: str, cell: Any) -> Score:
+        feature = np.frombuffer(cell, np.float16).astype(np.float32)[None]
+        units = {id(some): some.units(feature)[0] for some in backgrounds.values()}
+        graded = []
+        for fingerprint in fingerprints:
+            bar = fingerprint.bar
+            z = fingerprint.standardised(image_id, units[id(fingerprint.background)])
+            score = Score(
+                float(z * abs(z)),
+                fingerprint.fingerprint_id,
+                threshold=bar.threshold**2,
+                confidence=float(bar.confidence(z)),
+                typical=bool(z >= bar.mean - bar.deviation),
+            )
+            graded.append((float(bar.fit(z)), score.score, score.fingerprint_id, score))
+        return max(graded, key=lambda grade: grade[:3])[-1]
+
+    return test

@@ -1,0 +1,160 @@
+"""The search of a pile for shared tiles, all sizes at once (docs/lattice.md, steps 3 to 6).
+
+In come `Views`, out come sets of images with the bar of each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noisescope_core.lattice.background import Views
+from noisescope_core.lattice.growth import CHANCE, LEAST, chance_of, grown, seeds, standardised
+from noisescope_core.lattice.splitting import parts_of
+from noisescope_core.method import Note
+from noisescope_core.whitened.discovery.confidence import Bar, fit_bar
+from noisescope_core.whitened.planes.duplicates import first_of_group
+
+TRIED = 12
+"""Seeds grown before the best set is taken. Chosen: most of the first lead to one set."""
+
+FRUITLESS = 36
+"""Seeds that lead nowhere, after which the rest are not tried. Chosen: seeds come in the order in
+which they promise."""
+
+
+LET_THROUGH = 0.001
+"""Share of the reference images that a bar lets through at most. Chosen: a pile holds ten makers, and
+photographs have their own lattices, so that scores have tails of their own."""
+
+
+@dataclass(frozen=True)
+class SharedTile:
+    """A set of images that share a tile.
+
+    Attributes
+    ----------
+    members : rows of the tested images, ascending
+    cohesion : mean cosine of two members
+    bar : how cosines with it are read
+    """
+
+    members: NDArray[np.intp]
+    cohesion: float
+    bar: Bar
+
+
+def shared_tiles(
+    views: Views, sketches: NDArray[np.uint8], seed: int, note: Note
+) -> list[SharedTile]:
+    """Find the sets of images that share a tile, the least probable first.
+
+    Parameters
+    ----------
+    views : of the pile
+    sketches : (n, 1024) uint8, of its tested images
+    seed : of all draws
+    note : takes a sentence on what is going on
+    """
+    sets = _sets(views, sketches, note)
+    rng = np.random.default_rng(seed)
+    parts = [members[part] for members in sets for part in parts_of(views.tested[members], rng)]
+    free = np.ones(len(views.tested), bool)
+    for part in parts:
+        free[part] = False
+    regrown = []
+    for part in parts:
+        own = free.copy()
+        own[part] = True
+        again = grown(views, part, own)
+        members = again if len(again) >= LEAST else part
+        free[part], free[members] = True, False
+        regrown.append(members)
+    return [_described(views, members) for members in _apart(views, regrown)]
+
+
+def _sets(views: Views, sketches: NDArray[np.uint8], note: Note) -> list[NDArray[np.intp]]:
+    """Find sets one after the other, each among the images that those before left."""
+    free = np.ones(len(views.tested), bool)
+    sets: list[NDArray[np.intp]] = []
+    before = -1
+    # Once sets are taken out, others have other neighbours.
+    while before < len(sets):
+        before = len(sets)
+        proposed = seeds(views, free)
+        while proposed:
+            best = _best(views, proposed[:TRIED], free)
+            if best is None:
+                proposed = proposed[TRIED:FRUITLESS]
+                continue
+            members = best
+            distinct = _distinct(views, sketches, members)
+            if len(distinct) == len(members) or _is_more_than_chance(views, distinct, free):
+                sets.append(distinct)
+            free[members] = False
+            note(f"lattices: {len(sets)} found, {int(free.sum()):,} images left")
+            proposed = [seed for seed in proposed if free[seed].all()]
+    return sets
+
+
+def _best(
+    views: Views, proposed: list[NDArray[np.intp]], free: NDArray[np.bool_]
+) -> NDArray[np.intp] | None:
+    """Grow seeds and take the least probable set; None if chance explains them all."""
+    best: tuple[float, NDArray[np.intp]] | None = None
+    for seed in proposed:
+        members = grown(views, seed, free)
+        if len(members) < LEAST:
+            continue
+        chance = chance_of(standardised(views, members)[members], int(free.sum()))
+        if best is None or chance < best[0]:
+            best = chance, members
+    if best is None or best[0] > np.log(CHANCE):
+        return None
+    return best[1]
+
+
+def _distinct(
+    views: Views, sketches: NDArray[np.uint8], members: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """Keep one image of every picture: copies share more than a maker's tile."""
+    units = views.tested[members]
+    return members[np.unique(first_of_group(sketches[members], units @ units.T))]
+
+
+def _is_more_than_chance(views: Views, members: NDArray[np.intp], free: NDArray[np.bool_]) -> bool:
+    if len(members) < LEAST:
+        return False
+    strengths = standardised(views, members)[members]
+    return chance_of(strengths, int(free.sum())) < np.log(CHANCE)
+
+
+def _apart(views: Views, sets: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
+    """Give every member to the set that it agrees with most, and drop what falls apart."""
+    if not sets:
+        return []
+    strengths = np.stack([standardised(views, members) for members in sets])
+    chosen = np.argmax(strengths, axis=0)
+    own = [members[chosen[members] == k] for k, members in enumerate(sets)]
+    moved = [
+        np.sort(np.concatenate([own[k]] + [
+            members[chosen[members] == k] for j, members in enumerate(sets) if j != k
+        ]))
+        for k in range(len(sets))
+    ]  # fmt: skip
+    return [members for members in moved if len(members) >= LEAST]
+
+
+def _described(views: Views, members: NDArray[np.intp]) -> SharedTile:
+    is_member = np.zeros(len(views.tested), bool)
+    is_member[members] = True
+    cosines = views.cosines(members)
+    total = views.tested[members].sum(0, dtype=np.float64)
+    count = len(members)
+    cohesion = float((total @ total - count) / (count * (count - 1)))
+    reference = views.reference_cosines(members)
+    bar = fit_bar(cosines, reference, is_member)
+    reached = float(np.quantile(bar.standardised(reference), 1 - LET_THROUGH))
+    return SharedTile(members, cohesion, replace(bar, threshold=max(bar.threshold, reached)))
