@@ -22,6 +22,7 @@ from noisescope_core.app import evaluation
 from noisescope_core.app.explanation import Explanation, Match
 from noisescope_core.app.explanation import explain as explain_image
 from noisescope_core.app.notebook import parameters, show
+from noisescope_core.app.packs import pack
 from noisescope_core.app.places import absolute, spark_log
 from noisescope_core.config import Config, Settings, configured
 from noisescope_core.correlation.pairs import pce, pce_matrix
@@ -55,8 +56,8 @@ __all__ = [
     "Config", "Explanation", "Judged", "Match", "NoiseScopeError", "Results", "Scores",
     "UsageError", "cluster_residuals", "configured", "correlation_surface", "detect",
     "detect_in_memory", "detection_threshold", "evaluate", "experiment", "explain",
-    "find_known", "haralick_features", "noise_residual", "open_results", "parameters", "pce",
-    "pce_matrix", "plan", "plot_distributions", "plot_experiment", "plot_explanation",
+    "find_known", "haralick_features", "noise_residual", "open_results", "pack", "parameters",
+    "pce", "pce_matrix", "plan", "plot_distributions", "plot_experiment", "plot_explanation",
     "plot_fingerprint", "plot_residual", "plot_residuals", "plot_scores", "plot_surface",
     "scan", "show", "simulate", "tables",
 ]  # fmt: skip
@@ -131,12 +132,12 @@ def detect_in_memory(
 def find_known(
     images: str | Path, fingerprints: str | Path, out: str | Path, settings: Settings = None
 ) -> pd.DataFrame:
-    """Test a folder against the fingerprints of an earlier run, in one pass and without a search.
+    """Test a folder against known fingerprints, in one pass and without a search.
 
     Parameters
     ----------
     images : folder or URI to test
-    fingerprints : folder or URI of the earlier run
+    fingerprints : folder or URI of the earlier run, or file that `pack` wrote
     out : folder or URI of the new run
     settings : see `configured`; what fingerprints depend on must be as in the earlier run
 
@@ -148,7 +149,7 @@ def find_known(
     Raises
     ------
     UsageError, NoiseScopeError
-        As `detect`, and if the earlier run is not finished.
+        As `detect`, and if the earlier run is not finished, or there is no such file.
 
     Examples
     --------

@@ -108,6 +108,16 @@ class Discovery(_Section):
     repeats: int = Field(3, ge=1, le=100, description="searches with signs drawn at random")
 
 
+class Lattice(_Section):
+    """Search of the whitened method among images of all sizes."""
+
+    images: int = Field(20_000, ge=20, le=100_000, description="images searched, at most")
+    reference: int = Field(2000, ge=40, le=20_000, description="reference images used, at most")
+    undetermined: Literal["report", "flag"] = Field(
+        "report", description="what becomes of a lattice that may be a generator's or a phone's"
+    )
+
+
 class Scan(_Section):
     """Scheduled scans."""
 
@@ -193,6 +203,7 @@ class Config(_Section):
     detection: Detection = Detection()
     whitening: Whitening = Whitening()
     discovery: Discovery = Discovery()
+    lattice: Lattice = Lattice()
     scan: Scan = Scan()
     alerts: Alerts = Alerts()
     observe: Observe = Observe()

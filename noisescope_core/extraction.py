@@ -27,7 +27,7 @@ RESIZED = "resized to"
 """How `prepared` begins where a reference image was brought to another size."""
 
 
-RESIDUALS_OF_LATTICES = (
+OF_LATTICES = (
     "image_id", "format", "quantization", "watermark", "prepared", "sketch", "tile",
 )  # fmt: skip
 """Columns of `residuals` that the lattice way reads."""
@@ -51,6 +51,23 @@ def header_row(data: bytes, config: Config) -> dict[str, Any]:
         "quantization": None if compression is None else compression.tables,
         "reason": header.reason or too_small(header.height, header.width, config),
     }
+
+
+def tile_row(data: bytes, config: Config) -> dict[str, Any]:
+    """Extract what is compared of images of all sizes.
+
+    Returns
+    -------
+    dict
+        `watermark`, `sketch` and `tile` of `headers`; nothing of an image that is not scored, or
+        by methods that do not look at lattices.
+    """
+    if method_of(config).lattice is None:
+        return {}
+    (row,) = residual_rows(data, config, "image", {})
+    if row["status"] != "scored":
+        return {}
+    return {name: row[name] for name in ("watermark", "sketch", "tile")}
 
 
 def reference_preparations(
@@ -166,7 +183,7 @@ def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool)
 
 
 def is_resized(row: Mapping[str, Any]) -> bool:
-    """Whether a row of `residuals` is of a reference image that was resized: its lattice is, too."""
+    """Whether a row of `residuals` is of a reference image that was resized, as its lattice is."""
     return str(row.get("prepared") or "").startswith(RESIZED)
 
 

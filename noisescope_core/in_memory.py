@@ -106,7 +106,8 @@ def detect_extracted(
             results.append(method.find(pile, config, note))
     fingerprints = [row for found in results for row in found.fingerprints]
     if method.lattice:
-        fingerprints += method.lattice.find(_lattice_pile(tested, photographs), config, note)
+        pile = _lattice_pile(tested, photographs)
+        fingerprints += method.lattice.find(pile, fingerprints, config, note)
     scores: dict[str, Score | None] = {}
     test = Detector(fingerprints, config)
     for size, some in features.items():

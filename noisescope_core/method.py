@@ -179,13 +179,13 @@ class Lattice:
     Attributes
     ----------
     extract : of pixels and of what the method takes of them: what is stored, float16
-    find : of a pile and config; told where to leave notes: patterns of the kind `lattice`
+    find : of a pile, the patterns found in place, and config; told where to leave notes
     test : of rows of such fingerprints
     explaining : for `explain`, of tiles
     """
 
     extract: Callable[[NDArray[np.uint8], Extracted], NDArray[np.float16]]
-    find: Callable[[LatticePile, Config, Note], Sequence[FingerprintRow]]
+    find: Callable[[LatticePile, Sequence[FingerprintRow], Config, Note], Sequence[FingerprintRow]]
     test: Callable[[Sequence[Any]], LatticeTest]
     explaining: Explaining
 

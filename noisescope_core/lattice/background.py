@@ -1,9 +1,9 @@
 """What photographs' tiles have in common, and how it is pressed down (docs/lattice.md, step 2).
 
-JPEG's grid, chroma subsampling and mosaics repeat every 16 pixels, too. But photographs show them as
-well: the second moment of reference tiles, no mean removed, has a few strong directions, and along
-these a tile says little of its maker. In come features, out come directions on a sphere, on which
-tiles of unrelated images have small cosines.
+JPEG's grid, chroma subsampling and mosaics repeat every 16 pixels, too. But photographs show them
+as well: the second moment of reference tiles, no mean removed, has a few strong directions, and
+along these a tile says little of its maker. In come features, out come directions on a sphere, on
+which tiles of unrelated images have small cosines.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ RANK = 128
 (docs/lattice.md, step 2), and a fingerprint carries them."""
 
 SHRINKAGE = 1.0
-"""Added to the second moment, in units of white noise's. Measured on nine generators, 0.1 to 4: with
-some hundred reference images, less follows their chance, more leaves their lattices in."""
+"""Added to the second moment, in units of white noise's. Measured on nine generators, 0.1 to 4:
+with some hundred reference images, less follows their chance, more leaves their lattices in."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,14 @@ class Background:
     def whitened(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Press the common directions of features, (n, 1536), down."""
         along = features @ self.directions.T
-        return self.rest * features + (along * (self.gains - self.rest)) @ self.directions
+        pressed = self.rest * features + (along * (self.gains - self.rest)) @ self.directions
+        return np.asarray(pressed, np.float32)
 
     def units(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Whiten features, (n, 1536), and bring them to length 1; an empty one stays 0."""
         values = self.whitened(features)
-        return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+        lengths = np.linalg.norm(values, axis=1, keepdims=True)
+        return np.asarray(values / np.maximum(lengths, 1e-6), np.float32)
 
 
 def background_of(features: NDArray[np.float32]) -> Background:

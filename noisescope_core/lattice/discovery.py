@@ -25,9 +25,12 @@ FRUITLESS = 36
 which they promise."""
 
 
+CUTS = 2
+"""Times that sets are cut and grown anew. Chosen: what joins a part may be cut from it again."""
+
 LET_THROUGH = 0.001
-"""Share of the reference images that a bar lets through at most. Chosen: a pile holds ten makers, and
-photographs have their own lattices, so that scores have tails of their own."""
+"""Share of the reference images that a bar lets through at most. Chosen: a pile holds ten makers,
+and photographs have their own lattices, so that scores have tails of their own."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +63,31 @@ def shared_tiles(
     """
     sets = _sets(views, sketches, note)
     rng = np.random.default_rng(seed)
-    parts = [members[part] for members in sets for part in parts_of(views.tested[members], rng)]
+    for _ in range(CUTS):
+        sets = _regrown(views, [part for members in sets for part in _parts(views, members, rng)])
+    return [_described(views, members) for members in sets]
+
+
+def _parts(
+    views: Views, members: NDArray[np.intp], rng: np.random.Generator
+) -> list[NDArray[np.intp]]:
+    return [members[part] for part in parts_of(views.tested[members], rng)]
+
+
+def _regrown(views: Views, parts: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:
+    """Let the parts of sets grow once more, none into another, and give each image to the best."""
     free = np.ones(len(views.tested), bool)
     for part in parts:
         free[part] = False
-    regrown = []
+    sets = []
     for part in parts:
         own = free.copy()
         own[part] = True
         again = grown(views, part, own)
         members = again if len(again) >= LEAST else part
         free[part], free[members] = True, False
-        regrown.append(members)
-    return [_described(views, members) for members in _apart(views, regrown)]
+        sets.append(members)
+    return _apart(views, sets)
 
 
 def _sets(views: Views, sketches: NDArray[np.uint8], note: Note) -> list[NDArray[np.intp]]:
@@ -128,7 +143,7 @@ def _is_more_than_chance(views: Views, members: NDArray[np.intp], free: NDArray[
     if len(members) < LEAST:
         return False
     strengths = standardised(views, members)[members]
-    return chance_of(strengths, int(free.sum())) < np.log(CHANCE)
+    return chance_of(strengths, int(free.sum())) < float(np.log(CHANCE))
 
 
 def _apart(views: Views, sets: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:

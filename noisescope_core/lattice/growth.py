@@ -16,15 +16,16 @@ from noisescope_core.lattice.background import Views
 from noisescope_core.whitened.discovery.confidence import STUDENT_FREEDOM
 
 NEIGHBOURS = 7
-"""Images that a seed takes beside its first. Chosen: the smallest sets that stand out have eight."""
+"""Images that a seed takes beside its first. Chosen: the smallest sets that stand out have
+eight."""
 
 GROWTH_BAR = 3.0
 """Spreads of the reference images' cosines above which an image joins. Measured on nine generators
 among photographs: 4 leaves members out, at 3 photographs come with them."""
 
 GROWTH_QUANTILE = 0.998
-"""Quantile of the reference images' cosines above which an image joins: their tails are heavier than
-a normal law's. Chosen: one in five hundred."""
+"""Quantile of the reference images' cosines above which an image joins: their tails are heavier
+than a normal law's. Chosen: one in five hundred."""
 
 ROUNDS = 30
 """Times that a set is chosen anew at most. Chosen; nearly all rest after ten."""
@@ -36,8 +37,8 @@ BLOCK = 1000
 """Images whose cosines with all others are held at once. Chosen: 80 MB of a pile of 20,000."""
 
 CHANCE = 1e-10
-"""Probability below which a set is more than chance. Chosen: some thousand seeds are tried in a pile,
-and in a scan's lifetime some million."""
+"""Probability below which a set is more than chance. Chosen: some thousand seeds are tried in a
+pile, and in a scan's lifetime some million."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class LatticeSet:
 def standardised(views: Views, members: NDArray[np.intp]) -> NDArray[np.float64]:
     """Cosines of all tested images with some of them, in spreads of the reference's: (n,)."""
     reference = views.reference_cosines(members)
-    return views.cosines(members) / (np.sqrt(np.mean(reference**2)) + 1e-12)
+    spread = float(np.sqrt(np.mean(reference**2))) + 1e-12
+    return np.asarray(views.cosines(members) / spread, np.float64)
 
 
 def grown(views: Views, seed: NDArray[np.intp], free: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -165,7 +167,8 @@ def _directions(units: NDArray[np.float32], groups: NDArray[np.intp]) -> NDArray
     totals = np.zeros((len(groups), units.shape[1]), np.float32)
     for column in groups.T:
         totals += units[column]
-    return totals / (np.linalg.norm(totals, axis=1, keepdims=True) + 1e-12)
+    lengths = np.linalg.norm(totals, axis=1, keepdims=True)
+    return np.asarray(totals / (lengths + 1e-12), np.float32)
 
 
 def _bars(

@@ -1,7 +1,8 @@
 """Sets of two makers, cut in two (docs/lattice.md, step 5).
 
-Two parts of a set are two makers' if they differ where the cut was not looked for: the cut is chosen
-on one half of a tile's numbers, and measured on the other. Differences in strength do not count.
+Two parts of a set are two makers' if they differ where the cut was not looked for: the cut is
+chosen on one half of a tile's numbers, and measured on the other. Differences in strength do not
+count.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ DRAWS = 6
 """Halvings of the numbers that are tried; the median decides."""
 
 DIFFERS = 5.0
-"""Standard errors by which the parts must differ. Measured: homogeneous sets reach 4 (docs/lattice.md,
-step 5)."""
+"""Standard errors by which the parts must differ. Measured: homogeneous sets reach 4
+(docs/lattice.md, step 5)."""
 
 OF_COHESION = 0.7
-"""Squared distance of the parts, in units of the members' mean cosine, from which they are two makers'.
-Measured: two generators had 0.77 and more, single ones mostly 0.5 and less."""
+"""Squared distance of the parts, in units of the members' mean cosine, from which they are two
+makers'. Measured: two generators had 0.77 and more, single ones mostly 0.5 and less."""
 
 
 def parts_of(units: NDArray[np.float32], rng: np.random.Generator) -> list[NDArray[np.intp]]:
@@ -71,7 +72,7 @@ def _across(units: NDArray[np.float32]) -> NDArray[np.float64]:
     """Take the common direction out: what is left tells kinds, not strengths."""
     mean = units.mean(0, dtype=np.float64)
     mean /= np.linalg.norm(mean) + 1e-12
-    return units - np.outer(units @ mean, mean)
+    return np.asarray(units - np.outer(units @ mean, mean), np.float64)
 
 
 def _two(units: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -41,12 +41,18 @@ def answer(summary: Record) -> tuple[str, str]:
     """
     if not summary["counts"]["scored"]:
         return "No image could be scored.", _why_nothing_was_scored(summary)
-    fingerprints = sum(size["fingerprints"] for size in summary["sizes"])
+    fingerprints = sum(part["fingerprints"] for part in _searches(summary))
     if not fingerprints:
         images = plural(summary["counts"]["scored"], "image")
         headline = f"No generator\u2019s fingerprint was found among {images}."
         return headline, _why_nothing_was_found(summary)
     return _headline(summary["counts"], fingerprints), _meaning(summary, words_of(summary))
+
+
+def _searches(summary: Record) -> list[Record]:
+    """All searches of a run: of every size, and of all sizes at once where there was one."""
+    lattices = summary.get("lattices")
+    return [*summary["sizes"], *([lattices] if lattices else [])]
 
 
 def _why_nothing_was_scored(summary: Record) -> str:
@@ -63,7 +69,7 @@ def _why_nothing_was_scored(summary: Record) -> str:
 
 
 def _why_nothing_was_found(summary: Record) -> str:
-    others = sum(size["other_patterns"] for size in summary["sizes"])
+    others = sum(part["other_patterns"] for part in _searches(summary))
     if others:
         return (
             f"{plural(others, 'group')} of images that share a noise pattern "

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from noisescope_core.lattice import evidence as tiles
 from noisescope_core.whitened.makers.evidence import (
     LEAST_COLOUR,
     LEAST_PEAK,
@@ -131,10 +132,54 @@ RULES = (
 )  # fmt: skip
 """In the order in which they are asked; bounds are those of `whitened.evidence`."""
 
+TILE_RULES = (
+    Rule(
+        "tile_shared", 1,
+        "How far the energy that the images share stands out of noise, in standard errors: of what "
+        "repeats every 8 pixels, in the brightness.",
+        f"Below {tiles.LEAST_SHARED:g} its shape cannot be told.",
+        tiles.LEAST_SHARED, True, "undetermined",
+    ),
+    Rule(
+        "tile_dense", 2,
+        "Share of it that rows times columns do not explain.",
+        "Block edges, resizing, a sensor\u2019s mosaic and rounding are rows times columns: below "
+        f"{tiles.LEAST_DENSE:g}.",
+        tiles.LEAST_DENSE, True, "undetermined",
+    ),
+    Rule(
+        "tile_eighths", 2,
+        "Share of it that repeats every 8 pixels and not every 4 already.",
+        f"Pictures reduced to half their size and some generators: below {tiles.LEAST_EIGHTHS:g}.",
+        tiles.LEAST_EIGHTHS, True, "undetermined",
+    ),
+    Rule(
+        "tile_points", 1,
+        "Whether it is spread over the tile: 3 of noise.",
+        "Cameras that round down leave a point in every block: above "
+        f"{tiles.MOST_POINTS:g}.",
+        tiles.MOST_POINTS, False, "undetermined",
+    ),
+    Rule(
+        "tile_sixteenths", 2,
+        "How far what repeats every 16 pixels only stands out, over what repeats every 8.",
+        f"Subsampled colours and some phones: above {tiles.MOST_SIXTEENTHS:g}.",
+        tiles.MOST_SIXTEENTHS, False, "undetermined",
+    ),
+    Rule(
+        "tile_energy", 0,
+        "Strength of the tile; 1 is the noise of one image.",
+        f"Phones and cameras leave strong ones: above {tiles.MOST_ENERGY:g}.",
+        tiles.MOST_ENERGY, False, "undetermined",
+    ),
+)  # fmt: skip
+"""The same of a lattice; bounds are those of `lattice.evidence`."""
+
 FINDINGS = {
     "overlay": ("no overlay", "as an overlay"),
     "processing": ("no processing", "as processing"),
     "device": ("no sensor", "could be a sensor"),
+    "undetermined": ("as a decoder\u2019s", "others have it"),
 }
 """By maker: what a value says that does not speak for it, and one that does."""
 
@@ -144,6 +189,26 @@ PROCESSING = {
     "uneven": "the images have their noise in the same places, as compressed blocks do",
 }
 """By measurement that speaks for processing: why."""
+
+OF_TILES = {
+    "generator": (
+        "The noise of its images repeats a tile of 16 x 16 pixels that is shaped as a decoder "
+        "leaves it: dense, weak, and new every 8 pixels."
+    ),
+    "device": (
+        "The tile is strong and a row times a column: a sensor\u2019s mosaic, or its rounding."
+    ),
+    "processing": (
+        "The tile lies in the colours or along rows and columns alone, as what saving, scaling and "
+        "apps leave."
+    ),
+    "undetermined": (
+        "These images share a tile that the reference photographs lack, and its shape does not say "
+        "whose it is: a generator\u2019s, a phone\u2019s or an app\u2019s. Look at them, and at "
+        "where they come from."
+    ),
+}
+"""By maker of a lattice: why it is taken for that."""
 
 NO_SENSOR = {
     "colour": "is in the colours",
@@ -167,7 +232,8 @@ def measurements(record: Mapping[str, Any]) -> list[Measurement]:
     """
     if record["cohesion"] is None:
         return []
-    return [rule.measured(record) for rule in RULES]
+    rules = TILE_RULES if record.get("kind") == "lattice" else RULES
+    return [rule.measured(record) for rule in rules]
 
 
 def reason(record: Mapping[str, Any]) -> str:
@@ -188,6 +254,8 @@ def reason(record: Mapping[str, Any]) -> str:
     maker = record["maker"]
     if maker == "generator" and (record["watermarked"] or 0) > 0.5:
         return "Most of its images carry the known watermark of one generator, which decides."
+    if record.get("kind") == "lattice":
+        return OF_TILES[maker]
     if maker == "overlay":
         return (
             "The images agree in some places of the picture only, as under a logo, a caption or a "

@@ -55,6 +55,9 @@ ZOOM_SIDE = 64
 """Pixels a side of its detail, which the page enlarges four times; chosen: single pixels are seen
 then."""
 
+REPEATS = 4
+"""Times that a tile is shown each way; chosen: as large as the detail of a fingerprint."""
+
 BINS = 72
 """Bars over the range of scores; chosen: as many as `WIDTH` shows apart."""
 
@@ -327,9 +330,13 @@ def grey_png(values: NDArray[np.floating], low: float, high: float) -> str:
 
 
 def pixels_of(fingerprint: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Read the picture of a fingerprint, a row of ``fingerprints``: (H, W) float32."""
+    """Read the picture of a fingerprint, a row of ``fingerprints``: (H, W) float32.
+
+    The tile of a lattice comes `REPEATS` times each way, as it lies in its images.
+    """
     shape = fingerprint["height"], fingerprint["width"]
-    return np.frombuffer(fingerprint["pixels"], np.float32).reshape(shape)
+    pixels = np.frombuffer(fingerprint["pixels"], np.float32).reshape(shape)
+    return np.tile(pixels, (REPEATS, REPEATS)) if fingerprint.get("kind") == "lattice" else pixels
 
 
 def spectrum_of(pixels: NDArray[np.float32]) -> tuple[NDArray[np.floating], float, float]:

@@ -144,7 +144,9 @@ def _large(record: Record, words: Words) -> dict[str, Any]:
         ("Its members", *scores["members"]),
     ]
     cohesion = record["cohesion"]
-    agreement = "" if cohesion is None else cohesion_figure(cohesion, record["repeats"] or [])
+    # A lattice's cohesion is a cosine, not in units of chance.
+    in_place = cohesion is not None and record.get("kind") != "lattice"
+    agreement = cohesion_figure(cohesion, record["repeats"] or []) if in_place else ""
     return {
         **record,
         **fingerprint_pictures(record["pixels"]),

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from noisescope_core.config import Config
 from noisescope_core.methods import METHODS, method_of
 from noisescope_core.report import render_report
-from noisescope_core.report.figures import signed_root
+from noisescope_core.report.figures import pixels_of, signed_root
 from noisescope_core.spark.stages.sets import route_of
 from noisescope_core.spark.tables.cells import collected
 from noisescope_core.spark.tables.run import Run
@@ -139,8 +139,7 @@ def shown_fingerprints(
     fingerprints = []
     for flagged in (True, False):
         for number, row in enumerate([row for row in rows if row["flagged"] == flagged]):
-            members, cell = row.pop("members"), row.pop("pixels")
-            pixels = np.frombuffer(cell, np.float32).reshape(row["height"], row["width"])
+            members, pixels = row.pop("members"), pixels_of(row)
             row["pixels"] = pixels if number < config.report.fingerprints else None
             if flagged:
                 row |= _scored(scores, row["fingerprint_id"])

@@ -19,6 +19,7 @@ from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import unlike
+from noisescope_core.methods import method_of
 from noisescope_core.spark.stages.methods import stages_of
 from noisescope_core.spark.stages.sets import route_of, tested_images
 from noisescope_core.spark.tables.cells import collected
@@ -67,6 +68,7 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
         "counts": counts,
         "reasons": _reasons(verdicts),
         "sizes": _sizes(run, config, verdicts),
+        "lattices": _lattices(run, config),
         "fingerprints": _evidence(run),
         "warnings": warnings,
         # Settings of Spark may be secrets: keys of a store.
@@ -125,7 +127,8 @@ def _sizes(run: Run, config: Config, verdicts: list[Row]) -> list[dict[str, Any]
             thresholds[size] = max(row.threshold, thresholds.get(size, row.threshold))
     flagged = Counter(
         (row["width"], row["height"], row["flagged"])
-        for row in run.rows("fingerprints", "width", "height", "flagged")
+        for row in run.rows("fingerprints", "kind", "width", "height", "flagged")
+        if row["kind"] != "lattice"
     )
     work = _work(run, config)
     return [
@@ -139,6 +142,24 @@ def _sizes(run: Run, config: Config, verdicts: list[Row]) -> list[dict[str, Any]
         }
         for size, row in _calibrated(run).items()
     ]
+
+
+def _lattices(run: Run, config: Config) -> dict[str, int] | None:
+    """Count what the search among all sizes saw and found; None by methods without one."""
+    if method_of(config).lattice is None:
+        return None
+    has_tile = ds.field("tile").is_valid()
+    flagged = Counter(
+        row["flagged"]
+        for row in run.rows("fingerprints", "kind", "flagged")
+        if row["kind"] == "lattice"
+    )
+    return {
+        "images": run.count("residuals", has_tile),
+        "reference": run.count("reference_residuals", has_tile),
+        "fingerprints": flagged[True],
+        "other_patterns": flagged[False],
+    }
 
 
 def _calibrated(run: Run) -> dict[Size, dict[str, Any]]:

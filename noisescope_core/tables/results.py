@@ -104,7 +104,7 @@ class Results:
             As `table` does.
         """
         where = ds.field("shift_x").is_null()
-        if fingerprint["kind"] != "lattice":  # A lattice is looked for in images of all sizes.
+        if fingerprint.get("kind") != "lattice":  # A lattice is looked for in images of all sizes.
             where &= in_arrow((fingerprint["width"], fingerprint["height"]))
         table = self.table("scores", ("role", "image_id", "fingerprint_id", "score"), where)
         fake = self.table("verdicts", ("image_id",), ds.field("is_fake"))["image_id"]

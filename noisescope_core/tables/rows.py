@@ -119,6 +119,14 @@ class FingerprintRow:
     lattice: float | None = None
     uneven: float | None = None
     in_reference: float | None = None
+    tile_shared: float | None = None
+    tile_energy: float | None = None
+    tile_single: float | None = None
+    tile_dense: float | None = None
+    tile_eighths: float | None = None
+    tile_points: float | None = None
+    tile_sixteenths: float | None = None
+    tile_inner: float | None = None
     header: str | None = None
     same_header: float | None = None
     watermark: str | None = None

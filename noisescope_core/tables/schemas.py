@@ -50,7 +50,7 @@ SCHEMAS = {
     "route": "route string, files long",
     "headers": """
         path string, image_id string, width int, height int, format string,
-        quantization binary, reason string""",
+        quantization binary, reason string, watermark string, sketch binary, tile binary""",
     "candidates": """
         width int, height int, shard int, images long, off_grid boolean, accepted boolean,
         cohesion double, repeats array<double>, members array<string>, total binary""",
@@ -78,6 +78,8 @@ SCHEMAS = {
         margin double, haralick array<double>, cohesion double, repeats array<double>,
         off_grid boolean, maker string, strength double, colour double, peak double,
         grid double, spread double, lattice double, uneven double, in_reference double,
+        tile_shared double, tile_energy double, tile_single double, tile_dense double,
+        tile_eighths double, tile_points double, tile_sixteenths double, tile_inner double,
         header string, same_header double, watermark string, watermarked double,
         {CALIBRATED}, members array<string>, covered array<boolean>, pixels binary,
         whitened binary, background binary""",
@@ -137,10 +139,17 @@ REGISTRY_FILE = f"""
     state string, merged_into string, note string, {SCHEMAS["fingerprints"]}"""
 """Columns of the file in which a registry travels to another deployment."""
 
-REGISTRY_FILE_NEEDS = (
-    "fingerprint_id", "width", "height", "members", *names_in(CALIBRATED), "pixels", "whitened",
-)  # fmt: skip
-"""Columns of that file in which no cell may be null: without them no image can be tested."""
+_OF_ALL_KINDS = ("fingerprint_id", "width", "height", "members", "pixels", "whitened")
+
+REGISTRY_FILE_NEEDS = {
+    None: (*_OF_ALL_KINDS, *names_in(CALIBRATED)),
+    "lattice": (
+        *_OF_ALL_KINDS, "background",
+        *(name for name in names_in(CALIBRATED) if name not in ("weights", "centres")),
+    ),
+}  # fmt: skip
+"""Columns of that file in which no cell may be null, by `kind`: without them no image can be
+tested."""
 
 REGISTRY_LIST = (
     "fingerprint_id", "state", "merged_into", "note", "width", "height", "images", "maker",

@@ -175,7 +175,7 @@ def test_a_member_taken_out_of_its_fingerprint_scores_as_before(run, dump):
     told = explain(str(dump.images / name), results)
     pixels = cv2.imread(str(dump.images / name))[:, :, ::-1]
     method = method_of(results.config)
-    _, stored = method.extract(np.ascontiguousarray(pixels), results.config)
+    stored = method.extract(np.ascontiguousarray(pixels), results.config).stored
     whole = FingerprintRow(**row)
     without = method.explaining.without(whole, told.image_id, stored, results.config)
     assert len(without.members) == len(whole.members) - 1

@@ -7,14 +7,15 @@ takes it in: it judges again the images that the decision concerns, and no other
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
+from noisescope_core.app.registry import FALSE_ALARM, Standing, meaning, resolve_names
 from noisescope_core.errors import UsageError
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.tables.frames import frame
@@ -22,41 +23,9 @@ from noisescope_core.spark.tables.sizes import of_size
 from noisescope_core.tables.rows import DecisionRow
 from noisescope_core.tables.schemas import LONG_LIVED, REGISTRY_LIST
 
-ACTIVE = ("candidate", "confirmed")
-"""States of a fingerprint that images are tested against."""
-
-FALSE_ALARM = "false alarm"
-"""State of a pattern that is no generator's; images are tested for it, so as to pass them over."""
-
-MERGED = "merged"
-"""State of a fingerprint whose images get the name of another."""
-
-STATES = (*ACTIVE, "retired", FALSE_ALARM, MERGED)
-"""All states; a retired fingerprint is not looked for, its images stay flagged."""
-
 DRAWN = 20_000
 """Scores that a page draws at most, of files that carry a fingerprint and of others; chosen: so
 many show how scores are spread, and fit the driver with ease."""
-
-
-class Standing(NamedTuple):
-    """State of a fingerprint, and the one that it was merged into."""
-
-    state: str
-    merged_into: str | None
-
-
-class Meaning(NamedTuple):
-    """What a standing means for images.
-
-    Attributes
-    ----------
-    kind : `active`, `false alarm` or `none`
-    shown_as : fingerprint that verdicts name
-    """
-
-    kind: str
-    shown_as: str
 
 
 @dataclass(frozen=True)
@@ -104,10 +73,10 @@ def registry_state(store: Store) -> RegistryState:
     for row in reversed(decisions):
         earlier = Standing(row.before, row.before_into) if row.before else None
         before[row.fingerprint_id] = earlier
-    meanings = {name: _meaning(name, after) for name in sorted(after)}
+    meanings = {name: meaning(name, after) for name in sorted(after)}
     regained, renamed, retested = [], {}, set()
     for name, now in meanings.items():
-        was = _meaning(name, before)
+        was = meaning(name, before)
         if now == was:
             continue
         if now.kind == "active" and was.kind == "active":
@@ -139,17 +108,6 @@ def _pending(store: Store) -> list[Row]:
     """Decisions that no scan has taken in, in order."""
     rows = store.read("decisions").where("scan is null").collect()
     return sorted(rows, key=lambda row: (row.decided, row.fingerprint_id))
-
-
-def _meaning(name: str, standings: Mapping[str, Standing | None]) -> Meaning:
-    standing = standings[name]
-    while standing and standing.state == MERGED and standing.merged_into in standings:
-        name = str(standing.merged_into)
-        standing = standings[name]
-    state = standing.state if standing else None
-    if state == FALSE_ALARM:
-        return Meaning(FALSE_ALARM, name)
-    return Meaning("active" if state in ACTIVE else "none", name)
 
 
 def take_in(store: Store, registry: RegistryState, version: int, number: int) -> None:
@@ -205,9 +163,9 @@ def decide(
         If a name tells no fingerprint or several, or the merging would go round in a circle.
     """
     standings = _standings(store)
-    ids = resolve_names(names, standings)
-    target = resolve_names([into], standings)[0] if into else None
-    if target and _meaning(target, standings).shown_as in ids:
+    ids = _resolved(names, standings)
+    target = _resolved([into], standings)[0] if into else None
+    if target and meaning(target, standings).shown_as in ids:
         raise UsageError(f"--into: {target} is among the fingerprints to be merged, or is in one")
     now = datetime.now(UTC).replace(tzinfo=None)
     decisions = [
@@ -227,23 +185,8 @@ def decide(
     return ids
 
 
-def resolve_names(names: Iterable[str], ids: Iterable[str]) -> list[str]:
-    """Find the fingerprint whose id begins with each name.
-
-    Raises
-    ------
-    UsageError
-        If a name is the beginning of no id, or of several.
-    """
-    ids, resolved, wrong = sorted(ids), [], []
-    for name in names:
-        fitting = [name] if name in ids else [full for full in ids if full.startswith(name)]
-        resolved += fitting[:1]
-        if len(fitting) != 1:
-            wrong.append(f"{name}: {'several' if fitting else 'no'} fingerprints begin so")
-    if wrong:
-        raise UsageError("registry: " + "; ".join(wrong) + " (noisescope registry list)")
-    return list(dict.fromkeys(resolved))
+def _resolved(names: Sequence[str], ids: Iterable[str]) -> list[str]:
+    return resolve_names(names, ids, "registry", "noisescope registry list")
 
 
 def list_fingerprints(store: Store) -> list[dict[str, Any]]:
@@ -273,7 +216,7 @@ def describe_fingerprint(store: Store, name: str, most: int) -> dict[str, Any]:
     UsageError
         If the name tells no fingerprint or several.
     """
-    (fingerprint_id,) = resolve_names([name], _standings(store))
+    (fingerprint_id,) = _resolved([name], _standings(store))
     of_it = F.col("fingerprint_id") == fingerprint_id
     (fingerprint,) = store.read("fingerprints").where(of_it).collect()
     verdicts = store.read("verdicts").where("score is not null")

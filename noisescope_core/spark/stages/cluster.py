@@ -26,7 +26,9 @@ def cluster(run: Run, config: Config, progress: Progress) -> None:
             size = f"{pile.size[0]} x {pile.size[1]}"
             results.append(method.find(pile, config, _noted(stage, size)))
         if method.lattice:
-            lattices = method.lattice.find(lattice_pile(run), config, stage.note)
+            pile = lattice_pile(run, config, stage.note)
+            in_place = [row for found in results for row in found.fingerprints]
+            lattices = method.lattice.find(pile, in_place, config, stage.note)
             results.append(Found(lattices))
         run.write_rows("clusters", (row for found in results for row in found.clusters))
         if stages.merges:

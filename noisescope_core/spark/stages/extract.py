@@ -11,7 +11,12 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.extraction import header_row, reference_preparations, residual_rows
+from noisescope_core.extraction import (
+    header_row,
+    reference_preparations,
+    residual_rows,
+    tile_row,
+)
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import Header, Preparation
 from noisescope_core.methods import method_of
@@ -56,8 +61,9 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
         headers = pool.submit(reference_headers, of_reference, config)
         content = content_of(sources["image"], config)
         if route == "shards":
-            run.write("headers", content.mapInArrow(header_reader(config), SCHEMAS["headers"]))
-            stage.done(f"headers of {amount(readable['image'])}")
+            read = header_reader(config, with_tiles=True)
+            run.write("headers", content.mapInArrow(read, SCHEMAS["headers"]))
+            stage.done(f"headers and tiles of {amount(readable['image'])}")
         else:
             run.write("residuals", residuals(content, "image", config, {}))
             stage.done(amount(readable["image"]))
@@ -122,14 +128,23 @@ def _preparations(run: Run, reference: list[Row], config: Config) -> dict[str, l
 
 
 def header_reader(
-    config: Config,
+    config: Config, with_tiles: bool = False
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Make the function that turns batches of files into batches of `headers`."""
+    """Make the function that turns batches of files into batches of `headers`.
+
+    Parameters
+    ----------
+    with_tiles : whether the pixels are decoded for what is compared of images of all sizes
+    """
 
     def read_headers(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             rows = [
-                {"path": plain_path(path.as_py()), **header_row(content.as_py(), config)}
+                {
+                    "path": plain_path(path.as_py()),
+                    **(tile_row(content.as_py(), config) if with_tiles else {}),
+                    **header_row(content.as_py(), config),
+                }
                 for path, content in zip(*batch.columns, strict=True)
             ]
             yield pa.RecordBatch.from_pylist(rows, _HEADERS)

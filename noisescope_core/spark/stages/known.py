@@ -1,50 +1,164 @@
-"""Test any number of files against the fingerprints of an earlier run, in one pass."""
+"""Test any number of files against the fingerprints of an earlier run or a pack, in one pass."""
 
 from __future__ import annotations
 
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
 
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
+from noisescope_core import __version__
+from noisescope_core.app.known import Known, known_fingerprints
+from noisescope_core.app.places import absolute
 from noisescope_core.config import Config
+from noisescope_core.errors import UsageError
+from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.listing import content_of, list_files
-from noisescope_core.spark.stages.score import scanned, tests_of
+from noisescope_core.spark.stages.score import Tests, scanned, tests_of
 from noisescope_core.spark.stages.verdicts import write_verdicts
-from noisescope_core.spark.tables.run import Run
+from noisescope_core.spark.tables.frames import frame
+from noisescope_core.spark.tables.run import UNFINISHED, Run
+from noisescope_core.tables.schemas import SCHEMAS
+
+SHOWN = ("fingerprint_id", "kind", "width", "height", "images", "maker", "flagged")
+"""Columns by which the summary tells a fingerprint."""
 
 
 def find_known(
     run: Run, config: Config, progress: Progress, images: str, fingerprints: str
-) -> None:
-    """List a folder, test its files, write `files`, `scans`, `scores` and `verdicts`.
+) -> dict[str, Any]:
+    """List a folder, test its files, write `files`, `scans`, `scores`, `verdicts`, the summary.
+
+    Whatever the default method can read and is not too small is scored: each of its fingerprints
+    has a bar of its own, so nothing of an image's size need be known.
 
     Parameters
     ----------
     images : folder or URI
-    fingerprints : run directory whose fingerprints, calibration and reference scores are taken over
+    fingerprints : run directory whose fingerprints are looked for, or a pack (`app.packs`)
+        By the paper's method a run, whose calibration and reference scores are taken over.
+
+    Returns
+    -------
+    dict
+        What `summary.json` holds.
 
     Raises
     ------
+    UsageError
+        If there is no such pack, or the fingerprints cannot be looked for with this configuration.
     NoiseScopeError
         If the folder cannot be listed, or the earlier run was not finished.
     """
-    earlier = Run(run.spark, fingerprints)
-    reference = earlier.read("scores").where("role = 'reference'")
-    for table in ("fingerprints", "calibration"):
-        run.write(table, earlier.read(table))
+    started, clock = datetime.now(UTC), time.monotonic()
+    if absolute(fingerprints).rstrip("/") == absolute(run.location).rstrip("/"):
+        raise UsageError(f"{run.location}: is the run whose fingerprints are looked for")
+    known = known_fingerprints(fingerprints, config)
+    earlier = Run(run.spark, fingerprints) if known.of_run else None
+    run.begin(_started_with(config, images, fingerprints), {})
+    run.write_rows("fingerprints", known.rows)
+    _take_over_calibration(run, config, earlier)
     sources, readable = list_files(run, config, progress, {"image": images})
-    flagged = run.read("fingerprints").where("flagged").collect()
-    tests = tests_of(run.spark, flagged, config, ())
+    tests = tests_of(run.spark, known.tested, config, known.false_alarms)
     with progress.stage("scan", len(readable["image"]), "images") as stage:
-        content = content_of(sources["image"], config)
-        scores = scanned(run, config, tests, content).unionByName(reference)
-        stage.finish("verdicts")
-        with ThreadPoolExecutor() as pool:
-            written = pool.submit(run.write, "scores", scores)
-            write_verdicts(run, config, run.read("scans"), scores)
-            written.result()
-        fakes = run.read("verdicts").agg(F.count(F.when(F.col("is_fake"), 1))).collect()[0][0]
+        _scan(run, config, tests, content_of(sources["image"], config), earlier)
+        summary = _summarise(run, config, known)
         stage.done(
-            f"generators' fingerprints: {tests.fingerprints}, images that carry one: {fakes:,}"
+            f"generators' fingerprints: {tests.fingerprints}, "
+            f"images that carry one: {summary['counts']['fake']:,}"
         )
+    summary |= {
+        "images": images,
+        "known": fingerprints,
+        "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "seconds": round(time.monotonic() - clock, 1),
+        "stages": progress.stages,
+    }
+    run.write_text("summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    run.remove(UNFINISHED)
+    return summary
+
+
+def _started_with(config: Config, images: str, fingerprints: str) -> str:
+    """Tell this run from any that `detect` could go on with."""
+    return json.dumps({"known": fingerprints, "images": images, "method": config.method})
+
+
+def _take_over_calibration(run: Run, config: Config, earlier: Run | None) -> None:
+    """Write `calibration`: what the earlier run knew of sizes, where their bars hang on that."""
+    if method_of(config).threshold is not None and earlier is not None:
+        run.write("calibration", earlier.read("calibration"))
+    else:
+        run.write_rows("calibration", [])
+
+
+def _scan(run: Run, config: Config, tests: Tests, content: DataFrame, earlier: Run | None) -> None:
+    """Test the files and write `scans`, `scores` and `verdicts`."""
+    reference = frame(run.spark, [], SCHEMAS["scores"])
+    if earlier is not None:
+        reference = earlier.read("scores").where("role = 'reference'")
+    scores = scanned(run, config, tests, content).unionByName(reference)
+    with ThreadPoolExecutor() as pool:
+        written = pool.submit(run.write, "scores", scores)
+        write_verdicts(run, config, run.read("scans"), scores)
+        written.result()
+
+
+def _summarise(run: Run, config: Config, known: Known) -> dict[str, Any]:
+    """Count verdicts by what they say, and files by the fingerprint that they carry."""
+    groups = run.read("verdicts").groupBy("status", "reason", "is_fake", "fingerprint_id")
+    counted = F.count("*").alias("files"), F.count("shift_x").alias("elsewhere")
+    rows = groups.agg(*counted).collect()
+    counts = _counts(rows)
+    reasons: Counter[tuple[str, str]] = Counter()
+    carried: Counter[str] = Counter()
+    for row in rows:
+        if row.reason is not None:
+            reasons[row.status, row.reason] += row.files
+        if row.is_fake:
+            carried[row.fingerprint_id] += row.files
+    return {
+        "version": __version__,
+        "method": config.method,
+        "counts": counts,
+        "reasons": [
+            {"status": status, "reason": reason, "files": files}
+            for (status, reason), files in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))
+        ],
+        "fingerprints": [
+            {name: getattr(row, name) for name in SHOWN} | {"carried": carried[row.fingerprint_id]}
+            for row in known.rows
+        ],
+        "warnings": _warnings(counts, known),
+        # Settings of Spark may be secrets: keys of a store.
+        "config": config.model_dump(exclude={"spark": {"conf"}}),
+    }
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, int]:
+    by_status = Counter({"scored": 0, "unscored": 0, "quarantined": 0})
+    for row in rows:
+        by_status[row.status] += row.files
+    return {
+        "files": by_status.total(),
+        **by_status,
+        "fake": sum(row.files for row in rows if row.is_fake),
+        "real": sum(row.files for row in rows if row.is_fake is False),
+        "elsewhere": sum(row.elsewhere for row in rows),
+    }
+
+
+def _warnings(counts: Mapping[str, int], known: Known) -> list[str]:
+    warnings = []
+    if not known.tested:
+        warnings.append("No fingerprint is taken for a generator's: nothing was looked for.")
+    if unscored := counts["unscored"]:
+        warnings.append(f"Images not scored: {unscored:,}; the reasons are in the verdicts.")
+    return warnings

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
@@ -69,17 +70,18 @@ def score(run: Run, config: Config, progress: Progress) -> None:
 
 
 def tests_of(
-    spark: SparkSession, fingerprints: list[Row], config: Config, false_alarms: Sequence[Row]
+    spark: SparkSession, fingerprints: Sequence[Any], config: Config, false_alarms: Sequence[Any]
 ) -> Tests:
     """Ready generators' fingerprints, rows of `fingerprints`, and those known to be none's.
 
     They travel to the executors with the function that uses them, see `shipped`.
     """
     everywhere = method_of(config).everywhere(config) and bool(fingerprints)
-    sizes = {(row.width, row.height) for row in (*fingerprints, *false_alarms)}
+    rows = (*fingerprints, *false_alarms)
+    sizes = {(row.width, row.height) for row in rows}
     return Tests(
         shipped(spark, test_of(fingerprints, config, everywhere)),
-        None if everywhere or any(row.kind == "lattice" for row in fingerprints) else sizes,
+        None if everywhere or any(row.kind == "lattice" for row in rows) else sizes,
         len(fingerprints),
         shipped(spark, test_of(false_alarms, config, False)) if false_alarms else None,
     )

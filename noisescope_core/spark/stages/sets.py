@@ -128,7 +128,7 @@ def tested_images(run: Run) -> DataFrame:
     Of a pile searched by shards these are the images whose header could be read.
     """
     if route_of(run) == "shards":
-        return run.read("headers").where("reason is null")
+        return run.read("headers").where("reason is null").drop("watermark", "sketch", "tile")
     return (
         run.read("residuals")
         .where("status = 'scored'")

@@ -2,20 +2,116 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from noisescope_core.extraction import RESIDUALS_OF_LATTICES, is_resized, lattice_image
-from noisescope_core.method import LatticeFeature, LatticePile
+from noisescope_core.config import Config
+from noisescope_core.extraction import OF_LATTICES, is_resized, lattice_image
+from noisescope_core.lattice.background import Background, views_of
+from noisescope_core.lattice.directions import leading_directions, moment_of, standing_out
+from noisescope_core.lattice.tiles import VALUES, stacked
+from noisescope_core.method import LatticeFeature, LatticePile, Note
+from noisescope_core.spark.session.workers import one_task, shipped
+from noisescope_core.spark.stages.sets import route_of
+from noisescope_core.spark.tables.cells import cells_of
 from noisescope_core.spark.tables.run import Run
 
+PARTS = 12
+"""Parts in which second moments travel and are added up, 1.6 MB each."""
 
-def lattice_pile(run: Run) -> LatticePile:
-    """Collect the tiles of tested and reference images, 3 KB each."""
-    return LatticePile(_images(run, "residuals"), _images(run, "reference_residuals"))
+_MOMENT = "part int, total binary"
+_STANDING = "image_id string, standing float"
+
+Batches = Iterator[pa.RecordBatch]
 
 
-def _images(run: Run, table: str) -> list[LatticeFeature]:
-    stored = run.read(table).where((F.col("status") == "scored") & F.col("tile").isNotNull())
-    rows = stored.select(*RESIDUALS_OF_LATTICES).collect()
-    named = (row.asDict() for row in rows)
-    return [lattice_image(row) for row in named if not is_resized(row)]
+def lattice_pile(run: Run, config: Config, note: Note) -> LatticePile:
+    """Collect the tiles of tested and reference images, 3 KB each, as many as are searched."""
+    limits = config.lattice
+    photographs = _first_of_each(run.read("reference_residuals"))
+    reference = _collected(photographs.orderBy("image_id").limit(limits.reference))
+    tested = _first_of_each(run.read("headers" if route_of(run) == "shards" else "residuals"))
+    images = tested.count()
+    if images > limits.images and len(reference) >= config.discovery.least_reference:
+        note(f"lattices: {limits.images:,} of {images:,} images stand out most")
+        tested = _standing_out(run, tested, images, reference, limits.images)
+    return LatticePile(_collected(tested.limit(limits.images)), reference, images)
+
+
+def _first_of_each(stored: DataFrame) -> DataFrame:
+    """One row of each image: of a reference image the one that is not resized."""
+    known = stored.where(F.col("tile").isNotNull())
+    if "prepared" in stored.columns:
+        known = known.where(~F.coalesce(F.col("prepared").startswith("resized"), F.lit(False)))
+    columns = [name for name in OF_LATTICES if name in stored.columns]
+    return known.select(*columns).dropDuplicates(["image_id"])
+
+
+def _collected(stored: DataFrame) -> list[LatticeFeature]:
+    rows = (row.asDict() for row in stored.collect())
+    return [lattice_image(row) for row in rows if not is_resized(row)]
+
+
+def _standing_out(
+    run: Run, tested: DataFrame, images: int, reference: Sequence[LatticeFeature], most: int
+) -> DataFrame:
+    """Keep the images that stand out most along the leading directions of all."""
+    photographs = stacked([image.tile for image in sorted(reference, key=lambda one: one.image_id)])
+    background, views = views_of(photographs[:1], photographs)
+    tiles = tested.select("image_id", "tile")
+    parts = tiles.mapInArrow(_adder(shipped(run.spark, background)), _MOMENT)
+    rows = parts.groupBy("part").applyInArrow(_added, _MOMENT).collect()
+    rows.sort(key=lambda row: row.part)
+    moment = np.concatenate([np.frombuffer(row.total) for row in rows]).reshape(VALUES, VALUES)
+    directions = leading_directions(moment, images, views)
+    look = _looker(shipped(run.spark, (background, directions)))
+    standing = tiles.mapInArrow(look, _STANDING)
+    chosen = standing.orderBy(F.desc("standing"), "image_id").limit(most).select("image_id")
+    return tested.join(F.broadcast(chosen), "image_id")
+
+
+def _units(background: Background, batch: pa.RecordBatch) -> NDArray[np.float32]:
+    cells = [cell.view(np.float16) for cell in cells_of(batch["tile"])]
+    return background.units(stacked(cells))
+
+
+def _adder(ready: Callable[[], Background]) -> Callable[[Batches], Batches]:
+    def add(batches: Batches) -> Batches:
+        background = ready()
+        total = np.zeros((VALUES, VALUES))
+        with one_task():
+            for batch in batches:
+                if len(batch):
+                    total += moment_of(_units(background, batch))
+        cells = [part.tobytes() for part in np.split(total, PARTS)]
+        yield pa.record_batch(
+            [pa.array(range(PARTS), pa.int32()), pa.array(cells, pa.binary())], ["part", "total"]
+        )
+
+    return add
+
+
+def _added(table: pa.Table) -> pa.Table:
+    total = np.sum([cell.view(np.float64) for cell in cells_of(table["total"])], axis=0)
+    return pa.table({"part": table["part"][:1], "total": pa.array([total.tobytes()], pa.binary())})
+
+
+def _looker(
+    ready: Callable[[], tuple[Background, NDArray[np.float32]]],
+) -> Callable[[Batches], Batches]:
+    def look(batches: Batches) -> Batches:
+        background, directions = ready()
+        with one_task():
+            for batch in batches:
+                if len(batch):
+                    standing = standing_out(_units(background, batch), directions)
+                    yield pa.record_batch(
+                        [batch["image_id"], pa.array(standing)], ["image_id", "standing"]
+                    )
+
+    return look

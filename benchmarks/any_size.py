@@ -1,0 +1,234 @@
+"""Piles of any size: generators and photographs of all kinds, as found and saved again.
+
+Images are those of ../shared. Each is extracted once a condition and kept, so that draws cost their
+search alone. A draw is judged as `noisescope_core.in_memory` judges files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from noisescope_core import methods
+from noisescope_core.config import Config
+from noisescope_core.extraction import residual_rows
+from noisescope_core.images.decode import decode
+from noisescope_core.in_memory import Judged, detect_extracted
+from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
+
+Row = dict[str, Any]
+Rows = Mapping[str, Sequence[Row]]
+"""Rows of `residuals` by source."""
+
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get("NOISESCOPE_SHARED", ROOT.parent / "shared")) / "data"
+
+GENERATORS = {
+    "CycleGAN": "cyclegan/fake",
+    "faces": "faces/fake",
+    "diffusion": "diffusion/fake",
+    "SD v1": "modern/fake/sd_v1",
+    "SD 1.5 WebP": "modern/fake/sd15_webp",
+    "SDXL": "modern/fake/sdxl_cats",
+    "DALL-E mini": "modern/fake/dalle_mini",
+    "Midjourney JPEG": "modern/fake/midjourney_jpeg",
+    "gpt-image-2 web": "modern/fake/gpt_image_2_web",
+}
+"""Sources of generated images, below the folder of data."""
+
+PHOTOGRAPHS = {
+    "CycleGAN's photographs": "cyclegan/real",
+    "face crops": "faces/real",
+    "iPhone": "modern/real/iphone_crops",
+    "Panasonic": "modern/real/panasonic_crops",
+    "Nikon": "modern/real/nikon_small",
+    "WhatsApp": "modern/real/whatsapp",
+    "Instagram": "modern/real/instagram",
+}
+"""Sources of photographs."""
+
+CONDITIONS = ("as found", "saved again")
+
+QUALITIES = (80, 95)
+"""Lowest and highest quality of JPEG 4:2:0 by which images are saved again."""
+
+OF_EACH = (24, 40)
+"""Images of each generator in a pile, least and most."""
+
+IN_PILE, REFERENCE = 600, 1000
+"""Photographs in a pile and, at most, in its reference."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A pile, its reference, and what was said of it.
+
+    Attributes
+    ----------
+    sources : source of each tested file, by path
+    judged : verdicts and fingerprints
+    """
+
+    sources: Mapping[str, str]
+    judged: Judged
+
+
+def extracted(condition: str, folder: Path, config: Config) -> Rows:
+    """Extract all images under a condition, or read what was kept of it."""
+    kept = folder / f"{condition.replace(' ', '_')}.parquet"
+    if not kept.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [
+            (source, str(file))
+            for source, below in (GENERATORS | PHOTOGRAPHS).items()
+            for file in sorted((SHARED / below).rglob("*"))
+            if file.is_file()
+        ]
+        with ProcessPoolExecutor() as pool:
+            rows = pool.map(partial(_extract, condition, config), files, chunksize=16)
+            schema = arrow_schema(f"source string, {SCHEMAS['residuals']}")
+            pq.write_table(pa.Table.from_pylist(list(rows), schema), kept)
+    by_source: dict[str, list[Row]] = {}
+    for row in pq.read_table(kept).to_pylist():
+        if row["status"] == "scored":
+            by_source.setdefault(row["source"], []).append(row)
+    return by_source
+
+
+def _extract(condition: str, config: Config, file: tuple[str, str]) -> Row:
+    cv2.setNumThreads(1)
+    source, path = file
+    data = Path(path).read_bytes()
+    if condition != "as found":
+        data = again(data, path, config)
+    (row,) = residual_rows(data, config, "image", {})
+    row.pop("thumbnail", None)
+    return {"source": source, "path": path, **row}
+
+
+def again(data: bytes, path: str, config: Config, factor: float = 1.0) -> bytes:
+    """Bring an image to another size and save it again as JPEG 4:2:0, as a platform does."""
+    pixels = decode(data, config.decode.max_pixels, config.decode.max_bytes).pixels
+    if pixels is None:
+        return data
+    colour = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, 2)
+    if factor != 1:
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        colour = cv2.resize(colour, None, fx=factor, fy=factor, interpolation=how)
+    rng = np.random.default_rng(list(hashlib.sha256(path.encode()).digest()))
+    quality = int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    return bytes(cv2.imencode(".jpg", colour[:, :, ::-1], settings)[1].tobytes())
+
+
+def pile(rows: Rows, seed: int, config: Config) -> Draw:
+    """Judge one pile: some images of each generator among photographs of all kinds."""
+    rng = np.random.default_rng(seed)
+    tested: list[Row] = []
+    for source in GENERATORS:
+        count = int(rng.integers(OF_EACH[0], OF_EACH[1] + 1))
+        tested += _drawn(rows[source], count, rng)
+    photographs = [row for source in PHOTOGRAPHS for row in rows[source]]
+    photographs = _drawn(photographs, len(photographs), rng)
+    tested += photographs[:IN_PILE]
+    return _judged(tested, photographs[IN_PILE : IN_PILE + REFERENCE], config)
+
+
+def look_alike(rows: Rows, source: str, seed: int, config: Config) -> Draw:
+    """Judge all images of one source of photographs among 300 of others, none in the reference."""
+    rng = np.random.default_rng(seed)
+    others = [row for name in PHOTOGRAPHS if name != source for row in rows[name]]
+    others = _drawn(others, len(others), rng)
+    most = 60 if len(rows[source]) > 100 else len(rows[source])
+    tested = _drawn(rows[source], most, rng) + others[:300]
+    return _judged(tested, others[300 : 300 + REFERENCE], config)
+
+
+def _drawn(rows: Sequence[Row], count: int, rng: np.random.Generator) -> list[Row]:
+    return [rows[place] for place in rng.permutation(len(rows))[:count]]
+
+
+def _judged(tested: Sequence[Row], photographs: Sequence[Row], config: Config) -> Draw:
+    sources = {row["path"]: row["source"] for row in tested}
+    return Draw(sources, detect_extracted(tested, photographs, config))
+
+
+def recalls(draw: Draw) -> dict[str, float]:
+    """Share of each source's images that are flagged."""
+    flagged, counts = Counter[str](), Counter(draw.sources.values())
+    for verdict in draw.judged.verdicts:
+        flagged[draw.sources[verdict.path]] += bool(verdict.is_fake)
+    return {source: flagged[source] / counts[source] for source in counts}
+
+
+def purities(draw: Draw) -> list[tuple[str, float, int]]:
+    """Most common source of each fingerprint's images, its share of them, and how many they are."""
+    by_fingerprint: dict[str, Counter[str]] = {}
+    for verdict in draw.judged.verdicts:
+        if verdict.is_fake and verdict.fingerprint_id:
+            counts = by_fingerprint.setdefault(verdict.fingerprint_id, Counter())
+            counts[draw.sources[verdict.path]] += 1
+    shown = []
+    for counts in by_fingerprint.values():
+        source, most = counts.most_common(1)[0]
+        shown.append((source, most / counts.total(), counts.total()))
+    return shown
+
+
+def in_place_alone() -> Any:
+    """Take the lattice way out of the default method, as a context: what it was before."""
+    whitened = replace(methods.METHODS["whitened"], lattice=None)
+    return patch.dict(methods.METHODS, {"whitened": whitened})
+
+
+def measure(folder: Path, draws: int) -> Iterator[Row]:
+    """Yield a row of means for every condition and method."""
+    for condition in CONDITIONS:
+        for name, settings in (
+            ("default", {}),
+            ("in place alone", {}),
+            ("paper", {"method": "paper"}),
+        ):
+            config = Config().model_copy(update=settings)
+            rows = extracted(condition, folder / config.method, config)
+            shown = []
+            for seed in range(draws):
+                if name == "in place alone":
+                    with in_place_alone():
+                        shown.append(pile(rows, seed, config))
+                else:
+                    shown.append(pile(rows, seed, config))
+            yield {"condition": condition, "method": name, **summary(shown)}
+
+
+def summary(draws: Sequence[Draw]) -> Row:
+    """Mean recall of each generator, photographs flagged, and purity of the fingerprints."""
+    of_draws = [recalls(draw) for draw in draws]
+    photographs = [
+        sum(bool(verdict.is_fake) for verdict in draw.judged.verdicts
+            if draw.sources[verdict.path] in PHOTOGRAPHS)
+        for draw in draws
+    ]  # fmt: skip
+    pure = [share for draw in draws for _, share, _ in purities(draw)]
+    return {
+        **{source: float(np.mean([some[source] for some in of_draws])) for source in GENERATORS},
+        "photographs flagged": float(np.mean(photographs)),
+        "purity": float(np.mean(pure)) if pure else None,
+        "least purity": min(pure, default=None),
+        "unscored": float(
+            np.mean([sum(v.status != "scored" for v in draw.judged.verdicts) for draw in draws])
+        ),
+    }

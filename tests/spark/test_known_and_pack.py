@@ -1,0 +1,281 @@
+"""Fingerprints packed as one file, and looked for in single images of any size."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from noisescope_core.app.known import known_fingerprints
+from noisescope_core.app.packs import pack, read_pack, write_pack
+from noisescope_core.cli import main
+from noisescope_core.config import load_config
+from noisescope_core.errors import NoiseScopeError, UsageError
+from noisescope_core.tables.results import open_results
+from noisescope_core.tables.schemas import REGISTRY_FILE, names_in
+from tests.conftest import SMALL, picture, save
+from tests.runs import verdict_rows, verdicts_of
+
+pytest.importorskip("pyspark")
+
+SETTINGS = (*[s for s in SMALL if s.startswith("spark.")], "method=whitened")
+SIDE = load_config().whitening.side
+
+
+def noisescope(*arguments):
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def refused(*arguments):
+    """The one line of a command that is refused."""
+    done = noisescope(*arguments)
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.output
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def found(whitened_run):
+    """Ids of what the run found: a generator's fingerprint in place, and an undetermined lattice"""
+    rows = open_results(str(whitened_run.out)).table("fingerprints").to_pylist()
+    by_kind = {row["kind"]: row for row in rows}
+    assert [by_kind[kind]["flagged"] for kind in (None, "lattice")] == [True, False]
+    return by_kind[None]["fingerprint_id"], by_kind["lattice"]["fingerprint_id"]
+
+
+@pytest.fixture(scope="module")
+def packs(whitened_run, found, tmp_path_factory):
+    """Files with the generator's fingerprint, and with both."""
+    folder = tmp_path_factory.mktemp("packs")
+    pack(whitened_run.out, folder / "own.parquet")
+    pack(whitened_run.out, folder / "both.parquet", found)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(dump, tmp_path_factory):
+    """Two pictures of the dump, others of sizes that nobody has met, and what cannot be scored."""
+    folder = tmp_path_factory.mktemp("single")
+    rng = np.random.default_rng(5)
+    fake, real = sorted(dump.fakes)[0], "002.png"
+    for name in (fake, real):
+        shutil.copy(dump.images / name, folder)
+    # What the pictures of the dump have in common, on a larger one.
+    pattern = np.random.default_rng(7).normal(0, 1.2, (64, 64, 1))
+    larger = np.tile(pattern, (3, 4, 1))[:160, :224]
+    save(folder / "larger-fake.png", picture(rng, (160, 224)) + larger)
+    for number, size in enumerate([(64, 64), (65, 100), (300, 64), (160, 224)]):
+        save(folder / f"real-{number}.png", picture(rng, size))
+    save(folder / "small.png", picture(rng, (63, 200)))
+    (folder / "broken.png").write_text("no image")
+    return folder
+
+
+def find_known(spark, images, fingerprints, out):
+    from noisescope_core.spark.session.progress import Progress
+    from noisescope_core.spark.stages.known import find_known as known
+    from noisescope_core.spark.tables.run import Run
+
+    progress = Progress(spark, Console(file=io.StringIO()))
+    config = load_config(None, SETTINGS)
+    return known(Run(spark, str(out)), config, progress, str(images), str(fingerprints))
+
+
+def test_a_pack_has_what_the_run_takes_for_generators(whitened_run, found, packs, tmp_path):
+    own, both = (pq.read_table(packs / f"{name}.parquet") for name in ("own", "both"))
+    assert own.column_names == names_in(REGISTRY_FILE)
+    assert own["fingerprint_id"].to_pylist() == [found[0]]
+    rows = {row["fingerprint_id"]: row for row in both.to_pylist()}
+    assert rows.keys() == set(found)
+    generator, lattice = (rows[name] for name in found)
+    assert (generator["state"], generator["note"]) == ("candidate", None)
+    assert (lattice["state"], lattice["flagged"]) == ("confirmed", True)
+    assert lattice["note"] == "packed by name; the run took it for: undetermined"
+    assert lattice["weights"] is None
+    done = noisescope("pack", "--run", whitened_run.out, "--out", tmp_path / "a/b.parquet")
+    assert done.exit_code == 0
+    said = done.stdout.splitlines()
+    assert said[0] == f"1 fingerprint in {tmp_path / 'a/b.parquet'}"
+    assert said[1] == f"└── {found[0]}  64 x 64  24 images  generator"
+    # An earlier pack is replaced, and a beginning is a name.
+    named = ["--fingerprint", found[1][:6], "--json"]
+    done = noisescope("pack", "--run", whitened_run.out, "--out", tmp_path / "a/b.parquet", *named)
+    told = json.loads(done.stdout)
+    assert (told["fingerprints"], told["families"][0][0]["kind"]) == (1, "lattice")
+    assert [row["fingerprint_id"] for row in read_pack(tmp_path / "a/b.parquet", SIDE)] == [
+        found[1]
+    ]
+
+
+def test_lattices_of_one_family_are_one_branch(whitened_run, found, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(whitened_run.out, run, ignore=shutil.ignore_patterns("*residuals*"))
+    table = open_results(str(run)).table("fingerprints")
+    rows = table.to_pylist()
+    (lattice,) = (row for row in rows if row["kind"] == "lattice")
+    rows.append(lattice | {"fingerprint_id": "f" * 12, "images": 12})
+    (part,) = (run / "fingerprints").glob("*.parquet")
+    pq.write_table(type(table).from_pylist(rows, table.schema), part)
+    names = [word for name in (*found, "ffff") for word in ("--fingerprint", name)]
+    done = noisescope("pack", "--run", run, "--out", tmp_path / "pack.parquet", *names)
+    assert done.stdout.splitlines()[1:] == [
+        "├── family of 2",
+        f"│   ├── {found[1]}  any size  24 images  undetermined",
+        "│   └── ffffffffffff  any size  12 images  undetermined",
+        f"└── {found[0]}  64 x 64  24 images  generator",
+    ]
+
+
+def test_what_cannot_be_packed_is_told_in_one_line(whitened_run, paper_run, found, tmp_path):
+    run, file = ("--run", whitened_run.out), ("--out", tmp_path / "pack.parquet")
+    assert "no finished run" in refused("pack", "--run", tmp_path, *file)
+    assert "does not exist" in refused("pack", "--run", tmp_path / "none", *file)
+    assert "zz: no fingerprints begin so" in refused("pack", *run, *file, "--fingerprint", "zz")
+    assert "method paper" in refused("pack", "--run", paper_run.out, *file)
+    assert "is a folder" in refused("pack", *run, "--out", tmp_path)
+    (tmp_path / "a.csv").write_text("path,label\n")
+    assert "is no pack" in refused("pack", *run, "--out", tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == "path,label\n"
+    nothing = tmp_path / "nothing"
+    (nothing / "fingerprints").mkdir(parents=True)
+    shutil.copy(whitened_run.out / "summary.json", nothing)
+    (nothing / "fingerprints/_SUCCESS").touch()
+    assert "nothing to pack" in refused("pack", "--run", nothing, *file)
+    assert not file[1].exists()
+
+
+def test_what_cannot_be_looked_for_is_told_before_spark_starts(whitened_run, packs, dump, tmp_path):
+    known = "known", "--images", dump.images, "--out", tmp_path / "out", "--fingerprints"
+    (tmp_path / "a.parquet").write_bytes((packs / "own.parquet").read_bytes()[:-100])
+    assert "no pack that can be read" in refused(*known, tmp_path / "a.parquet")
+    assert "does not exist" in refused(*known, tmp_path / "b.parquet")
+    assert "has no finished table fingerprints" in refused(*known, dump.images)
+    for fingerprints in (packs / "own.parquet", whitened_run.out):
+        told = refused(*known, fingerprints, "--set", "method=paper")
+        assert "of another method than paper" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_fingerprints_are_told(packs, tmp_path):
+    rows = {row["kind"]: row for row in read_pack(packs / "both.parquet", SIDE)}
+    wrong = {
+        "without background": rows["lattice"] | {"background": None},
+        "background has no gains": rows["lattice"] | {"background": bytes(4 + 4 + 3072)},
+        "background is none": rows["lattice"] | {"background": b"123"},
+        "whitened are no 1,536": rows["lattice"] | {"whitened": b"1234"},
+        "without weights": rows[None] | {"weights": None},
+        "kind 'other'": rows[None] | {"kind": "other"},
+        "has no bar": rows[None] | {"reference_spread": 0.0},
+        "is whitening.side as it was": rows[None] | {"whitened": rows[None]["whitened"][:-4]},
+    }
+    for said, row in wrong.items():
+        write_pack([row], tmp_path / "pack.parquet")
+        with pytest.raises(UsageError, match=f"no pack that can be read.*{said}"):
+            read_pack(tmp_path / "pack.parquet", SIDE)
+    one = rows[None]
+    twice = [one, one]
+    circle = [
+        one | {"fingerprint_id": a, "state": "merged", "merged_into": b}
+        for a, b in ("ab", "bc", "cb")
+    ]
+    for some, said in ((twice, "there twice"), (circle, "in a circle")):
+        write_pack(some, tmp_path / "pack.parquet")
+        with pytest.raises(UsageError, match=said):
+            read_pack(tmp_path / "pack.parquet", SIDE)
+
+
+def test_a_registrys_file_is_a_pack_and_its_states_hold(packs, tmp_path):
+    one, lattice = sorted(
+        read_pack(packs / "both.parquet", SIDE), key=lambda row: row["kind"] or ""
+    )
+    states = [
+        one | {"fingerprint_id": "a", "state": "confirmed"},
+        one | {"fingerprint_id": "b", "state": "merged", "merged_into": "a"},
+        one | {"fingerprint_id": "c", "state": "retired"},
+        lattice | {"fingerprint_id": "d", "state": "false alarm"},
+        one | {"fingerprint_id": "e", "state": "merged", "merged_into": "c"},
+    ]
+    write_pack(states, tmp_path / "registry.parquet")
+    known = known_fingerprints(str(tmp_path / "registry.parquet"), load_config())
+    assert [row.fingerprint_id for row in known.rows if row.flagged] == ["a", "b"]
+    assert [row.fingerprint_id for row in known.tested] == ["a", "a"]
+    assert [row.fingerprint_id for row in known.false_alarms] == ["d"]
+
+
+def test_a_file_of_an_earlier_version_is_read(packs, tmp_path):
+    table = pq.read_table(packs / "own.parquet").drop_columns(["kind", "background", "tile_dense"])
+    pq.write_table(table, tmp_path / "earlier.parquet")
+    (row,) = read_pack(tmp_path / "earlier.parquet", SIDE)
+    assert (row["kind"], row["background"]) == (None, None)
+
+
+def test_single_images_of_any_size_are_scored_against_a_lattice(
+    spark, packs, found, images, tmp_path, dump
+):
+    summary = find_known(spark, images, packs / "both.parquet", tmp_path)
+    rows = verdicts_of(tmp_path)
+    fake = sorted(dump.fakes)[0]
+    status = {name: row["status"] for name, row in rows.items()}
+    assert status.pop("small.png") == "unscored"
+    assert status.pop("broken.png") == "quarantined"
+    assert set(status.values()) == {"scored"} and len(status) == 7
+    assert all(rows[name]["score"] is not None for name in status)
+    assert {name for name in status if rows[name]["is_fake"]} == {fake, "larger-fake.png"}
+    assert rows["larger-fake.png"]["fingerprint_id"] == found[1]
+    assert rows["small.png"]["is_fake"] is None
+    assert summary["counts"]["fake"] == 2
+    assert {one["fingerprint_id"] for one in summary["fingerprints"]} == set(found)
+    assert sum(one["carried"] for one in summary["fingerprints"]) == 2
+    results = open_results(str(tmp_path))
+    assert results.summary == json.loads(json.dumps(summary))
+    assert results.table("fingerprints", ("flagged",))["flagged"].to_pylist() == [True, True]
+    assert not (tmp_path / "unfinished.json").exists()
+    # What was looked for can be packed again.
+    again = pack(results, tmp_path / "again.parquet")
+    assert {one["fingerprint_id"] for family in again for one in family} == set(found)
+
+
+def test_a_run_and_its_pack_say_the_same(spark, whitened_run, packs, images, tmp_path):
+    find_known(spark, images, whitened_run.out, tmp_path / "run")
+    find_known(spark, images, packs / "own.parquet", tmp_path / "pack")
+    assert verdict_rows(tmp_path / "run") == verdict_rows(tmp_path / "pack")
+    # Nobody has found a fingerprint of such sizes, and yet they are scored.
+    assert verdicts_of(tmp_path / "run")["real-2.png"]["status"] == "scored"
+
+
+def test_a_run_does_not_look_for_its_own_fingerprints(spark, whitened_run, images):
+    with pytest.raises(NoiseScopeError, match="is the run whose fingerprints are looked for"):
+        find_known(spark, images, whitened_run.out, f"{whitened_run.out}/")
+
+
+def test_the_command_looks_in_one_pass(packs, images, tmp_path, monkeypatch, spark):
+    import noisescope_core.cli.known as command
+    from noisescope_core.spark.session.progress import Progress
+    from noisescope_core.spark.tables.run import Run
+
+    class Session:
+        """The session of the tests, which goes on after the command."""
+
+        def __getattr__(self, name):
+            return (lambda: None) if name == "stop" else getattr(spark, name)
+
+    def open_run(out, config, locations):
+        run = Run(spark, str(out))
+        object.__setattr__(run, "spark", Session())
+        return run, Progress(spark, Console(file=io.StringIO()))
+
+    monkeypatch.setattr(command, "open_run", open_run)
+    options = ["--fingerprints", packs / "both.parquet", "--out", tmp_path / "out"]
+    done = noisescope("known", "--images", images, *options)
+    assert done.exit_code == 0, done.stderr
+    assert "2 of 7 images carry a known fingerprint." in done.stdout
+    assert done.stdout.endswith(f"Verdicts: {tmp_path / 'out/verdicts'}\n")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    shutil.copy(images / "broken.png", broken)
+    done = noisescope("known", "--images", broken, *options, "--quiet")
+    assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "nothing could be scored" in done.stderr
