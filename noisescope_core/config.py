@@ -113,6 +113,9 @@ class Lattice(_Section):
 
     images: int = Field(20_000, ge=20, le=100_000, description="images searched, at most")
     reference: int = Field(2000, ge=40, le=20_000, description="reference images used, at most")
+    rescaled: bool = Field(
+        False, description="whether images are also tried as if rescaled from likely sizes"
+    )
     undetermined: Literal["report", "flag"] = Field(
         "report", description="what becomes of a lattice that may be a generator's or a phone's"
     )

@@ -16,6 +16,7 @@ from noisescope_core.images.decode import decode, read_header, thumbnail
 from noisescope_core.images.reference import Header, Preparation, preparations, prepared
 from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
+from noisescope_core.lattice.tiles import VALUES
 from noisescope_core.method import LatticeFeature
 from noisescope_core.methods import method_of
 
@@ -176,7 +177,7 @@ def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool)
             return row | {"status": "unscored", "reason": "flat image, no noise residual to test"}
         row["residual"] = extracted.stored.tobytes()
         if method.lattice:
-            row["tile"] = method.lattice.extract(pixels, extracted).tobytes()
+            row["tile"] = method.lattice.extract(pixels, extracted, config).tobytes()
     except Exception as error:  # As above.
         return row | {"status": "quarantined", "reason": _unprocessed(error)}
     return row | {"status": "scored"}
@@ -191,7 +192,8 @@ def lattice_image(row: Mapping[str, Any]) -> LatticeFeature:
     """Take from a row of `residuals` what is compared of images of all sizes."""
     return LatticeFeature(
         row["image_id"],
-        np.frombuffer(row["tile"], np.float16),
+        # The tile of the image as it is comes first.
+        np.frombuffer(row["tile"], np.float16, VALUES),
         np.frombuffer(row["sketch"], np.uint8),
         str(Compression.of_row(row)),
         row.get("watermark"),

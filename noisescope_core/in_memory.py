@@ -237,4 +237,5 @@ def _verdict(
         fingerprint_id=score.fingerprint_id,
         shift_x=score.shift_x,
         shift_y=score.shift_y,
+        factor=score.factor,
     )

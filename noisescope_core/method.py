@@ -38,6 +38,7 @@ class Score:
     threshold : score above which the image carries it; None where the reference's scores decide
     confidence : probability, 0..1, that the image carries it
     shift_x, shift_y : where the image lies on the fingerprint, pixels; None in place
+    factor : by which the image was rescaled since it was generated; None if it was not
     typical : whether the score is as the members' are, no more than one of their spreads below
     """
 
@@ -47,6 +48,7 @@ class Score:
     confidence: float | None = None
     shift_x: int | None = None
     shift_y: int | None = None
+    factor: float | None = None
     typical: bool = False
 
     @property
@@ -58,8 +60,8 @@ class Score:
 PlaceTest = Callable[[str, Size, pa.Buffer], Score | None]
 """Takes an image's id, size and stored feature; None where there is nothing to test with."""
 
-LatticeTest = Callable[[str, pa.Buffer], Score]
-"""Takes an image's id and the stored tile of its noise."""
+LatticeTest = Callable[[str, Size, pa.Buffer], Score]
+"""Takes an image's id, its size and the stored tile of its noise."""
 
 Test = Callable[[str, Size, pa.Buffer, pa.Buffer | None], Score | None]
 """Takes an image's id, size, stored feature and tile, if the method stores one."""
@@ -178,13 +180,13 @@ class Lattice:
 
     Attributes
     ----------
-    extract : of pixels and of what the method takes of them: what is stored, float16
+    extract : of pixels, what the method takes of them, and config: what is stored, float16
     find : of a pile, the patterns found in place, and config; told where to leave notes
     test : of rows of such fingerprints
     explaining : for `explain`, of tiles
     """
 
-    extract: Callable[[NDArray[np.uint8], Extracted], NDArray[np.float16]]
+    extract: Callable[[NDArray[np.uint8], Extracted, Config], NDArray[np.float16]]
     find: Callable[[LatticePile, Sequence[FingerprintRow], Config, Note], Sequence[FingerprintRow]]
     test: Callable[[Sequence[Any]], LatticeTest]
     explaining: Explaining

@@ -56,7 +56,7 @@ def test_of(fingerprints: Iterable[Any], config: Config, everywhere: bool) -> Te
     def test(image_id: str, size: Size, cell: pa.Buffer, tile: pa.Buffer | None) -> Score | None:
         scores = [in_place(image_id, size, cell)]
         if of_lattices and tile is not None:
-            scores.append(of_lattices(image_id, tile))
+            scores.append(of_lattices(image_id, size, tile))
         return max((score for score in scores if score), key=_over_its_bar, default=None)
 
     return test

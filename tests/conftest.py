@@ -60,8 +60,8 @@ INTERPRETED = (
 # line, one process would be left with them.
 TOGETHER = (
     ("registry", "scan"),
-    ("detect", "large_piles", "detect_whitened", "real_images", "whitened_run", "damaged_files",
-     "unfinished_runs", "experiments_on_spark"),
+    ("detect", "large_piles", "detect_whitened", "real_images", "whitened_run", "known_and_pack",
+     "damaged_files", "unfinished_runs", "experiments_on_spark"),
     ("s3",), ("connect",), ("resilience",), ("cli",), ("jobs",), ("notebooks",), ("experiments",),
     ("doctor",), ("experiment_command",),
 )  # fmt: skip

@@ -186,7 +186,7 @@ def _match(
     method = method_of(config)
     size = pixels.shape[1], pixels.shape[0]
     everywhere = method.everywhere(config)
-    stored, tile = _stored(pixels, extracted, method)
+    stored, tile = _stored(pixels, extracted, method, config)
     score = test_of(generators, config, everywhere)(image_id, size, *_cells(stored, tile))
     if score is None:
         return None
@@ -224,10 +224,10 @@ def _match(
 
 
 def _stored(
-    pixels: NDArray[np.uint8], extracted: Extracted, method: Method
+    pixels: NDArray[np.uint8], extracted: Extracted, method: Method, config: Config
 ) -> tuple[NDArray[Any], NDArray[np.float16] | None]:
     """What a run stores of an image: its feature, and its tile by methods that have one."""
-    tile = method.lattice.extract(pixels, extracted) if method.lattice else None
+    tile = method.lattice.extract(pixels, extracted, config) if method.lattice else None
     return extracted.stored, tile
 
 
@@ -266,7 +266,7 @@ def _changes(
     for what, name, strength in PROCESSED:
         changed = attack(name, strength, colour, np.random.default_rng(config.seed))
         method = method_of(config)
-        cells = _cells(*_stored(changed, method.extract(changed, config), method))
+        cells = _cells(*_stored(changed, method.extract(changed, config), method, config))
         score = test("", size, *cells)
         if score is not None:
             bar = threshold if score.threshold is None else score.threshold

@@ -12,6 +12,8 @@ from noisescope_core.cli import (
     evaluate,
     experiment,
     explain,
+    known,
+    pack,
     plan,
     simulate,
 )
@@ -20,6 +22,7 @@ from noisescope_core.cli.shared.commands import CommandGroup
 
 SECTIONS = {
     "Start here": ("doctor", "simulate", "detect", "explain", "evaluate", "plan"),
+    "Look for what was found": ("pack", "known"),
     "Scan a folder that grows": ("scan", "registry", "maintain", "erase"),
     "Compare methods": ("experiment",),
     "In the shell": ("completion",),
@@ -50,6 +53,8 @@ for _command in (
     explain.explain,
     evaluate.evaluate,
     plan.plan,
+    pack.pack,
+    known.known,
     scan.scan,
     registry.registry,
     maintain.maintain,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from noisescope_core.cli.shared.commands import Command
 from noisescope_core.cli.shared.inputs import check_exist, read_config
 from noisescope_core.cli.shared.options import CONFIG, IMAGES, OUT, REFERENCE, RESULT, with_options
-from noisescope_core.cli.shared.output import print_line, print_result
+from noisescope_core.cli.shared.output import check_any_scored, print_line, print_result
 from noisescope_core.cli.shared.session import open_run
-from noisescope_core.errors import NoiseScopeError
 
 
 @click.command(
@@ -42,7 +39,7 @@ def detect(
     summary = detect_all(run, config, progress, images, reference)
     run.spark.stop()
     places = {"report": run.path("report.html"), "verdicts": run.path("verdicts")}
-    _check_any_scored(summary, places["verdicts"])
+    check_any_scored(summary, places["verdicts"])
     for warning in summary["warnings"]:
         print_line(f"Warning: {warning}")
     print_result(
@@ -50,14 +47,3 @@ def detect(
         lambda: click.echo("\n".join([*answer(summary), f"Report: {places['report']}"])),
     )
     keep_classes()
-
-
-def _check_any_scored(summary: dict[str, Any], verdicts: str) -> None:
-    """Raise NoiseScopeError with the most frequent reason if all files were set aside."""
-    counts = summary["counts"]
-    if not counts["scored"]:
-        reason = summary["reasons"][0]
-        raise NoiseScopeError(
-            f"nothing could be scored, all {counts['files']:,} files are set aside "
-            f"({reason['files']:,}: {reason['reason']}); see {verdicts}"
-        )

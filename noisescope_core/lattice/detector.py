@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from noisescope_core.images import Size
 from noisescope_core.lattice.background import Background
+from noisescope_core.lattice.discovery import LET_THROUGH
+from noisescope_core.lattice.rescaled import likely_factors, price
 from noisescope_core.lattice.tiles import VALUES
 from noisescope_core.method import LatticeTest, Score
 from noisescope_core.whitened.discovery.confidence import Bar
+
+_Graded = tuple[float, float, str, Score]
+"""How well an image fits, its score, the fingerprint, and the whole answer."""
 
 
 @dataclass(frozen=True)
@@ -84,19 +90,20 @@ def lattice_test(rows: Sequence[Any]) -> LatticeTest:
     Returns
     -------
     callable
-        Takes an image's id and its feature, 1,536 float16 as bytes; gives the score of the
-        fingerprint that fits best, of those above their threshold if there are any, on the scale of
+        Takes an image's id, its size and its features as bytes, 1,536 float16 each: as it is, then
+        at `likely_factors`, if these are tried. It gives the score of the fingerprint that fits
+        best, of those above their threshold if there are any, on the scale of
         PCE as the whitened way's (`whitened.detection.detector.match`).
     """
     backgrounds: dict[bytes, Background] = {}
     fingerprints = [fingerprint_of(row, backgrounds) for row in rows]
 
-    def test(image_id: str, cell: Any) -> Score:
-        feature = np.frombuffer(cell, np.float16).astype(np.float32)[None]
-        units = {id(some): some.units(feature)[0] for some in backgrounds.values()}
-        graded = []
+    def graded(image_id: str, feature: NDArray[np.float32], dearer: float) -> _Graded:
+        """Test one tile against all fingerprints, their bars raised by so many spreads."""
+        units = {id(some): some.units(feature[None])[0] for some in backgrounds.values()}
+        best: list[_Graded] = []
         for fingerprint in fingerprints:
-            bar = fingerprint.bar
+            bar = replace(fingerprint.bar, threshold=fingerprint.bar.threshold + dearer)
             z = fingerprint.standardised(image_id, units[id(fingerprint.background)])
             score = Score(
                 float(z * abs(z)),
@@ -105,7 +112,20 @@ def lattice_test(rows: Sequence[Any]) -> LatticeTest:
                 confidence=float(bar.confidence(z)),
                 typical=bool(z >= bar.mean - bar.deviation),
             )
-            graded.append((float(bar.fit(z)), score.score, score.fingerprint_id, score))
-        return max(graded, key=lambda grade: grade[:3])[-1]
+            best.append((float(bar.fit(z)), score.score, score.fingerprint_id, score))
+        return max(best, key=lambda grade: grade[:3])
+
+    def test(image_id: str, size: Size, cell: Any) -> Score:
+        features = np.frombuffer(cell, np.float16).reshape(-1, VALUES).astype(np.float32)
+        native = graded(image_id, features[0], 0.0)[-1]
+        if native.is_fake or len(features) == 1:
+            return native
+        dearer = price(LET_THROUGH, len(features))
+        best = native
+        for factor, feature in zip(likely_factors(size), features[1:], strict=True):
+            score = graded(image_id, feature, dearer)[-1]
+            if score.is_fake and (not best.is_fake or score.score > best.score):
+                best = replace(score, factor=factor)
+        return best
 
     return test

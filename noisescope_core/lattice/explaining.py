@@ -12,7 +12,7 @@ from scipy import fft
 from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.lattice.detector import fingerprint_of
-from noisescope_core.lattice.tiles import PERIOD, SHAPE
+from noisescope_core.lattice.tiles import PERIOD, SHAPE, VALUES
 from noisescope_core.method import Explaining
 from noisescope_core.tables.rows import FingerprintRow
 
@@ -22,7 +22,7 @@ def surface(
 ) -> NDArray[np.float32]:
     """Correlate an image's tile with a fingerprint at all shifts: (16, 16) float32."""
     ready = fingerprint_of(fingerprint, {})
-    unit = ready.background.units(np.asarray(tile, np.float32).reshape(1, -1))[0]
+    unit = ready.background.units(np.asarray(tile, np.float32).reshape(-1, VALUES)[:1])[0]
     total = ready.total / (np.linalg.norm(ready.total) + 1e-12)
     one, other = (fft.rfft2(values.reshape(SHAPE)) for values in (unit, total))
     shifted = fft.irfft2(one * other.conj(), s=(PERIOD, PERIOD)).sum((0, 1))
@@ -36,7 +36,7 @@ def without(
     if image_id not in fingerprint.members:
         return fingerprint
     ready = fingerprint_of(fingerprint, {})
-    unit = ready.background.units(np.asarray(tile, np.float32).reshape(1, -1))[0]
+    unit = ready.background.units(np.asarray(tile, np.float32).reshape(-1, VALUES)[:1])[0]
     members = [member for member in fingerprint.members if member != image_id]
     rest = (ready.total - unit) / max(len(members), 1)
     return replace(fingerprint, members=members, whitened=np.asarray(rest, np.float32).tobytes())

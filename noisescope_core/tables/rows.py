@@ -163,6 +163,7 @@ class VerdictRow:
     confidence: float | None = None
     shift_x: int | None = None
     shift_y: int | None = None
+    factor: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

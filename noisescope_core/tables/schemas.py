@@ -36,7 +36,7 @@ RESIDUALS = f"{IMAGES}, thumbnail binary, sketch binary, residual binary, tile b
 
 ANSWER = """
     score double, threshold double, confidence double, fingerprint_id string,
-    shift_x int, shift_y int"""
+    shift_x int, shift_y int, factor double"""
 """What the test of an image against all fingerprints answers."""
 
 CALIBRATED = """
@@ -91,7 +91,7 @@ SCHEMAS = {
     "verdicts": """
         path string, image_id string, width int, height int, status string, reason string,
         score double, threshold double, is_fake boolean, fingerprint_id string,
-        confidence double, shift_x int, shift_y int""",
+        confidence double, shift_x int, shift_y int, factor double""",
 }
 """Columns of the tables of a run."""
 

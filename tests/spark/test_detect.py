@@ -27,7 +27,7 @@ pytest.importorskip("pyspark")
 
 COLUMNS = [
     "path", "image_id", "width", "height", "status", "reason", "score", "threshold", "is_fake",
-    "fingerprint_id", "confidence", "shift_x", "shift_y",
+    "fingerprint_id", "confidence", "shift_x", "shift_y", "factor",
 ]  # fmt: skip
 
 

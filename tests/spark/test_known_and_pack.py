@@ -5,6 +5,7 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -15,8 +16,12 @@ from noisescope_core.app.packs import pack, read_pack, write_pack
 from noisescope_core.cli import main
 from noisescope_core.config import load_config
 from noisescope_core.errors import NoiseScopeError, UsageError
+from noisescope_core.lattice.background import background_of
+from noisescope_core.lattice.detector import packed_background
+from noisescope_core.lattice.tiles import PERIOD, stacked
 from noisescope_core.tables.results import open_results
-from noisescope_core.tables.schemas import REGISTRY_FILE, names_in
+from noisescope_core.tables.rows import FingerprintRow
+from noisescope_core.tables.schemas import REGISTRY_FILE, SCHEMAS, arrow_schema, names_in
 from tests.conftest import SMALL, picture, save
 from tests.runs import verdict_rows, verdicts_of
 
@@ -37,21 +42,67 @@ def refused(*arguments):
     return done.stderr
 
 
-@pytest.fixture(scope="module")
-def found(whitened_run):
-    """Ids of what the run found: a generator's fingerprint in place, and an undetermined lattice"""
-    rows = open_results(str(whitened_run.out)).table("fingerprints").to_pylist()
-    by_kind = {row["kind"]: row for row in rows}
-    assert [by_kind[kind]["flagged"] for kind in (None, "lattice")] == [True, False]
-    return by_kind[None]["fingerprint_id"], by_kind["lattice"]["fingerprint_id"]
+def features_of(results, table):
+    """Names of files, ids, and tiles (n, 1536) of a run's images."""
+    rows = results.table(table, ("path", "image_id", "tile")).to_pylist()
+    names = [row["path"].rsplit("/", 1)[-1] for row in rows]
+    tiles = stacked([np.frombuffer(row["tile"], np.float16) for row in rows])
+    return names, [row["image_id"] for row in rows], tiles
+
+
+def undetermined_lattice(results, fakes):
+    """A lattice of the pictures with a pattern, as a run finds them, whose maker it cannot tell."""
+    names, ids, tiles = features_of(results, "residuals")
+    photographs = features_of(results, "reference_residuals")[2]
+    background = background_of(photographs[::2])
+    chosen = [row for row, name in enumerate(names) if name in fakes]
+    units = background.units(tiles[chosen])
+    total = units.sum(0, dtype=np.float64)
+    cosines = background.units(photographs[1::2]) @ total / np.linalg.norm(total)
+    count = len(chosen)
+    return FingerprintRow(
+        fingerprint_id="1a77ice", kind="lattice", width=PERIOD, height=PERIOD, images=count,
+        flagged=False, maker="undetermined", cohesion=(total @ total - count) / count / (count - 1),
+        reference_centre=float(np.median(cosines)), reference_spread=float(cosines.std()),
+        threshold=5.0, member_mean=10.0, member_spread=1.0, prior=-0.4,
+        members=[ids[row] for row in chosen], pixels=bytes(4 * PERIOD * PERIOD),
+        whitened=(total / count).astype(np.float32).tobytes(),
+        background=packed_background(background),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def packs(whitened_run, found, tmp_path_factory):
+def run(whitened_run, dump, tmp_path_factory):
+    """A run that found a generator's fingerprint in place, and an undetermined lattice."""
+    out = tmp_path_factory.mktemp("found") / "run"
+    large = shutil.ignore_patterns("*residuals", "band_correlations")
+    shutil.copytree(whitened_run.out, out, ignore=large)
+    results = open_results(str(whitened_run.out))
+    rows = [row for row in results.table("fingerprints").to_pylist() if row["kind"] != "lattice"]
+    assert [row["flagged"] for row in rows] == [True]
+    put_fingerprints(out, [*rows, vars(undetermined_lattice(results, dump.fakes))])
+    return out
+
+
+def put_fingerprints(out, rows):
+    """Let a run have other fingerprints."""
+    (part,) = (out / "fingerprints").glob("*.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, arrow_schema(SCHEMAS["fingerprints"])), part)
+
+
+@pytest.fixture(scope="module")
+def found(run):
+    """Ids of the generator's fingerprint and the lattice."""
+    rows = open_results(str(run)).table("fingerprints", ("fingerprint_id",)).to_pylist()
+    return tuple(row["fingerprint_id"] for row in rows)
+
+
+@pytest.fixture(scope="module")
+def packs(run, found, tmp_path_factory):
     """Files with the generator's fingerprint, and with both."""
     folder = tmp_path_factory.mktemp("packs")
-    pack(whitened_run.out, folder / "own.parquet")
-    pack(whitened_run.out, folder / "both.parquet", found)
+    pack(run, folder / "own.parquet")
+    pack(run, folder / "both.parquet", found)
     return folder
 
 
@@ -84,7 +135,7 @@ def find_known(spark, images, fingerprints, out):
     return known(Run(spark, str(out)), config, progress, str(images), str(fingerprints))
 
 
-def test_a_pack_has_what_the_run_takes_for_generators(whitened_run, found, packs, tmp_path):
+def test_a_pack_has_what_the_run_takes_for_generators(run, found, packs, tmp_path):
     own, both = (pq.read_table(packs / f"{name}.parquet") for name in ("own", "both"))
     assert own.column_names == names_in(REGISTRY_FILE)
     assert own["fingerprint_id"].to_pylist() == [found[0]]
@@ -95,14 +146,14 @@ def test_a_pack_has_what_the_run_takes_for_generators(whitened_run, found, packs
     assert (lattice["state"], lattice["flagged"]) == ("confirmed", True)
     assert lattice["note"] == "packed by name; the run took it for: undetermined"
     assert lattice["weights"] is None
-    done = noisescope("pack", "--run", whitened_run.out, "--out", tmp_path / "a/b.parquet")
+    done = noisescope("pack", "--run", run, "--out", tmp_path / "a/b.parquet")
     assert done.exit_code == 0
     said = done.stdout.splitlines()
     assert said[0] == f"1 fingerprint in {tmp_path / 'a/b.parquet'}"
     assert said[1] == f"└── {found[0]}  64 x 64  24 images  generator"
     # An earlier pack is replaced, and a beginning is a name.
     named = ["--fingerprint", found[1][:6], "--json"]
-    done = noisescope("pack", "--run", whitened_run.out, "--out", tmp_path / "a/b.parquet", *named)
+    done = noisescope("pack", "--run", run, "--out", tmp_path / "a/b.parquet", *named)
     told = json.loads(done.stdout)
     assert (told["fingerprints"], told["families"][0][0]["kind"]) == (1, "lattice")
     assert [row["fingerprint_id"] for row in read_pack(tmp_path / "a/b.parquet", SIDE)] == [
@@ -110,17 +161,13 @@ def test_a_pack_has_what_the_run_takes_for_generators(whitened_run, found, packs
     ]
 
 
-def test_lattices_of_one_family_are_one_branch(whitened_run, found, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(whitened_run.out, run, ignore=shutil.ignore_patterns("*residuals*"))
-    table = open_results(str(run)).table("fingerprints")
-    rows = table.to_pylist()
-    (lattice,) = (row for row in rows if row["kind"] == "lattice")
-    rows.append(lattice | {"fingerprint_id": "f" * 12, "images": 12})
-    (part,) = (run / "fingerprints").glob("*.parquet")
-    pq.write_table(type(table).from_pylist(rows, table.schema), part)
+def test_lattices_of_one_family_are_one_branch(run, found, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    rows = open_results(str(run)).table("fingerprints").to_pylist()
+    put_fingerprints(copy, [*rows, rows[1] | {"fingerprint_id": "f" * 12, "images": 12}])
     names = [word for name in (*found, "ffff") for word in ("--fingerprint", name)]
-    done = noisescope("pack", "--run", run, "--out", tmp_path / "pack.parquet", *names)
+    done = noisescope("pack", "--run", copy, "--out", tmp_path / "pack.parquet", *names)
     assert done.stdout.splitlines()[1:] == [
         "├── family of 2",
         f"│   ├── {found[1]}  any size  24 images  undetermined",
@@ -129,31 +176,31 @@ def test_lattices_of_one_family_are_one_branch(whitened_run, found, tmp_path):
     ]
 
 
-def test_what_cannot_be_packed_is_told_in_one_line(whitened_run, paper_run, found, tmp_path):
-    run, file = ("--run", whitened_run.out), ("--out", tmp_path / "pack.parquet")
+def test_what_cannot_be_packed_is_told_in_one_line(run, paper_run, tmp_path):
+    named, file = ("--run", run), ("--out", tmp_path / "pack.parquet")
     assert "no finished run" in refused("pack", "--run", tmp_path, *file)
     assert "does not exist" in refused("pack", "--run", tmp_path / "none", *file)
-    assert "zz: no fingerprints begin so" in refused("pack", *run, *file, "--fingerprint", "zz")
+    assert "zz: no fingerprints begin so" in refused("pack", *named, *file, "--fingerprint", "zz")
     assert "method paper" in refused("pack", "--run", paper_run.out, *file)
-    assert "is a folder" in refused("pack", *run, "--out", tmp_path)
+    assert "is a folder" in refused("pack", *named, "--out", tmp_path)
     (tmp_path / "a.csv").write_text("path,label\n")
-    assert "is no pack" in refused("pack", *run, "--out", tmp_path / "a.csv")
+    assert "is no pack" in refused("pack", *named, "--out", tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == "path,label\n"
     nothing = tmp_path / "nothing"
     (nothing / "fingerprints").mkdir(parents=True)
-    shutil.copy(whitened_run.out / "summary.json", nothing)
+    shutil.copy(run / "summary.json", nothing)
     (nothing / "fingerprints/_SUCCESS").touch()
     assert "nothing to pack" in refused("pack", "--run", nothing, *file)
     assert not file[1].exists()
 
 
-def test_what_cannot_be_looked_for_is_told_before_spark_starts(whitened_run, packs, dump, tmp_path):
+def test_what_cannot_be_looked_for_is_told_before_spark_starts(run, packs, dump, tmp_path):
     known = "known", "--images", dump.images, "--out", tmp_path / "out", "--fingerprints"
     (tmp_path / "a.parquet").write_bytes((packs / "own.parquet").read_bytes()[:-100])
     assert "no pack that can be read" in refused(*known, tmp_path / "a.parquet")
     assert "does not exist" in refused(*known, tmp_path / "b.parquet")
     assert "has no finished table fingerprints" in refused(*known, dump.images)
-    for fingerprints in (packs / "own.parquet", whitened_run.out):
+    for fingerprints in (packs / "own.parquet", run):
         told = refused(*known, fingerprints, "--set", "method=paper")
         assert "of another method than paper" in told
     assert not (tmp_path / "out").exists()
@@ -238,17 +285,17 @@ def test_single_images_of_any_size_are_scored_against_a_lattice(
     assert {one["fingerprint_id"] for family in again for one in family} == set(found)
 
 
-def test_a_run_and_its_pack_say_the_same(spark, whitened_run, packs, images, tmp_path):
-    find_known(spark, images, whitened_run.out, tmp_path / "run")
+def test_a_run_and_its_pack_say_the_same(spark, run, packs, images, tmp_path):
+    find_known(spark, images, run, tmp_path / "run")
     find_known(spark, images, packs / "own.parquet", tmp_path / "pack")
     assert verdict_rows(tmp_path / "run") == verdict_rows(tmp_path / "pack")
     # Nobody has found a fingerprint of such sizes, and yet they are scored.
     assert verdicts_of(tmp_path / "run")["real-2.png"]["status"] == "scored"
 
 
-def test_a_run_does_not_look_for_its_own_fingerprints(spark, whitened_run, images):
+def test_a_run_does_not_look_for_its_own_fingerprints(spark, run, images):
     with pytest.raises(NoiseScopeError, match="is the run whose fingerprints are looked for"):
-        find_known(spark, images, whitened_run.out, f"{whitened_run.out}/")
+        find_known(spark, images, run, f"{run}/")
 
 
 def test_the_command_looks_in_one_pass(packs, images, tmp_path, monkeypatch, spark):

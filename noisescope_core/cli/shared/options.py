@@ -73,8 +73,8 @@ TABLES = click.option(
     help="Folder or URI of the Delta tables.",
 )  # fmt: skip
 FINGERPRINTS = click.option(
-    "--fingerprints", required=True, metavar="DIR", type=FOLDER,
-    help="Run whose fingerprints are looked for.",
+    "--fingerprints", required=True, metavar="RUN_OR_PACK", type=FILE,
+    help="Run whose fingerprints are looked for, or a file of noisescope pack.",
 )  # fmt: skip
 
 QUIET = click.option(

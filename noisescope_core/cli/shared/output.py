@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from noisescope_core.errors import NoiseScopeError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +49,23 @@ def print_result(result: Any, print_text: Callable[[], None]) -> None:
 def print_line(line: str) -> None:
     """Print a line on the console as it is: neither wrapped nor coloured nor read as markup."""
     console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def check_any_scored(summary: Mapping[str, Any], verdicts: str) -> None:
+    """Raise NoiseScopeError with the most frequent reason if all files were set aside.
+
+    Parameters
+    ----------
+    summary : what summary.json holds
+    verdicts : where the verdicts are
+    """
+    counts = summary["counts"]
+    if not counts["scored"]:
+        reason = summary["reasons"][0]
+        raise NoiseScopeError(
+            f"nothing could be scored, all {counts['files']:,} files are set aside "
+            f"({reason['files']:,}: {reason['reason']}); see {verdicts}"
+        )
 
 
 def _as_text(value: object) -> str:

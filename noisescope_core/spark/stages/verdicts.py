@@ -48,7 +48,7 @@ def write_verdicts(run: Run, config: Config, images: DataFrame, scores: DataFram
     )
     is_scored = F.col("status") == "scored"
     of_scored = ("score", "threshold", "confidence")
-    of_fake = ("fingerprint_id", "shift_x", "shift_y")
+    of_fake = ("fingerprint_id", "shift_x", "shift_y", "factor")
     verdicts = (
         listed.join(images.select(*_OF_IMAGES, *names_in(ANSWER)), "path", "left")
         .join(F.broadcast(sizes), ["width", "height"], "left")

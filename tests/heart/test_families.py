@@ -1,0 +1,92 @@
+"""Lattices of one decoder are one family, whatever reference their runs had."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from noisescope_core.lattice.background import background_of
+from noisescope_core.lattice.detector import packed_background
+from noisescope_core.lattice.families import families, typical_strength
+from noisescope_core.lattice.tiles import PERIOD, VALUES
+from noisescope_core.tables.rows import FingerprintRow
+
+RNG = np.random.default_rng(3)
+COMMON = RNG.normal(size=(4, VALUES))
+"""What photographs have in common: the JPEG grid, mosaics."""
+DECODERS = RNG.normal(size=(4, VALUES))
+
+
+def photographs(count, seed):
+    rng = np.random.default_rng(seed)
+    tiles = rng.normal(size=(count, VALUES)) + 2 * rng.normal(size=(count, 4)) @ COMMON
+    return tiles.astype(np.float32)
+
+
+def lattice(name, tile, strength=0.5, members=20, seed=0, reference=100):
+    """The fingerprint that a run finds of images which carry a tile, with its own reference."""
+    known = photographs(120, reference)
+    background = background_of(known)
+    carried = (photographs(members, 1000 + seed) + strength * tile).astype(np.float32)
+    units = background.units(carried)
+    total = units.sum(0, dtype=np.float64)
+    cosines = background.units(photographs(120, reference + 1)) @ total / np.linalg.norm(total)
+    cohesion = (total @ total - members) / (members * (members - 1))
+    return FingerprintRow(
+        fingerprint_id=name, kind="lattice", width=PERIOD, height=PERIOD, images=members,
+        flagged=True, cohesion=cohesion, reference_centre=float(np.median(cosines)),
+        reference_spread=float(cosines.std()), threshold=4.5, member_mean=9.0, member_spread=2.0,
+        prior=0.0, members=[f"{name}-{k}" for k in range(members)],
+        whitened=units.mean(0, dtype=np.float64).astype(np.float32).tobytes(),
+        background=packed_background(background),
+    )  # fmt: skip
+
+
+def test_decoders_that_leave_one_tile_are_a_family_and_others_are_not():
+    one, other = DECODERS[:2]
+    rows = [
+        lattice("a", one, seed=1),
+        lattice("b", other, seed=2),
+        # Another repository's images, found in another pile.
+        lattice("c", one + 0.4 * DECODERS[2], 0.4, seed=3, reference=300),
+        lattice("d", other, 0.6, 8, seed=4, reference=500),
+        lattice("e", DECODERS[3], seed=5),
+    ]
+    assert families(rows) == [["a", "c"], ["b", "d"], ["e"]]
+
+
+def test_the_strength_of_a_typical_image_is_that_of_the_images():
+    one, other = lattice("a", DECODERS[0], seed=1), lattice("b", DECODERS[0], 0.3, 40, seed=2)
+    background = background_of(photographs(120, 100))
+    images = (photographs(400, 77) + 0.3 * DECODERS[0]).astype(np.float32)
+    total = np.frombuffer(one.whitened, np.float32).astype(np.float64)
+    cosines = background.units(images) @ total / np.linalg.norm(total)
+    measured = (cosines.mean() - one.reference_centre) / one.reference_spread
+    assert typical_strength(one, other) == pytest.approx(measured, rel=0.15)
+
+
+def test_what_all_photographs_share_makes_no_family():
+    shared = [lattice(name, 1.5 * COMMON[0], 0.05, seed=k) for k, name in enumerate("ab")]
+    assert families(shared) == [["a"], ["b"]]
+
+
+def test_both_must_flag_the_other():
+    one, other = lattice("a", DECODERS[0], seed=1), lattice("b", DECODERS[0], seed=2)
+    assert families([one, other]) == [["a", "b"]]
+    assert families([one, replace(other, threshold=1000.0)]) == [["a"], ["b"]]
+    assert families([replace(one, cohesion=0.0), other]) == [["a"], ["b"]]
+
+
+def test_a_chain_is_one_family():
+    first, last = DECODERS[0], DECODERS[1]
+    chain = [first, first + last, last]
+    rows = [
+        lattice(name, tile, 0.4, seed=k)
+        for k, (name, tile) in enumerate(zip("xyz", chain, strict=True))
+    ]
+    assert families([rows[0], rows[2]]) == [["x"], ["z"]]
+    assert families([rows[0], rows[2], rows[1]]) == [["x", "z", "y"]]
+
+
+def test_no_fingerprint_is_no_family():
+    assert families([]) == []
