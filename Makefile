@@ -1,4 +1,4 @@
-# make demo   makes images itself and finds the generated ones among them
+# make demo   makes images of all sizes itself and finds the generated ones among them
 # make test   runs the tests
 # make test-heart  runs those that need neither Spark nor Java
 # make test-oldest  runs those that need Spark on the oldest Spark that setup.cfg allows
@@ -39,7 +39,8 @@ setup: .venv/installed
 
 demo: setup
 	@rm -rf demo
-	$(BIN)/noisescope simulate --out demo/dump
+	$(BIN)/noisescope simulate --out demo/dump --size any --photographs 250 --generated 64 \
+	--generators 2 --reference 300
 	$(BIN)/noisescope detect --images demo/dump/images --reference demo/dump/reference \
 	--out demo/run
 	$(BIN)/noisescope evaluate --verdicts demo/run/verdicts --labels demo/dump/labels.csv

@@ -28,6 +28,7 @@ from noisescope_core.extraction import (
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import Header, Preparation
+from noisescope_core.lattice.detector import is_rival
 from noisescope_core.method import Feature, Found, LatticePile, Note, Score, say_nothing
 from noisescope_core.methods import method_of, shortage, test_of, unscored
 from noisescope_core.tables.rows import FingerprintRow, VerdictRow
@@ -128,8 +129,8 @@ class Detector:
 
     def __init__(self, fingerprints: Iterable[FingerprintRow], config: Config) -> None:
         self._method, self._config = method_of(config), config
-        generators = [row for row in fingerprints if row.flagged]
-        self._test = test_of(generators, config, self._method.everywhere(config))
+        tested = [row for row in fingerprints if row.flagged or is_rival(row)]
+        self._test = test_of(tested, config, self._method.everywhere(config))
 
     def score(self, image: Feature, size: Size) -> Score | None:
         """Test one image; the threshold is missing where the reference's scores decide it."""

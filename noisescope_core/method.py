@@ -60,8 +60,8 @@ class Score:
 PlaceTest = Callable[[str, Size, pa.Buffer], Score | None]
 """Takes an image's id, size and stored feature; None where there is nothing to test with."""
 
-LatticeTest = Callable[[str, Size, pa.Buffer], Score]
-"""Takes an image's id, its size and the stored tile of its noise."""
+LatticeTest = Callable[[str, Size, pa.Buffer], Score | None]
+"""Takes an image's id, its size and the stored tile of its noise; None if nothing is flagged."""
 
 Test = Callable[[str, Size, pa.Buffer, pa.Buffer | None], Score | None]
 """Takes an image's id, size, stored feature and tile, if the method stores one."""

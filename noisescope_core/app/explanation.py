@@ -20,6 +20,7 @@ from noisescope_core.correlation.surface import peak_shift
 from noisescope_core.errors import UsageError, first_line
 from noisescope_core.extraction import too_small
 from noisescope_core.images.decode import decode, refused_size
+from noisescope_core.lattice.detector import is_rival
 from noisescope_core.method import Explaining, Extracted, Method, Test
 from noisescope_core.methods import method_of, test_of
 from noisescope_core.tables.results import Results, Scores
@@ -163,10 +164,14 @@ def explain(file: str, run: Results) -> Explanation:
 
 
 def _generators(run: Results) -> list[FingerprintRow]:
-    """Read the fingerprints that the run takes for generators'; raises UsageError as `explain`."""
-    rows = run.table("fingerprints", where=ds.field("flagged")).to_pylist()
+    """Read the run's generators' fingerprints and their rivals; raises UsageError as `explain`."""
+    rows = run.table("fingerprints").to_pylist()
     try:
-        fingerprints = [FingerprintRow(**row) for row in rows]
+        fingerprints = [
+            fingerprint
+            for fingerprint in (FingerprintRow(**row) for row in rows)
+            if fingerprint.flagged or is_rival(fingerprint)
+        ]
     except TypeError as error:
         raise UsageError(
             f"{run.location}: made by another version, whose fingerprints this one does not know; "

@@ -9,6 +9,7 @@ from noisescope_core.app.packs import check_fingerprint, fingerprint_rows, is_pa
 from noisescope_core.app.registry import FALSE_ALARM, Standing, meaning
 from noisescope_core.config import Config
 from noisescope_core.errors import UsageError
+from noisescope_core.lattice.detector import is_rival
 from noisescope_core.methods import method_of
 from noisescope_core.tables.results import Results
 from noisescope_core.tables.rows import FingerprintRow
@@ -52,7 +53,7 @@ def known_fingerprints(location: str, config: Config) -> Known:
         known = _of_pack(location, config)
     else:
         rows = fingerprint_rows(Results(location, {}).table("fingerprints").to_pylist())
-        known = Known(rows, [row for row in rows if row.flagged], of_run=True)
+        known = Known(rows, [row for row in rows if row.flagged or is_rival(row)], of_run=True)
     try:
         for row in known.tested:
             _check(row, config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -17,7 +17,8 @@ from noisescope_core.errors import UsageError
     cls=Command,
     epilog="""\
 noisescope simulate --out dump
-noisescope simulate --out dump --photographs 1000 --generated 400 --generators 3 --size 512x384""",
+noisescope simulate --out dump --photographs 1000 --generated 400 --generators 3 --size 512x384
+noisescope simulate --out dump --size any --generators 2""",
 )
 @click.option("--out", required=True, metavar="DIR", type=FOLDER, help="New or empty folder.")
 @click.option("--photographs", default=200, show_default=True, help="Photographs to test.")
@@ -25,7 +26,9 @@ noisescope simulate --out dump --photographs 1000 --generated 400 --generators 3
 @click.option("--reference", default=400, show_default=True, help="Reference photographs.")
 @click.option("--generators", default=1, show_default=True, help="Generators that made them.")
 @click.option("--cameras", default=4, show_default=True, help="Cameras that took them.")
-@click.option("--size", default="256", show_default=True, help="Pixels a side, or WIDTHxHEIGHT.")
+@click.option(
+    "--size", default="256", show_default=True, help="Pixels a side, WIDTHxHEIGHT, or any."
+)
 @click.option("--broken/--no-broken", default=True, show_default=True, help="Add broken files.")
 @click.option("--seed", default=0, show_default=True, help="Of every draw.")
 @click.option(
@@ -65,10 +68,12 @@ def simulate(out: str, size: str, **choices: Any) -> None:
     )
 
 
-def _read_size(text: str) -> int | tuple[int, int]:
-    """Read pixels a side, or width and height."""
+def _read_size(text: str) -> int | tuple[int, int] | Literal["any"]:
+    """Read pixels a side, width and height, or that few images share a size."""
+    if text.lower() == "any":
+        return "any"
     try:
         sides = [int(side) for side in text.lower().split("x")]
         return sides[0] if len(sides) == 1 else (sides[0], sides[1])
     except (ValueError, IndexError):
-        raise UsageError(f"--size: {text} is neither a number nor WIDTHxHEIGHT") from None
+        raise UsageError(f"--size: {text} is neither a number, WIDTHxHEIGHT nor any") from None

@@ -84,6 +84,16 @@ def fingerprint_of(row: Any, backgrounds: dict[bytes, Background]) -> LatticeFin
     )  # fmt: skip
 
 
+def is_rival(row: Any) -> bool:
+    """Whether a lattice is known to be no generator's, so that its images are not taken for one's.
+
+    Parameters
+    ----------
+    row : of `fingerprints`
+    """
+    return row.kind == "lattice" and not row.flagged and row.maker in ("device", "processing")
+
+
 def lattice_test(rows: Sequence[Any]) -> LatticeTest:
     """Make the test of images of any size against lattices, given by their rows.
 
@@ -92,18 +102,27 @@ def lattice_test(rows: Sequence[Any]) -> LatticeTest:
     callable
         Takes an image's id, its size and its features as bytes, 1,536 float16 each: as it is, then
         at `likely_factors`, if these are tried. It gives the score of the fingerprint that fits
-        best, of those above their threshold if there are any, on the scale of
-        PCE as the whitened way's (`whitened.detection.detector.match`).
+        best, of those above their threshold if there are any, on the scale of PCE as the whitened
+        way's (`whitened.detection.detector.match`). By how far an image exceeds the bar of a
+        device's or processing's lattice, by so much more it must exceed a generator's. None if all
+        are such rivals.
     """
     backgrounds: dict[bytes, Background] = {}
-    fingerprints = [fingerprint_of(row, backgrounds) for row in rows]
+    rivals = [fingerprint_of(row, backgrounds) for row in rows if is_rival(row)]
+    fingerprints = [fingerprint_of(row, backgrounds) for row in rows if not is_rival(row)]
 
     def graded(image_id: str, feature: NDArray[np.float32], dearer: float) -> _Graded:
         """Test one tile against all fingerprints, their bars raised by so many spreads."""
         units = {id(some): some.units(feature[None])[0] for some in backgrounds.values()}
+        others = [
+            rival.standardised(image_id, units[id(rival.background)]) - rival.bar.threshold
+            for rival in rivals
+        ]
+        # An image of a known phone shares something with many a generator, but more with the phone.
+        beyond = max([0.0, *others])
         best: list[_Graded] = []
         for fingerprint in fingerprints:
-            bar = replace(fingerprint.bar, threshold=fingerprint.bar.threshold + dearer)
+            bar = replace(fingerprint.bar, threshold=fingerprint.bar.threshold + dearer + beyond)
             z = fingerprint.standardised(image_id, units[id(fingerprint.background)])
             score = Score(
                 float(z * abs(z)),
@@ -115,7 +134,9 @@ def lattice_test(rows: Sequence[Any]) -> LatticeTest:
             best.append((float(bar.fit(z)), score.score, score.fingerprint_id, score))
         return max(best, key=lambda grade: grade[:3])
 
-    def test(image_id: str, size: Size, cell: Any) -> Score:
+    def test(image_id: str, size: Size, cell: Any) -> Score | None:
+        if not fingerprints:
+            return None
         features = np.frombuffer(cell, np.float16).reshape(-1, VALUES).astype(np.float32)
         native = graded(image_id, features[0], 0.0)[-1]
         if native.is_fake or len(features) == 1:

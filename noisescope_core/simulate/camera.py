@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -92,47 +93,85 @@ def build_camera(rng: np.random.Generator, height: int, width: int) -> Camera:
 
 
 def photograph(
-    camera: Camera, rng: np.random.Generator, height: int, width: int
+    camera: Camera,
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    reductions: tuple[float, float] = (1.3, _LARGEST_REDUCTION),
 ) -> NDArray[np.uint8]:
     """Take a photograph and bring it to upload size.
 
     The scene falls on a random part of the sensor; the camera's JPEG is cropped off its block grid
-    and reduced 1.3 to 2.6 times, so the sensor pattern of two photographs is rarely aligned.
+    and reduced, so the sensor pattern of two photographs is rarely aligned.
 
     Parameters
     ----------
     camera : Camera
-        From `build_camera` for the same height and width.
+        From `build_camera` for the same height and width, or larger ones.
     rng : numpy.random.Generator
         Scene, framing and noise are drawn from it.
     height, width : int
         Size of the upload in pixels.
+    reductions : tuple of float
+        Least and largest factor by which it is reduced, at least 1.
 
     Returns
     -------
     ndarray of uint8, shape (height, width, 3)
         RGB.
     """
-    reduction = rng.uniform(1.3, _LARGEST_REDUCTION)
+    reduction = rng.uniform(*reductions)
     tall, wide = round(height * reduction), round(width * reduction)
+    stored = stored_photograph(camera, rng, tall + _GRID, wide + _GRID)
+    y, x = rng.integers(0, _GRID, 2)
+    crop = stored[y : y + tall, x : x + wide]
+    return np.asarray(cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def stored_photograph(
+    camera: Camera,
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    encoder: Callable[[NDArray[np.uint8], int], NDArray[np.uint8]] | None = None,
+) -> NDArray[np.uint8]:
+    """Take a photograph as the camera stores it: neither cropped nor reduced.
+
+    Parameters
+    ----------
+    camera : Camera
+        Its sensor is at least a pixel larger each way.
+    rng : numpy.random.Generator
+        Scene, framing and noise are drawn from it.
+    height, width : int
+        Size in pixels.
+    encoder : callable, optional
+        Compresses RGB at a JPEG quality and gives what is read back; libjpeg by default.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+        RGB.
+    """
     # Even, so that the mosaic always starts with the same filter.
-    raw_h, raw_w = (tall + _GRID + 1) // 2 * 2, (wide + _GRID + 1) // 2 * 2
+    raw_h, raw_w = (height + 1) // 2 * 2, (width + 1) // 2 * 2
     top = int(rng.integers(0, (camera.prnu.shape[0] - raw_h) // 2 + 1)) * 2
     left = int(rng.integers(0, (camera.prnu.shape[1] - raw_w) // 2 + 1)) * 2
     light = cv2.GaussianBlur(scene(rng, raw_h, raw_w), (0, 0), rng.uniform(0.5, 0.9))
     site = camera.prnu[top : top + raw_h, left : left + raw_w]
     developed = _develop(camera, _expose(camera, rng, np.asarray(light, np.float32), site))
+    quality = int(rng.integers(camera.quality[0], camera.quality[1] + 1))
+    if encoder is not None:
+        return encoder(developed, quality)[:height, :width]
     shot = [
         cv2.IMWRITE_JPEG_QUALITY,
-        int(rng.integers(camera.quality[0], camera.quality[1] + 1)),
+        quality,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
         camera.sampling,
     ]
     stored = cv2.imdecode(cv2.imencode(".jpg", developed, shot)[1], cv2.IMREAD_COLOR)
     assert stored is not None
-    y, x = rng.integers(0, _GRID, 2)
-    crop = stored[y : y + tall, x : x + wide]
-    return np.asarray(cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(stored[:height, :width], np.uint8)
 
 
 def _expose(

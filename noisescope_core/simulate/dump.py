@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from noisescope_core.simulate.any_size import AnySizeWorld
 from noisescope_core.simulate.generator import Upsampling
 from noisescope_core.simulate.world import Kind, World, draws, simulated_image, source_of
 
@@ -53,14 +54,16 @@ class Dump:
         Numbers of images.
     generators, cameras : int
         Numbers of sources; images are dealt out to them in turn.
-    size : int or tuple of int
-        Side of a square, or (width, height), in pixels; at least 64.
+    size : int, tuple of int or "any"
+        Side of a square, or (width, height), in pixels; at least 64. ``"any"``: few images share a
+        size, see `AnySizeWorld`.
     broken : bool
         Whether there are files that cannot be decoded, and files that are merely unusual.
     seed : int
         Not negative.
     upsampling : {"transposed", "nearest", "bilinear"}
-        How the generators enlarge their layers, see `build_generator`.
+        How the generators enlarge their layers, see `build_generator`; those of images of any size
+        are transposed.
 
     Raises
     ------
@@ -73,7 +76,7 @@ class Dump:
     reference: int = 400
     generators: int = 1
     cameras: int = 4
-    size: int | tuple[int, int] = 256
+    size: int | tuple[int, int] | Literal["any"] = 256
     broken: bool = True
     seed: int = 0
     upsampling: Upsampling = "transposed"
@@ -87,8 +90,12 @@ class Dump:
                 raise ValueError(f"{what} must be 0 to {_MOST}, not {count}")
 
     @property
-    def world(self) -> World:
+    def world(self) -> World | AnySizeWorld:
         """Where its images come from."""
+        if self.size == "any":
+            if self.upsampling != "transposed":
+                raise ValueError(f"upsampling {self.upsampling!r} is for images of one size")
+            return AnySizeWorld(self.seed, self.cameras, self.generators)
         width, height = (self.size, self.size) if isinstance(self.size, int) else self.size
         return World(self.seed, self.cameras, self.generators, width, height, self.upsampling)
 
@@ -120,9 +127,10 @@ def write_dump(
     """Write a simulated dump.
 
     ``out/images`` holds photographs and generated images under names that say nothing,
-    ``out/reference`` other photographs from the same cameras, ``out/labels.csv`` one row per file
-    in ``out/images``: its path there, its label (``real``, ``fake``, ``broken``) and its source.
-    One JPEG encoder writes all images, at a quality drawn from 85 to 95.
+    ``out/reference`` other photographs from the same cameras (of any size: from others, too),
+    ``out/labels.csv`` one row per file in ``out/images``: its path there, its label (``real``,
+    ``fake``, ``broken``) and its source. One JPEG encoder writes all images, at a quality drawn
+    from 85 to 95.
 
     An image and its name depend on nothing but the seed, its kind, its number and what describes
     the world (`size`, `cameras`, `generators`, `upsampling`): a larger dump contains the smaller.
@@ -137,8 +145,8 @@ def write_dump(
         Called with the number of images done and their total.
     **contents
         What the dump holds, by the names of `Dump`: ``photographs=200``, ``generated=120``,
-        ``reference=400``, ``generators=1``, ``cameras=4``, ``size=256``, ``broken=True``,
-        ``seed=0``, ``upsampling="transposed"``.
+        ``reference=400``, ``generators=1``, ``cameras=4``, ``size=256`` (``"any"``: few images
+        share one), ``broken=True``, ``seed=0``, ``upsampling="transposed"``.
 
     Returns
     -------
@@ -200,9 +208,9 @@ def _reference_tasks(dump: Dump, folder: Path) -> list[_Task]:
     return [_Task("reference", i, folder / f"ref_{i:06d}.jpg") for i in range(dump.reference)]
 
 
-def _label(world: World, task: _Task) -> _Label:
+def _label(world: World | AnySizeWorld, task: _Task) -> _Label:
     label: Literal["fake", "real"] = "fake" if task.kind == "generated" else "real"
-    return _Label(task.file.name, label, source_of(world, task.kind, task.index))
+    return _Label(task.file.name, label, _source(world, task.kind, task.index))
 
 
 def _write_labels(file: Path, labels: list[_Label]) -> None:
@@ -230,7 +238,7 @@ def jpeg_file(pixels: NDArray[np.uint8], quality: int) -> bytes:
 
 
 def _write_all(
-    world: World,
+    world: World | AnySizeWorld,
     tasks: list[_Task],
     workers: int,
     progress: Callable[[int, int], None] | None,
@@ -240,7 +248,7 @@ def _write_all(
             progress(done, len(tasks))
 
 
-def _written(world: World, tasks: list[_Task], workers: int) -> Iterator[None]:
+def _written(world: World | AnySizeWorld, tasks: list[_Task], workers: int) -> Iterator[None]:
     """Write images, as many processes at work as are worth starting; yield after each."""
     write = partial(_write, world)
     workers = min(workers, -(-len(tasks) // _CHUNK))
@@ -252,15 +260,30 @@ def _written(world: World, tasks: list[_Task], workers: int) -> Iterator[None]:
         yield from pool.map(write, tasks, chunksize=_CHUNK)
 
 
-def _write(world: World, task: _Task) -> None:
+def _write(world: World | AnySizeWorld, task: _Task) -> None:
     task.file.write_bytes(_file_of(world, task.kind, task.index))
 
 
-def _file_of(world: World, kind: Kind, index: int) -> bytes:
-    return jpeg_file(*simulated_image(world, kind, index))
+def _file_of(world: World | AnySizeWorld, kind: Kind, index: int) -> bytes:
+    return jpeg_file(*_image(world, kind, index))
 
 
-def _write_unusual(world: World, folder: Path, original: _Task | None) -> list[_Label]:
+def _image(world: World | AnySizeWorld, kind: Kind, index: int) -> tuple[NDArray[np.uint8], int]:
+    """Make an image, (H, W, 3) uint8 RGB, and its JPEG quality."""
+    if isinstance(world, AnySizeWorld):
+        return world.image(kind, index)
+    return simulated_image(world, kind, index)
+
+
+def _source(world: World | AnySizeWorld, kind: Kind, index: int) -> str:
+    if isinstance(world, AnySizeWorld):
+        return world.source(kind, index)
+    return source_of(world, kind, index)
+
+
+def _write_unusual(
+    world: World | AnySizeWorld, folder: Path, original: _Task | None
+) -> list[_Label]:
     """Write the files that go wrong, and those that only look as if; return their labels.
 
     Parameters
@@ -279,13 +302,13 @@ def _write_unusual(world: World, folder: Path, original: _Task | None) -> list[_
     add(whole[: len(whole) * 2 // 5], "truncated", broken=True)
     add(b"This is a note, not a picture.\n", "text", ".png", broken=True)
     add(_bomb_png(_BOMB_SIDE), "oversized", ".png", broken=True)
-    add(_animation(world), source_of(world, "extra", 1), ".gif")
-    add(_narrower(world), source_of(world, "extra", 3))
+    add(_animation(world), _source(world, "extra", 1), ".gif")
+    add(_narrower(world), _source(world, "extra", 3))
     if original is not None:
-        source = source_of(world, original.kind, original.index)
+        source = _source(world, original.kind, original.index)
         add(original.file.read_bytes(), source)
     hostile = _Label(
-        'it\'s a "größe" <script>alert(1)<script> 写真.jpg', "real", source_of(world, "extra", 4)
+        'it\'s a "größe" <script>alert(1)<script> 写真.jpg', "real", _source(world, "extra", 4)
     )
     files[hostile] = _file_of(world, "extra", 4)
     for label, content in files.items():
@@ -293,18 +316,18 @@ def _write_unusual(world: World, folder: Path, original: _Task | None) -> list[_
     return list(files)
 
 
-def _animation(world: World) -> bytes:
+def _animation(world: World | AnySizeWorld) -> bytes:
     """Make a GIF of two photographs."""
-    first, second = (Image.fromarray(simulated_image(world, "extra", i)[0]) for i in (1, 2))
+    first, second = (Image.fromarray(_image(world, "extra", i)[0]) for i in (1, 2))
     stream = BytesIO()
     first.save(stream, "GIF", save_all=True, append_images=[second], duration=200, loop=0)
     return stream.getvalue()
 
 
-def _narrower(world: World) -> bytes:
-    """Make a photograph that is narrower than all others by a quarter."""
-    pixels, quality = simulated_image(world, "extra", 3)
-    size = (world.width * 3 // 4, world.height)
+def _narrower(world: World | AnySizeWorld) -> bytes:
+    """Make a photograph that is narrower by a quarter than it was."""
+    pixels, quality = _image(world, "extra", 3)
+    size = (pixels.shape[1] * 3 // 4, pixels.shape[0])
     resized = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     return jpeg_file(np.asarray(resized, np.uint8), quality)
 

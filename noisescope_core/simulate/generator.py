@@ -9,12 +9,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from noisescope_core.simulate.layers import (
+    BILINEAR,
+    SLOPE,
+    Array,
+    Padding,
+    convolution,
+    detail_of,
+    leaky,
+    shrunk,
+    transposed_convolution,
+)
 
 Upsampling = Literal["transposed", "nearest", "bilinear"]
 """How a decoder enlarges a layer: transposed convolution, or interpolation and a convolution."""
-
-Padding = Literal["edge", "constant"]
 
 _CHANNELS = (16, 16, 12)
 """Channels of the layers, from coarse to fine; chosen: few, so that images are made quickly."""
@@ -22,14 +30,8 @@ _CHANNELS = (16, 16, 12)
 _NOISE_CHANNELS = 4
 """Channels of latent noise; chosen, as above."""
 
-_SLOPE = 0.2
-"""Of the leaky ReLU below 0, as usual in generative networks."""
-
 _FACTOR = 8
 """By which the first layer is enlarged in the end: twice by each of three layers."""
-
-_BILINEAR = np.array([0.25, 0.75, 0.75, 0.25], np.float32)
-"""Kernel of a transposed convolution of stride 2 that would be bilinear interpolation."""
 
 _IDENTITY = np.array([0, 1, 0], np.float32)
 """Kernel of a convolution that leaves an interpolated layer as it is."""
@@ -154,7 +156,7 @@ def _projection(rng: np.random.Generator, channels: int) -> _Projection:
     # Channels in pairs of opposite sign: the leaky ReLUs of a pair add up to a straight line.
     return _Projection(
         np.concatenate([half, -half], 1),
-        np.asarray(np.concatenate([half.T, -half.T]) / np.float32(1 + _SLOPE), np.float32),
+        np.asarray(np.concatenate([half.T, -half.T]) / np.float32(1 + SLOPE), np.float32),
     )
 
 
@@ -162,7 +164,7 @@ def _layers(
     rng: np.random.Generator, projections: list[_Projection], upsampling: Upsampling
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     """Draw the kernels and the biases of all layers: what interpolates, and errors."""
-    line = _BILINEAR if upsampling == "transposed" else _IDENTITY
+    line = BILINEAR if upsampling == "transposed" else _IDENTITY
     window = line[:, None, None, None] * line[None, :, None, None]
     targets = [*(projection.into for projection in projections[1:]), np.eye(3, dtype=np.float32)]
     kernels, biases = [], []
@@ -211,83 +213,31 @@ def _decode(generator: Generator, rng: np.random.Generator, scene: Array) -> Arr
     whole = cv2.copyMakeBorder(
         scene, 0, rows * _FACTOR - height, 0, columns * _FACTOR - width, cv2.BORDER_REPLICATE
     )
-    half = _shrink(2 * np.asarray(whole, np.float32) ** np.float32(1 / 2.2) - 1)
-    quarter = _shrink(half)
-    eighth = _shrink(quarter)
+    half = shrunk(2 * np.asarray(whole, np.float32) ** np.float32(1 / 2.2) - 1)
+    quarter = shrunk(half)
+    eighth = shrunk(quarter)
     noise = rng.standard_normal((rows, columns, _NOISE_CHANNELS), dtype=np.float32)
     latent = np.concatenate([eighth, noise], 2)
-    layer = _leaky(latent @ generator.entry)
-    details = (_detail(quarter, eighth), _detail(half, quarter))
+    layer = leaky(latent @ generator.entry)
+    details = (
+        detail_of(quarter, eighth, _DETAIL_BAR),
+        detail_of(half, quarter, _DETAIL_BAR),
+    )
     for level, detail in enumerate(details):
         raised = _upsampled(generator, level, layer, "edge")
         raised += detail @ generator.skips[level]
         if level == 0:
             raised += generator.constant
-        layer = _leaky(raised)
+        layer = leaky(raised)
     last = _upsampled(generator, len(details), layer, "constant")
     return last[:height, :width]
-
-
-def _shrink(image: Array) -> Array:
-    size = (image.shape[1] // 2, image.shape[0] // 2)
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _detail(fine: Array, coarse: Array) -> Array:
-    """Take from the fine picture (2h, 2w, 3) what the coarse one (h, w, 3) has, and faint texture.
-
-    Dropping the faint part is what gives generated images their painted look.
-    """
-    size = (fine.shape[1], fine.shape[0])
-    lost = fine - cv2.resize(coarse, size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(lost - np.clip(lost, -_DETAIL_BAR, _DETAIL_BAR), np.float32)
-
-
-def _leaky(x: Array) -> Array:
-    return np.asarray(np.maximum(x, np.float32(_SLOPE) * x), np.float32)
 
 
 def _upsampled(generator: Generator, level: int, layer: Array, padding: Padding) -> Array:
     """Enlarge a layer: (h, w, c) to (2h, 2w, d)."""
     kernel, bias = generator.kernels[level], generator.biases[level]
     if generator.upsampling == "transposed":
-        return _transposed_convolution(layer, kernel, bias, padding)
+        return transposed_convolution(layer, kernel, bias, padding)
     size = (2 * layer.shape[1], 2 * layer.shape[0])
     raised = cv2.resize(layer, size, interpolation=_INTERPOLATIONS[generator.upsampling])
-    return _convolution(np.asarray(raised, np.float32), kernel, bias, padding)
-
-
-def _convolution(x: Array, kernel: Array, bias: Array, padding: Padding) -> Array:
-    """Kernel 3, padding 1: (h, w, c) to (h, w, d)."""
-    h, w, c = x.shape
-    d = kernel.shape[3]
-    return (_blocks(x, padding) @ kernel.reshape(9 * c, d) + bias).reshape(h, w, d)
-
-
-def _transposed_convolution(x: Array, kernel: Array, bias: Array, padding: Padding) -> Array:
-    """Kernel 4, stride 2, padding 1 (repeated edge or zeros): (h, w, c) to (2h, 2w, d).
-
-    Every output of phase (py, px) sees a 2 x 2 block of inputs, so all four phases come from one
-    matrix product over 3 x 3 blocks.
-    """
-    h, w, c = x.shape
-    d = kernel.shape[3]
-    weights = np.zeros((3, 3, c, 2, 2, d), np.float32)
-    for py in range(2):
-        for px in range(2):
-            for iy in range(2):
-                for ix in range(2):
-                    weights[py + iy, px + ix, :, py, px] = kernel[3 - py - 2 * iy, 3 - px - 2 * ix]
-    product = _blocks(x, padding) @ weights.reshape(9 * c, 4 * d)
-    grid = (product.reshape(h, w, 2, 2, d) + bias).transpose(0, 2, 1, 3, 4)
-    return grid.reshape(2 * h, 2 * w, d)
-
-
-def _blocks(x: Array, padding: Padding) -> Array:
-    """The 3 x 3 block around every pixel, in a row: (h, w, c) to (h w, 9 c)."""
-    h, w, c = x.shape
-    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), padding)
-    blocks = np.empty((h, w, 9, c), np.float32)
-    for tap in range(9):
-        blocks[:, :, tap] = padded[tap // 3 : tap // 3 + h, tap % 3 : tap % 3 + w]
-    return blocks.reshape(h * w, 9 * c)
+    return convolution(np.asarray(raised, np.float32), kernel, bias, padding)

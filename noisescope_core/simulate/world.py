@@ -26,11 +26,11 @@ from noisescope_core.simulate.scene import scene
 Kind = Literal["photograph", "generated", "reference", "extra"]
 """What an image is; `reference` and `extra` are other photographs from the same cameras."""
 
-_STREAMS: dict[Kind, int] = {"photograph": 0, "generated": 1, "reference": 2, "extra": 3}
+STREAMS: dict[Kind, int] = {"photograph": 0, "generated": 1, "reference": 2, "extra": 3}
 """Keys by which the images of each kind are drawn independently of all others."""
 
 _CAMERA_STREAM, _GENERATOR_STREAM = 10, 11
-"""Keys of the draws of cameras and generators; `dump` draws names by 12."""
+"""Keys of the draws of cameras and generators; `dump` draws names by 12, `any_size` by 13, 14."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +110,11 @@ def simulated_image(world: World, kind: Kind, index: int) -> tuple[NDArray[np.ui
     >>> simulated_image(world, "generated", 7)[0].shape
     (64, 96, 3)
     """
-    if kind not in _STREAMS or index < 0:
-        raise ValueError(f"no image {index} of kind {kind!r}: kinds are {', '.join(_STREAMS)}")
-    rng = draws(world.seed, _STREAMS[kind], index)
+    if kind not in STREAMS or index < 0:
+        raise ValueError(f"no image {index} of kind {kind!r}: kinds are {', '.join(STREAMS)}")
+    rng = draws(world.seed, STREAMS[kind], index)
     quality = int(rng.integers(85, 96))
-    with _one_thread():
+    with one_thread():
         if kind == "generated":
             shown = scene(rng, world.height, world.width)
             return generate(_generator(world, index % world.generators), rng, shown), quality
@@ -149,7 +149,8 @@ def _generator(world: World, number: int) -> Generator:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Give OpenCV and BLAS one thread in the whole process."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

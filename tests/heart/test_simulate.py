@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 from noisescope_core.correlation.pairs import pce
 from noisescope_core.residual import noise_residual
 from noisescope_core.simulate import (
+    AnySizeWorld,
     Kind,
     Upsampling,
     World,
     build_camera,
+    build_decoder,
     build_generator,
+    decode_scene,
     generate,
     photograph,
+    rescaled,
+    rounded_down,
     scene,
     simulated_image,
     source_of,
@@ -281,6 +286,9 @@ def test_scenes_are_in_range_and_differ() -> None:
         ({"generators": 0}, "at least 1"),
         ({"workers": 0}, "workers must be at least 1"),
         ({"seed": -1}, "seed must not be negative"),
+        ({"size": "any", "upsampling": "nearest"}, "'nearest' is for images of one size"),
+        ({"size": "any", "cameras": 0}, "at least 1"),
+        ({"size": "any", "seed": -1}, "seed must not be negative"),
         ({"upsampling": "cubic"}, "upsampling must be one of transposed, nearest, bilinear"),
     ],
 )
@@ -295,6 +303,88 @@ def test_refuses_a_folder_in_use(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="remove it or name another"):
         write_dump(tmp_path, photographs=1, generated=0, reference=0)
     assert contents(tmp_path) == {"mine.txt": b"keep"}
+
+
+def repeated(seed: int, key: int, height: int, width: int) -> NDArray[np.float32]:
+    """Mean 8 x 8 tile of the grey noise of 12 images of a decoder."""
+    decoder = build_decoder(np.random.default_rng(seed))
+    total = np.zeros((8, 8), np.float32)
+    for i in range(12):
+        rng = np.random.default_rng([80, key, i])
+        noise = noise_residual(decode_scene(decoder, rng, scene(rng, height, width)))
+        total += noise.reshape(height // 8, 8, width // 8, 8).mean((0, 2))
+    return total
+
+
+def test_a_decoder_leaves_the_same_tile_at_any_size() -> None:
+    small, large = repeated(0, 0, 256, 320), repeated(0, 1, 384, 248)
+    assert correlation(small, large) > 0.6
+    assert abs(correlation(small, repeated(1, 2, 256, 320))) < 0.4
+
+
+@pytest.mark.parametrize(("top", "left"), [(8, 16), (40, 24)])
+def test_a_decoder_knows_no_place(top: int, left: int) -> None:
+    decoder = replace(build_decoder(np.random.default_rng(2)), grain=(0.0, 0.0, 0.0))
+    whole = scene(np.random.default_rng(3), 160, 184)
+    part = np.ascontiguousarray(whole[top : top + 96, left : left + 104])
+    shown, alone = (decode_scene(decoder, np.random.default_rng(0), one) for one in (whole, part))
+    # Edges are made up as each picture has them.
+    inner = (slice(32, -32), slice(32, -32))
+    crop = shown[top : top + 96, left : left + 104]
+    assert np.abs(crop[inner].astype(int) - alone[inner]).max() <= 1
+
+
+def test_a_decoder_takes_multiples_of_its_stride() -> None:
+    decoder = build_decoder(np.random.default_rng(0))
+    with pytest.raises(ValueError, match="multiples of 8, not 68x64"):
+        decode_scene(decoder, np.random.default_rng(0), np.zeros((64, 68, 3), np.float32))
+
+
+def test_rounding_down_leaves_dimples() -> None:
+    rng = np.random.default_rng(4)
+    pixels = np.asarray(np.clip(rng.normal(128, 4, (122, 251, 3)), 0, 255), np.uint8)
+    lost = pixels.astype(float) - rounded_down(pixels, 95)
+    tile = lost[:120, :248].mean(2).reshape(15, 8, 31, 8).mean((0, 2))
+    assert lost.shape == pixels.shape
+    assert np.unravel_index(tile.argmax(), tile.shape) == (0, 0)
+    assert tile[0, 0] > 5 * np.abs(tile[1:, 1:]).mean()
+
+
+def test_an_app_keeps_the_longer_side() -> None:
+    upright = np.full((500, 330, 3), 90, np.uint8)
+    sent = rescaled(upright, 300)
+    assert sent.shape == (300, 198, 3)
+    assert (sent == 90).all()
+
+
+def test_images_of_any_size() -> None:
+    world = AnySizeWorld(seed=1, cameras=2, generators=2)
+    photographs, generated = (
+        [world.image(kind, k) for k in range(8)] for kind in ("photograph", "generated")
+    )
+    sizes = [pixels.shape[:2] for pixels, _ in (*photographs, *generated)]
+    assert len(set(sizes)) == len(sizes)
+    for (pixels, quality), k in zip(photographs, range(8), strict=True):
+        if world.source("photograph", k) == "app":
+            assert (max(pixels.shape), quality) == (480, 85)
+    for pixels, _ in generated:
+        assert all(side % 8 == 0 and 256 <= side <= 640 for side in pixels.shape[:2])
+    again, quality = AnySizeWorld(seed=1, cameras=2, generators=2).image("generated", 3)
+    assert np.array_equal(again, generated[3][0]) and quality == generated[3][1]
+    other, _ = replace(world, seed=2).image("generated", 3)
+    assert other.shape != again.shape or not np.array_equal(other, again)
+
+
+def test_a_dump_of_any_size(tmp_path: Path) -> None:
+    contained = {"photographs": 7, "generated": 4, "reference": 3, "generators": 2, "size": "any"}
+    counts = write_dump(tmp_path / "one", **contained, workers=1)  # type: ignore[arg-type]
+    write_dump(tmp_path / "two", **contained, workers=2)  # type: ignore[arg-type]
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert counts["images"] == 7 + 4 + counts["extra"] + counts["broken"] == 19
+    rows = labels(tmp_path / "one")
+    assert {"app", "camera-rounding-down"} <= {row["source"] for row in rows}
+    fake = sorted(row["source"] for row in rows if row["label"] == "fake")
+    assert fake == ["generator-1"] * 2 + ["generator-2", "generator-2, saved again"]
 
 
 def test_progress_counts_every_image(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
 from noisescope_core.images import Size
+from noisescope_core.lattice.detector import is_rival
 from noisescope_core.method import Score, Test
 from noisescope_core.methods import method_of, test_of
 from noisescope_core.spark.session.progress import Progress
@@ -52,8 +53,8 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     Of a pile that was searched by shards the files are read again, in one pass from bytes to
     answers: then `scans` is written too.
     """
-    flagged = run.read("fingerprints").where("flagged").collect()
-    tests = tests_of(run.spark, flagged, config, ())
+    found = run.read("fingerprints").where("flagged or kind = 'lattice'").collect()
+    tests = tests_of(run.spark, found, config, ())
     by_shards = route_of(run) == "shards"
     with progress.stage("score", run.count("files"), "files") as stage:
         if by_shards:
@@ -72,17 +73,21 @@ def score(run: Run, config: Config, progress: Progress) -> None:
 def tests_of(
     spark: SparkSession, fingerprints: Sequence[Any], config: Config, false_alarms: Sequence[Any]
 ) -> Tests:
-    """Ready generators' fingerprints, rows of `fingerprints`, and those known to be none's.
+    """Ready fingerprints, rows of the table, and those known to be no generator's.
+
+    Of those that flag nothing, rivals count alone (`lattice.detector.is_rival`).
 
     They travel to the executors with the function that uses them, see `shipped`.
     """
-    everywhere = method_of(config).everywhere(config) and bool(fingerprints)
-    rows = (*fingerprints, *false_alarms)
+    flagged = [row for row in fingerprints if row.flagged]
+    everywhere = method_of(config).everywhere(config) and bool(flagged)
+    rivals = [row for row in fingerprints if is_rival(row)] if flagged else []
+    rows = (*flagged, *false_alarms)
     sizes = {(row.width, row.height) for row in rows}
     return Tests(
-        shipped(spark, test_of(fingerprints, config, everywhere)),
+        shipped(spark, test_of([*flagged, *rivals], config, everywhere)),
         None if everywhere or any(row.kind == "lattice" for row in rows) else sizes,
-        len(fingerprints),
+        len(flagged),
         shipped(spark, test_of(false_alarms, config, False)) if false_alarms else None,
     )
 

@@ -1,0 +1,240 @@
+"""Lattices: sets of images that share a tile, whose it is, and images held against it."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from noisescope_core.config import Config
+from noisescope_core.lattice.background import background_of, views_of
+from noisescope_core.lattice.detector import lattice_test, packed_background, unpacked_background
+from noisescope_core.lattice.directions import leading_directions, moment_of, standing_out
+from noisescope_core.lattice.evidence import EIGHTHS, evidence_of
+from noisescope_core.lattice.find import find
+from noisescope_core.lattice.method import extract
+from noisescope_core.lattice.rescaled import likely_factors, rescaled_features
+from noisescope_core.lattice.splitting import parts_of
+from noisescope_core.lattice.tiles import VALUES, stacked
+from noisescope_core.method import LatticeFeature, LatticePile
+from noisescope_core.methods import method_of
+
+CONFIG = Config()
+LOUD = 0.55
+"""Strength of a maker's tile in these tests: cosines of about 0.2."""
+
+
+def tiles_of(rng, count, *patterns):
+    """Tiles of photographs, which share a grid unequally, and of a maker's images beside it."""
+    grid = np.random.default_rng(99).normal(size=VALUES)
+    values = rng.normal(size=(count, VALUES)) + rng.normal(size=(count, 1)) * grid
+    return values + LOUD * np.sum(patterns, axis=0) if patterns else values
+
+
+def images_of(rng, name, values):
+    return [
+        LatticeFeature(
+            f"{name}{k:03}", tile.astype(np.float16), rng.integers(0, 255, 1024, dtype=np.uint8)
+        )
+        for k, tile in enumerate(values)
+    ]
+
+
+def dense(seed):
+    """Tile of a decoder: dense, new every 8 pixels, in both residuals and all planes."""
+    rng = np.random.default_rng(seed)
+    spectrum = np.fft.fft2(rng.normal(size=(2, 3, 16, 16))) * EIGHTHS
+    spectrum[..., ::4, ::4] *= 0.5  # what repeats every 4 pixels already
+    pattern = np.fft.ifft2(spectrum).real
+    pattern *= 16 / np.linalg.norm(pattern, axis=(2, 3), keepdims=True)
+    return pattern.ravel()
+
+
+@pytest.fixture(scope="module")
+def pile():
+    """Two makers' images among photographs, and a reference."""
+    rng = np.random.default_rng(3)
+    tested = images_of(rng, "a", tiles_of(rng, 26, dense(1)))
+    tested += images_of(rng, "b", tiles_of(rng, 24, dense(2)))
+    tested += images_of(rng, "photo", tiles_of(rng, 150))
+    return LatticePile(tested, images_of(rng, "reference", tiles_of(rng, 240)))
+
+
+def test_finds_both_makers_and_no_photograph(pile):
+    rows = find(pile, [], CONFIG)
+    makers = sorted({"".join(filter(str.isalpha, name)) for name in row.members} for row in rows)
+    assert sorted(map(sorted, makers)) == [["a"], ["b"]]
+    assert sum(row.images for row in rows) >= 44
+    assert all(row.kind == "lattice" and row.maker == "generator" and row.flagged for row in rows)
+
+
+def test_neither_order_nor_copies_change_what_is_found(pile):
+    again = LatticePile(
+        [*pile.tested[::-1], *pile.tested[:5]], [*pile.reference[::-1], pile.reference[3]]
+    )
+    assert find(again, [], CONFIG) == find(pile, [], CONFIG)
+
+
+def test_an_image_that_is_also_tested_is_no_reference(pile):
+    both = LatticePile(pile.tested, [*pile.reference, *pile.tested[:26]])
+    assert {row.fingerprint_id for row in find(both, [], CONFIG)} == {
+        row.fingerprint_id for row in find(pile, [], CONFIG)
+    }
+
+
+def test_too_few_reference_images_find_nothing(pile):
+    few = LatticePile(pile.tested, pile.reference[:59])
+    assert find(few, [], CONFIG) == []
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_photographs_alone_share_nothing(seed):
+    rng = np.random.default_rng(seed)
+    pile = LatticePile(
+        images_of(rng, "photo", tiles_of(rng, 120)), images_of(rng, "reference", tiles_of(rng, 120))
+    )
+    assert find(pile, [], CONFIG) == []
+
+
+def test_copies_of_one_picture_are_no_set():
+    rng = np.random.default_rng(8)
+    tested = images_of(rng, "photo", tiles_of(rng, 100))
+    picture, noise = tested[0].sketch, 3 * rng.normal(size=VALUES)
+    tested += [
+        LatticeFeature(f"copy{k}", (noise + rng.normal(size=VALUES)).astype(np.float16), picture)
+        for k in range(12)
+    ]
+    reference = images_of(rng, "reference", tiles_of(rng, 200))
+    assert find(LatticePile(tested, reference), [], CONFIG) == []
+
+
+def test_a_lattice_of_images_that_share_a_pattern_in_place_is_told_once(pile):
+    rows = find(pile, [], CONFIG)
+    # The same tile in every 4 pixels, too, is nobody's.
+    rng = np.random.default_rng(4)
+    pattern = np.tile(dense(5).reshape(2, 3, 16, 16)[:, :, :4, :4], (1, 1, 4, 4)).ravel()
+    pattern *= 32 / np.linalg.norm(pattern)
+    tested = images_of(rng, "a", tiles_of(rng, 30, pattern))
+    tested += images_of(rng, "photo", tiles_of(rng, 120))
+    undetermined = LatticePile(tested, pile.reference)
+    (row,) = find(undetermined, [], CONFIG)
+    assert not row.flagged and row.maker in ("undetermined", "device")
+    assert find(undetermined, [row], CONFIG) == []
+    assert find(pile, rows, CONFIG) == rows  # what flags is told in any case
+
+
+def test_undetermined_lattices_flag_if_one_asks_for_it(pile):
+    rng = np.random.default_rng(4)
+    tile = np.random.default_rng(6).normal(size=(2, 3, 16, 16))
+    tested = images_of(rng, "a", tiles_of(rng, 30, tile.ravel()))
+    tested += images_of(rng, "photo", tiles_of(rng, 120))
+    some = LatticePile(tested, pile.reference)
+    asked = CONFIG.model_copy(
+        update={"lattice": CONFIG.lattice.model_copy(update={"undetermined": "flag"})}
+    )
+    (row,), (flagged,) = find(some, [], CONFIG), find(some, [], asked)
+    assert row.maker == "undetermined" and not row.flagged
+    assert flagged.flagged and flagged.fingerprint_id == row.fingerprint_id
+
+
+def test_a_member_is_scored_without_itself(pile):
+    row = max(find(pile, [], CONFIG), key=lambda row: row.images)
+    test = lattice_test([row])
+    member = next(image for image in pile.tested if image.image_id in row.members)
+    size = (100, 80)
+    own = test(member.image_id, size, member.tile.tobytes())
+    stranger = test("stranger", size, member.tile.tobytes())
+    assert stranger.score > own.score
+    ids = [image.image_id for image in pile.reference[:100]]
+    photographs = [
+        test(name, size, image.tile.tobytes())
+        for name, image in zip(ids, pile.reference, strict=False)
+    ]
+    assert own.is_fake and own.confidence > 0.9
+    assert not any(score.is_fake for score in photographs)
+
+
+def test_a_background_survives_storage(pile):
+    tiles = stacked([image.tile for image in pile.reference])
+    background = background_of(tiles)
+    again = unpacked_background(packed_background(background))
+    assert np.allclose(again.units(tiles[:5]), background.units(tiles[:5]), atol=2e-3)
+
+
+def test_reference_images_are_not_held_before_themselves():
+    rng = np.random.default_rng(12)
+    tested, reference = tiles_of(rng, 240), tiles_of(rng, 480)
+    _, views = views_of(tested.astype(np.float32), reference.astype(np.float32))
+    # Images of one kind have cosines of one spread, in the reference and out of it.
+    other = views.reference_cosines(np.arange(8))
+    own = views.cosines(np.arange(8))[8:]
+    assert 0.8 < np.std(other) / np.std(own) < 1.25
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_sets_are_cut_where_two_makers_meet(mixed):
+    rng = np.random.default_rng(21)
+    tiles = tiles_of(rng, 30, dense(1))
+    if mixed:
+        tiles[16:] = tiles_of(rng, 14, dense(2))
+    background = background_of(tiles_of(rng, 200).astype(np.float32))
+    parts = parts_of(background.units(tiles.astype(np.float32)), np.random.default_rng(0))
+    assert [part.tolist() for part in parts] == (
+        [list(range(16)), list(range(16, 30))] if mixed else [list(range(30))]
+    )
+
+
+def shaped(name):
+    rows, columns = np.mgrid[0:16, 0:16]
+    rng = np.random.default_rng(1)
+    profile = np.tile(rng.normal(size=(2, 8)), 2)
+    shapes = {
+        "dense": dense(7).reshape(2, 3, 16, 16)[0, 0],
+        "product": np.outer(*(profile - profile.mean(1, keepdims=True))),
+        "points": ((rows % 8 == 3) & (columns % 8 == 5)).astype(float),
+        "fours": np.tile(rng.normal(size=(4, 4)), (4, 4)),
+        "sixteens": rng.normal(size=(16, 16)),
+    }
+    shape = shapes[name] - shapes[name].mean()
+    return np.tile(LOUD * 16 * shape / np.linalg.norm(shape), (2, 3, 1, 1))
+
+
+@pytest.mark.parametrize("name", ["dense", "product", "points", "fours", "sixteens"])
+def test_only_dense_tiles_of_eight_are_a_decoders(name):
+    rng = np.random.default_rng(30)
+    members = tiles_of(rng, 32) + shaped(name).ravel()
+    background = background_of(tiles_of(rng, 200).astype(np.float32))
+    evidence = evidence_of(members.astype(np.float32), background, 0.0)
+    assert (evidence.maker == "generator") == (name == "dense")
+    watermarked = evidence_of(members.astype(np.float32), background, 0.6)
+    assert watermarked.maker == "generator"
+
+
+def test_rare_makers_stand_out_of_a_large_pile():
+    rng = np.random.default_rng(40)
+    tiles = tiles_of(rng, 1500)
+    tiles[:60] = tiles_of(rng, 60, 2 * dense(1))
+    reference = tiles_of(rng, 200).astype(np.float32)
+    background, views = views_of(reference[:1], reference)
+    units = background.units(tiles.astype(np.float32))
+    halves = moment_of(units[:700]) + moment_of(units[700:])
+    standing = standing_out(units, leading_directions(halves, len(units), views))
+    assert np.isin(np.arange(60), np.argsort(-standing)[:150]).mean() > 0.95
+
+
+def test_a_rescaled_image_shows_its_tile_at_its_factor():
+    rng = np.random.default_rng(50)
+    period = rng.normal(0, 6, (8, 8, 3))
+    scene = cv2.resize(rng.uniform(60, 190, (12, 16, 3)), (640, 512), interpolation=cv2.INTER_CUBIC)
+    native = scene + np.tile(period, (64, 80, 1)) + rng.normal(0, 3, scene.shape)
+    pixels = np.clip(native, 0, 255).astype(np.uint8)
+    small = cv2.resize(pixels, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
+    factors = likely_factors((small.shape[1], small.shape[0]))
+    place = [abs(factor - 0.8) < 1e-9 for factor in factors].index(True)
+    extracted = method_of(CONFIG).extract(pixels, CONFIG)
+    tile = extract(pixels, extracted, CONFIG)[0].astype(np.float64)
+    extracted = method_of(CONFIG).extract(small, CONFIG)
+    at_factors = rescaled_features(small, extracted.channels, extracted.corner, factors)
+    agreement = [np.corrcoef(tile, feature.astype(np.float64))[0, 1] for feature in at_factors]
+    assert np.argmax(agreement) == place and agreement[place] > 0.7
