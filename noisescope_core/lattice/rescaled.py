@@ -128,7 +128,7 @@ def price(let_through: float, factors: int) -> float:
     Examples
     --------
     >>> price(0.001, 1), round(price(0.001, 8), 1)
-    (0.0, 1.8)
+    (0.0, 1.7)
     """
     bars = [float(stdtrit(STUDENT_FREEDOM, 1 - let_through / count)) for count in (1, factors)]
     return bars[1] - bars[0]
