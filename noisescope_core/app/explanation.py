@@ -75,6 +75,7 @@ class Match:
         method, and where the image was matched elsewhere.
     scores : of others, of the fingerprint's size
     changes : what would change the verdict
+    factor : by which the image was rescaled since it was generated; None if it was not
     """
 
     score: float
@@ -87,6 +88,7 @@ class Match:
     bands: NDArray[np.float64] | None
     scores: Scores
     changes: Sequence[Change]
+    factor: float | None = None
 
     @property
     def is_fake(self) -> bool:
@@ -225,6 +227,7 @@ def _match(
         bands=bands(feature, image_id, best, config) if bands else None,
         scores=scores,
         changes=list(_changes(pixels, test_of(others, config, everywhere), threshold, config)),
+        factor=score.factor,
     )
 
 

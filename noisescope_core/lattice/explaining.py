@@ -20,13 +20,13 @@ from noisescope_core.tables.rows import FingerprintRow
 def surface(
     tile: NDArray[Any], size: Size, fingerprint: FingerprintRow, config: Config
 ) -> NDArray[np.float32]:
-    """Correlate an image's tile with a fingerprint at all shifts: (16, 16) float32."""
+    """Correlate an image's tile with a fingerprint at all shifts: (16, 16) float32, in spreads."""
     ready = fingerprint_of(fingerprint, {})
     unit = ready.background.units(np.asarray(tile, np.float32).reshape(-1, VALUES)[:1])[0]
     total = ready.total / (np.linalg.norm(ready.total) + 1e-12)
     one, other = (fft.rfft2(values.reshape(SHAPE)) for values in (unit, total))
     shifted = fft.irfft2(one * other.conj(), s=(PERIOD, PERIOD)).sum((0, 1))
-    return np.asarray(fft.fftshift(shifted), np.float32)
+    return np.asarray(fft.fftshift(shifted) / (shifted.std() + 1e-12), np.float32)
 
 
 def without(

@@ -126,10 +126,12 @@ def facts(explanation: Explanation) -> list[tuple[str, str]]:
     x, y = match.peak
     where = "in place" if (x, y) == (0, 0) else f"at a shift of {_shifted(x, y)}"
     peak, beside = _peaks(match)
-    made = f"{row['images']:,} images of {row['width']} x {row['height']}"
+    size = "any size" if row.get("kind") == "lattice" else f"{row['width']} x {row['height']}"
+    made = f"{row['images']:,} images of {size}"
     rows = [
         ("fingerprint", f"{row['fingerprint_id']}, from {made}"),
         ("score", f"{match.score:,.1f}, threshold {match.threshold:,.1f}"),
+        ("factor", None if match.factor is None else f"rescaled by {match.factor:.3f} since then"),
         ("confidence", None if match.confidence is None else f"{match.confidence:.3f}"),
         ("reference", _spread(match.scores.reference, "photographs")),
         ("flagged", _spread(match.scores.flagged, "images that carry it")),
