@@ -47,6 +47,10 @@ def plan(
     print_result(planned, lambda: show_plan(planned))
 
 
+MOST_ALONE = 5
+"""Sizes that are not searched, up to which each has a line of its own; chosen: a screen."""
+
+
 def show_plan(planned: dict[str, Any]) -> None:
     """Print what `noisescope_core.spark.plan.plan` returns."""
     from rich.console import Console
@@ -59,7 +63,11 @@ def show_plan(planned: dict[str, Any]) -> None:
         f"on {rates['cores']} cores.",
         highlight=False,
     )
+    unsearched = [size for size in planned["sizes"] if not size["stages"]]
+    together = len(unsearched) > MOST_ALONE
     for size in planned["sizes"]:
+        if together and not size["stages"]:
+            continue
         searched = f"{size['pairs']:,} pairs in {size['blocks']:,} blocks" if size["stages"] else ""
         shards = f"{size['shards']:,} shards, then " if size["shards"] else ""
         name = f"{size['size'][0]} x {size['size'][1]}"
@@ -70,6 +78,21 @@ def show_plan(planned: dict[str, Any]) -> None:
         )
         if size["stages"]:
             output.print(_stage_table(size["stages"]))
+    if together:
+        images = sum(size["images"] for size in unsearched)
+        output.print(
+            f"\n{len(unsearched):,} sizes of about {images:,} images have too few images or "
+            "reference photographs to be searched by themselves.",
+            highlight=False,
+        )
+    if lattices := planned["lattices"]:
+        output.print(
+            f"\n[bold]All sizes[/bold]: lattices of {lattices['searched']:,} of about "
+            f"{lattices['images']:,} images against {lattices['reference']:,} reference, about "
+            f"{lattices['seconds']:,.0f} s with the extraction of images that are not searched "
+            "otherwise.",
+            highlight=False,
+        )
     output.print(
         f"\nAll together about {planned['seconds']:,.0f} s, Spark's start and the report apart.",
         highlight=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from statistics import median
 from typing import Any
@@ -15,8 +15,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.cost import Rates, SizeCounts
+from noisescope_core.cost import JOB_SECONDS, Rates, SizeCounts, SizePlan
 from noisescope_core.images import Size
+from noisescope_core.lattice.tiles import VALUES
 from noisescope_core.methods import method_of, plan_size
 from noisescope_core.spark.session.workers import one_task
 from noisescope_core.spark.stages.extract import extractor, header_reader
@@ -84,6 +85,9 @@ def plan(spark: SparkSession, config: Config, images: str, reference: str | None
         )
         for size, count in counts.most_common()
     ]
+    known = sum(of_reference.values()) if reference is not None else assumed
+    lattices = _lattices(sizes, known, config, rates) if method.lattice else None
+    in_place = sum(stage.seconds for size in sizes for stage in size.stages)
     return {
         "images": images,
         "reference": reference,
@@ -100,8 +104,26 @@ def plan(spark: SparkSession, config: Config, images: str, reference: str | None
                 for (width, height), value in rates.extract.items()
             },
         },
-        "seconds": round(sum(stage.seconds for size in sizes for stage in size.stages), 1),
+        "seconds": round(in_place + (lattices["seconds"] if lattices else 0), 1),
         "sizes": [asdict(size) for size in sizes],
+        "lattices": lattices,
+    }
+
+
+def _lattices(
+    sizes: Sequence[SizePlan], reference: int, config: Config, rates: Rates
+) -> dict[str, Any]:
+    """Plan the search among images of all sizes, and the extraction of those of no other."""
+    images = sum(size.images for size in sizes)
+    searched, known = min(images, config.lattice.images), min(reference, config.lattice.reference)
+    alone = sum(size.images * rates.extract[size.size] for size in sizes if not size.stages)
+    # Every image with every other, twice, and with the reference.
+    products = 4.0 * searched * (searched + known) * VALUES / rates.flops
+    return {
+        "images": images,
+        "searched": searched,
+        "reference": known,
+        "seconds": round((alone + products) / rates.cores + JOB_SECONDS, 1),
     }
 
 
