@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks import (
     ablation,
+    any_size,
     correlation,
     extraction,
     kills,
@@ -173,6 +174,26 @@ def ablation_tables(_: Options) -> Iterator[Measured]:
     )
 
 
+def any_size_tables(options: Options) -> Iterator[Measured]:
+    """Search piles of images of any size."""
+    folder = options.data / "any_size"
+    yield Measured(
+        "One pile of nine generators at their own sizes",
+        list(any_size.measure_piles(folder, 5)),
+        "24 to 40 images of each among 600 photographs of seven sources, 1,000 others as "
+        "reference; recall of each generator and means of 5 draws.",
+    )
+    yield Measured(
+        "Photographs of one source among others, none in the reference",
+        list(any_size.measure_look_alikes(folder, 20)),
+        "Lattices alone; sets mostly of the source, by the maker they were taken for.",
+    )
+    rows = list(any_size.measure_growth((1000, 2000, 5000, 10_000, 20_000)))
+    yield Measured(
+        "Lattice search as the pile grows", rows, scale.exponent(rows, "images", "search, s")
+    )
+
+
 Benchmark = Callable[[Options], Iterator[Measured]]
 
 ALL: dict[str, Benchmark] = {
@@ -197,6 +218,7 @@ DEVELOPMENT: dict[str, Benchmark] = {
     "reliability": reliability_tables,
     "recipe": recipe_tables,
     "ablation": ablation_tables,
+    "any-size": any_size_tables,
 }
 """Only by name: these need the development images."""
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,12 +23,16 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from noisescope_core import methods
-from noisescope_core.config import Config
+from noisescope_core.config import Config, configured
 from noisescope_core.extraction import residual_rows
 from noisescope_core.images.decode import decode
 from noisescope_core.in_memory import Judged, detect_extracted
+from noisescope_core.lattice.find import find
+from noisescope_core.lattice.tiles import VALUES
+from noisescope_core.method import LatticeFeature, LatticePile
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
 
 Row = dict[str, Any]
@@ -64,6 +70,9 @@ CONDITIONS = ("as found", "saved again")
 
 QUALITIES = (80, 95)
 """Lowest and highest quality of JPEG 4:2:0 by which images are saved again."""
+
+MAKERS = ("generator", "device", "processing", "undetermined")
+"""Makers of lattices."""
 
 OF_EACH = (24, 40)
 """Images of each generator in a pile, least and most."""
@@ -194,41 +203,94 @@ def in_place_alone() -> Any:
     return patch.dict(methods.METHODS, {"whitened": whitened})
 
 
-def measure(folder: Path, draws: int) -> Iterator[Row]:
+def measure_piles(folder: Path, draws: int) -> Iterator[Row]:
     """Yield a row of means for every condition and method."""
     for condition in CONDITIONS:
-        for name, settings in (
-            ("default", {}),
-            ("in place alone", {}),
-            ("paper", {"method": "paper"}),
+        for name, method in (
+            ("default", "whitened"),
+            ("in place alone", "whitened"),
+            ("paper", "paper"),
         ):
-            config = Config().model_copy(update=settings)
-            rows = extracted(condition, folder / config.method, config)
-            shown = []
-            for seed in range(draws):
-                if name == "in place alone":
-                    with in_place_alone():
-                        shown.append(pile(rows, seed, config))
-                else:
-                    shown.append(pile(rows, seed, config))
-            yield {"condition": condition, "method": name, **summary(shown)}
+            config = configured({"method": method})
+            rows = extracted(condition, folder / method, config)
+            with in_place_alone() if name == "in place alone" else nullcontext():
+                judged = [pile(rows, seed, config) for seed in range(draws)]
+            yield {"condition": condition, "method": name, **summary(judged)}
 
 
 def summary(draws: Sequence[Draw]) -> Row:
     """Mean recall of each generator, photographs flagged, and purity of the fingerprints."""
     of_draws = [recalls(draw) for draw in draws]
     photographs = [
-        sum(bool(verdict.is_fake) for verdict in draw.judged.verdicts
-            if draw.sources[verdict.path] in PHOTOGRAPHS)
+        sum(
+            bool(verdict.is_fake)
+            for verdict in draw.judged.verdicts
+            if draw.sources[verdict.path] in PHOTOGRAPHS
+        )
         for draw in draws
-    ]  # fmt: skip
+    ]
     pure = [share for draw in draws for _, share, _ in purities(draw)]
+    unscored = [sum(v.status != "scored" for v in draw.judged.verdicts) for draw in draws]
     return {
         **{source: float(np.mean([some[source] for some in of_draws])) for source in GENERATORS},
         "photographs flagged": float(np.mean(photographs)),
-        "purity": float(np.mean(pure)) if pure else None,
-        "least purity": min(pure, default=None),
-        "unscored": float(
-            np.mean([sum(v.status != "scored" for v in draw.judged.verdicts) for draw in draws])
-        ),
+        "purity": float(np.mean(pure)) if pure else "-",
+        "unscored": float(np.mean(unscored)),
     }
+
+
+def measure_look_alikes(folder: Path, draws: int) -> Iterator[Row]:
+    """Yield a row for every source of photographs and condition: what its images were taken for.
+
+    Lattices alone are searched; no pattern in place is.
+    """
+    config = configured({"discovery.least_images": 1_000_000})
+    for condition in CONDITIONS:
+        rows = extracted(condition, folder / "whitened", config)
+        for source in PHOTOGRAPHS:
+            own = {row["image_id"] for row in rows[source]}
+            makers: Counter[str] = Counter()
+            flagged = 0
+            for seed in range(draws):
+                judged = look_alike(rows, source, seed, config).judged
+                flagged += sum(bool(verdict.is_fake) for verdict in judged.verdicts)
+                makers.update(
+                    str(row.maker)
+                    for row in judged.fingerprints
+                    if 2 * len(own.intersection(row.members)) > row.images
+                )
+            yield {
+                "condition": condition,
+                "source": source,
+                "draws": draws,
+                "photographs flagged": flagged,
+                **{maker: makers[maker] for maker in MAKERS},
+            }
+
+
+def measure_growth(counts: Sequence[int]) -> Iterator[Row]:
+    """Yield a row for every number of images: seconds of the search among all sizes.
+
+    Tiles are drawn: a hundredth of the images shares one, 1,000 are the reference.
+    """
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=VALUES)
+    reference = _drawn_images("reference", rng.normal(size=(1000, VALUES)), rng)
+    for count in counts:
+        tiles = rng.normal(size=(count, VALUES))
+        tiles[: max(20, count // 100)] += 0.55 * shared
+        pile = LatticePile(_drawn_images("image", tiles, rng), reference)
+        start = time.perf_counter()
+        (row,) = find(pile, [], Config())
+        yield {"images": count, "search, s": time.perf_counter() - start, "found": row.images}
+
+
+def _drawn_images(
+    name: str, tiles: NDArray[np.float64], rng: np.random.Generator
+) -> list[LatticeFeature]:
+    return [
+        LatticeFeature(
+            f"{name}{k:06}", tile.astype(np.float16), rng.integers(0, 255, 1024, dtype=np.uint8)
+        )
+        for k, tile in enumerate(tiles)
+    ]
