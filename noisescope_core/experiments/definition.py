@@ -162,7 +162,8 @@ class Experiment(_Part):
         """Name one case by all that its answer depends on: 16 hex digits."""
         trial, method = self.trials[case.trial], self.methods[case.method].method
         sets = sorted({*trial.generated, *trial.photographs, *trial.reference})
-        without = {"spark", "report", "scan", "observe"}
+        # Images of an experiment have one size: they are searched in place alone.
+        without = {"spark", "report", "scan", "observe", "lattice"}
         ingredients = [
             __version__,
             self.seed,

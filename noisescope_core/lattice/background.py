@@ -110,14 +110,16 @@ class Views:
         cosines = []
         for tested, reference in zip(self.halves, self.reference, strict=True):
             total = tested[members].sum(0, dtype=np.float64)
-            cosines.append(reference @ (total / (np.linalg.norm(total) + 1e-12)))
-        return np.concatenate(cosines)
+            direction = total / (np.linalg.norm(total) + 1e-12)
+            cosines.append(reference @ direction.astype(np.float32))
+        return np.concatenate(cosines).astype(np.float64)
 
     def cosines(self, members: NDArray[np.intp]) -> NDArray[np.float64]:
         """Cosines of all tested images with the sum of some of them, a member without itself."""
         total = self.tested[members].sum(0, dtype=np.float64)
         length = total @ total
-        products = self.tested @ total
+        # In their own precision: another would copy all of them first.
+        products = (self.tested @ total.astype(np.float32)).astype(np.float64)
         cosines = products / np.sqrt(length + 1e-12)
         # Units: without itself, a member has one less of its own length.
         own = products[members] - 1

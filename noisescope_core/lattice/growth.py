@@ -76,15 +76,17 @@ def grown(views: Views, seed: NDArray[np.intp], free: NDArray[np.bool_]) -> NDAr
     -------
     rows, ascending; fewer than `LEAST` if the set falls apart
     """
-    members = np.sort(seed)
+    members, before = np.sort(seed), {b""}
     for _ in range(ROUNDS):
         reference = views.reference_cosines(members)
         spread = np.sqrt(np.mean(reference**2))
         bar = max(GROWTH_BAR * spread, float(np.quantile(reference, GROWTH_QUANTILE)))
         chosen = np.flatnonzero((views.cosines(members) > bar) & free)
-        if len(chosen) < LEAST or np.array_equal(chosen, members):
+        # Noise never rests: it goes round among a few sets.
+        if len(chosen) < LEAST or chosen.tobytes() in before:
             return chosen
         members = chosen
+        before.add(members.tobytes())
     return members
 
 

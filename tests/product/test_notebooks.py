@@ -84,9 +84,9 @@ def test_a_notebook_asks_nothing_that_spark_connect_lacks(notebook):
 def test_quick_start_finds_both_generators(executed, spark):
     names, shown = executed(1, size=96, photographs=40, generated=60, reference=70)
     assert names.measures["f1"] > 0.9
-    assert [row["maker"] for row in names.fingerprints] == ["generator"] * 2
+    assert [row["maker"] for row in names.fingerprints].count("generator") == 2
     assert names.told.match.is_fake and names.told.match.changes
-    assert len(figures(shown)) == 5
+    assert len(figures(shown)) == 1 + 2 * len(names.fingerprints)
     assert Path(shown[-1]).is_file()
 
 

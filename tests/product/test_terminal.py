@@ -258,6 +258,8 @@ def test_without_a_console_the_logger_alone_is_told(clock, caplog, capfd):
             stage.finish("tables")
             stage.done("100 files")
 
+    # Whatever another test has set.
+    caplog.set_level(logging.WARNING, "noisescope")
     run()
     assert caplog.messages == []
     with caplog.at_level(logging.INFO, "noisescope"):
