@@ -69,22 +69,52 @@ def background_of(features: NDArray[np.float32]) -> Background:
     >>> bool(abs(some[0] @ some[1]) < 0.2)
     True
     """
-    tiles = features.reshape(len(features), -1, PERIOD, PERIOD)
-    # A photograph's mirror images are photographs: four times the images to measure with.
-    mirrored = (tiles, tiles[..., ::-1], tiles[..., ::-1, :], tiles[..., ::-1, ::-1])
-    moment = np.zeros((VALUES, VALUES))
-    for images in mirrored:
-        rows = images.reshape(len(features), -1).astype(np.float64)
-        moment += rows.T @ rows
-    moment /= len(mirrored) * len(features)
+    # A photograph's mirror images are photographs: four times the images to measure with. Over all
+    # four, what is alike on both sides of an axis has nothing to do with what is opposite.
+    parts = _by_symmetry(features.astype(np.float64))
+    solved = [linalg.eigh(part.T @ part / len(features)) for part in parts]
+    values = np.concatenate([each for each, _ in solved])
     rank = min(RANK, len(features))
-    values, vectors = linalg.eigh(moment, subset_by_index=[VALUES - rank, VALUES - 1])
-    rest = max(float(np.trace(moment) - values.sum()), 0.0) / (VALUES - rank)
+    strongest = np.argsort(-values, kind="stable")[:rank]
+    directions = np.zeros((len(parts), rank, parts.shape[2]))
+    for place, one in enumerate(strongest.tolist()):
+        part, column = divmod(one, parts.shape[2])
+        directions[part, place] = solved[part][1][:, column]
+    rest = max(float(values.sum() - values[strongest].sum()), 0.0) / (VALUES - rank)
     return Background(
-        np.ascontiguousarray(vectors.T, np.float32),
-        np.asarray(1 / np.sqrt(values + SHRINKAGE), np.float32),
+        np.ascontiguousarray(_from_symmetry(directions), np.float32),
+        np.asarray(1 / np.sqrt(values[strongest] + SHRINKAGE), np.float32),
         float(1 / np.sqrt(rest + SHRINKAGE)),
     )
+
+
+def _by_symmetry(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Part tiles, (n, 1536), into what is alike and opposite about both axes: (4, n, 384)."""
+    half = PERIOD // 2
+    parts = [features.reshape(len(features), -1, PERIOD, PERIOD)]
+    for axis in (2, 3):
+        halves = [(np.split(part, 2, axis=axis), axis) for part in parts]
+        parts = [
+            (first + sign * np.flip(second, axis=at)) / np.sqrt(2)
+            for (first, second), at in halves
+            for sign in (1, -1)
+        ]
+    return np.stack([part.reshape(len(features), -1) for part in parts]).reshape(
+        4, len(features), VALUES // PERIOD**2 * half**2
+    )
+
+
+def _from_symmetry(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Put parts, (4, n, 384), together again: (n, 1536)."""
+    half = PERIOD // 2
+    tiles = list(parts.reshape(4, parts.shape[1], -1, half, half))
+    for axis in (3, 2):
+        tiles = [
+            np.concatenate([alike + opposite, np.flip(alike - opposite, axis=axis)], axis=axis)
+            / np.sqrt(2)
+            for alike, opposite in zip(tiles[::2], tiles[1::2], strict=True)
+        ]
+    return np.asarray(tiles[0].reshape(parts.shape[1], -1))
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def test_too_few_reference_images_find_nothing(pile):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_photographs_alone_share_nothing(seed):
     rng = np.random.default_rng(seed)
     pile = LatticePile(
