@@ -7,7 +7,6 @@ search alone. A draw is judged as `noisescope_core.in_memory` judges files.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from benchmarks.trials import SHARED
 from noisescope_core import methods
 from noisescope_core.config import Config, configured
 from noisescope_core.extraction import residual_rows
@@ -38,9 +38,6 @@ from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
 Row = dict[str, Any]
 Rows = Mapping[str, Sequence[Row]]
 """Rows of `residuals` by source."""
-
-ROOT = Path(__file__).parents[1]
-SHARED = Path(os.environ.get("NOISESCOPE_SHARED", ROOT.parent / "shared")) / "data"
 
 GENERATORS = {
     "CycleGAN": "cyclegan/fake",
@@ -103,7 +100,7 @@ def extracted(condition: str, folder: Path, config: Config) -> Rows:
         files = [
             (source, str(file))
             for source, below in (GENERATORS | PHOTOGRAPHS).items()
-            for file in sorted((SHARED / below).rglob("*"))
+            for file in sorted((SHARED / "data" / below).rglob("*"))
             if file.is_file()
         ]
         with ProcessPoolExecutor() as pool:

@@ -18,7 +18,7 @@ from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
 from noisescope_core.lattice.tiles import VALUES
 from noisescope_core.method import LatticeFeature
-from noisescope_core.methods import method_of
+from noisescope_core.methods import extracted, method_of
 
 FLAT = 1e-3
 """Standard deviation in grey levels below which a residual is rounding, not noise."""
@@ -165,21 +165,20 @@ def _prepared_row(
 
 def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool) -> dict[str, Any]:
     row: dict[str, Any] = {}
-    method = method_of(config)
     try:
         if with_thumbnail:
             row["thumbnail"] = thumbnail(pixels)
         if reason := too_small(pixels.shape[0], pixels.shape[1], config):
             return row | {"status": "unscored", "reason": reason}
         row["sketch"] = sketch(pixels).tobytes()
-        extracted = method.extract(pixels, config)
-        if extracted.residual.std() < FLAT:
-            return row | {"status": "unscored", "reason": "flat image, no noise residual to test"}
-        row["residual"] = extracted.stored.tobytes()
-        if method.lattice:
-            row["tile"] = method.lattice.extract(pixels, extracted, config).tobytes()
+        noise = extracted(pixels, config)
     except Exception as error:  # As above.
         return row | {"status": "quarantined", "reason": _unprocessed(error)}
+    if noise.residual.std() < FLAT:
+        return row | {"status": "unscored", "reason": "flat image, no noise residual to test"}
+    row["residual"] = noise.stored.tobytes()
+    if noise.tile is not None:
+        row["tile"] = noise.tile.tobytes()
     return row | {"status": "scored"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -69,3 +70,24 @@ def fingerprint_id(members: Iterable[str]) -> str:
     True
     """
     return hashlib.sha256("\n".join(sorted(members)).encode()).hexdigest()[:12]
+
+
+def most_common(values: Iterable[str | None]) -> tuple[str | None, float]:
+    """Find what most members of a fingerprint have, and the share of all that has it.
+
+    Parameters
+    ----------
+    values : of the members, None of those that have none
+
+    Examples
+    --------
+    >>> most_common(["PNG", None, "JPEG", "PNG"])
+    ('PNG', 0.5)
+    """
+    counts = Counter(values)
+    total = counts.total()
+    del counts[None]
+    if not counts:
+        return None, 0.0
+    value = min(counts, key=lambda value: (-counts[value], str(value)))
+    return value, counts[value] / total

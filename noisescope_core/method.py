@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -77,12 +77,20 @@ class Extracted:
     stored : what is stored of the image
     channels : (1, h, w) or (3, h, w) float32, grey levels: residuals before they are mixed
     corner : (top, left) of `channels` in the image, pixels
+    tile : mean tiles of its noise, float16, if the method looks at lattices (`methods.extracted`)
     """
 
     residual: NDArray[np.float32]
     stored: NDArray[Any]
     channels: NDArray[np.float32]
     corner: tuple[int, int] = (0, 0)
+    tile: NDArray[np.float16] | None = None
+
+    @property
+    def cells(self) -> tuple[pa.Buffer, pa.Buffer | None]:
+        """What is stored, as the test of an image takes it."""
+        tile = None if self.tile is None else pa.py_buffer(self.tile.tobytes())
+        return pa.py_buffer(self.stored.tobytes()), tile
 
 
 @dataclass(frozen=True)
@@ -190,6 +198,21 @@ class Lattice:
     find: Callable[[LatticePile, Sequence[FingerprintRow], Config, Note], Sequence[FingerprintRow]]
     test: Callable[[Sequence[Any]], LatticeTest]
     explaining: Explaining
+
+
+class _Named(Protocol):
+    @property
+    def image_id(self) -> str:
+        """Of the file."""
+
+
+_Image = TypeVar("_Image", bound=_Named)
+
+
+def distinct(images: Sequence[_Image]) -> list[_Image]:
+    """Keep one image of each id, by ascending id."""
+    by_id = {image.image_id: image for image in images}
+    return [by_id[image_id] for image_id in sorted(by_id)]
 
 
 class Pile(Protocol):

@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from noisescope_core.config import Config
 from noisescope_core.cost import Rates, SizeCounts, SizePlan
 from noisescope_core.errors import UsageError
 from noisescope_core.images import Size
 from noisescope_core.lattice.method import LATTICE
-from noisescope_core.method import Method, Score, Test
+from noisescope_core.method import Extracted, Method, Score, Test
 from noisescope_core.paper.method import METHOD as PAPER
 from noisescope_core.whitened.method import METHOD as WHITENED
 
@@ -30,6 +32,15 @@ def method_of(config: Config) -> Method:
     51
     """
     return METHODS[config.method]
+
+
+def extracted(pixels: NDArray[np.uint8], config: Config) -> Extracted:
+    """Take from an image, (H, W) or (H, W, 3) uint8, all that a run stores of it."""
+    method = method_of(config)
+    in_place = method.extract(pixels, config)
+    if method.lattice is None:
+        return in_place
+    return replace(in_place, tile=method.lattice.extract(pixels, in_place, config))
 
 
 def test_of(fingerprints: Iterable[Any], config: Config, everywhere: bool) -> Test:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 from pyarrow import fs
@@ -21,8 +20,8 @@ from noisescope_core.errors import UsageError, first_line
 from noisescope_core.extraction import too_small
 from noisescope_core.images.decode import decode, refused_size
 from noisescope_core.lattice.detector import is_rival
-from noisescope_core.method import Explaining, Extracted, Method, Test
-from noisescope_core.methods import method_of, test_of
+from noisescope_core.method import Explaining, Extracted, Test
+from noisescope_core.methods import extracted, method_of, test_of
 from noisescope_core.tables.results import Results, Scores
 from noisescope_core.tables.rows import FingerprintRow
 from noisescope_core.tables.storage import content, file_system
@@ -150,9 +149,8 @@ def explain(file: str, run: Results) -> Explanation:
         return Explanation(path, image_id, of_run, "quarantined", image.reason)
     if why := too_small(image.height, image.width, config):
         return Explanation(path, image_id, of_run, "unscored", why, image.pixels)
-    method = method_of(config)
-    extracted = method.extract(image.pixels, config)
-    match = _match(run, _generators(run), image_id, image.pixels, extracted)
+    noise = extracted(image.pixels, config)
+    match = _match(run, _generators(run), image_id, image.pixels, noise)
     if verdict is not None:
         status, reason = verdict["status"], verdict["reason"]
     elif match is None:
@@ -160,14 +158,14 @@ def explain(file: str, run: Results) -> Explanation:
         status, reason = "unscored", f"the run has no fingerprint to hold {size} against"
     else:
         status, reason = "scored", None
-    return Explanation(
-        path, image_id, of_run, status, reason, image.pixels, extracted.residual, match
-    )
+    return Explanation(path, image_id, of_run, status, reason, image.pixels, noise.residual, match)
 
 
 def _generators(run: Results) -> list[FingerprintRow]:
     """Read the run's generators' fingerprints and their rivals; raises UsageError as `explain`."""
-    rows = run.table("fingerprints").to_pylist()
+    # Others are as large, and not asked for.
+    wanted = ds.field("flagged") | (ds.field("kind") == "lattice")
+    rows = run.table("fingerprints", where=wanted).to_pylist()
     try:
         fingerprints = [
             fingerprint
@@ -187,14 +185,13 @@ def _match(
     generators: Sequence[FingerprintRow],
     image_id: str,
     pixels: NDArray[np.uint8],
-    extracted: Extracted,
+    noise: Extracted,
 ) -> Match | None:
     config = run.config
     method = method_of(config)
     size = pixels.shape[1], pixels.shape[0]
     everywhere = method.everywhere(config)
-    stored, tile = _stored(pixels, extracted, method, config)
-    score = test_of(generators, config, everywhere)(image_id, size, *_cells(stored, tile))
+    score = test_of(generators, config, everywhere)(image_id, size, *noise.cells)
     if score is None:
         return None
     (best,) = (row for row in generators if row.fingerprint_id == score.fingerprint_id)
@@ -206,9 +203,9 @@ def _match(
 
     def seen(row: FingerprintRow) -> tuple[Explaining, NDArray[Any]]:
         """How a fingerprint of this kind is explained, and what of the image is held against it."""
-        if row.kind == "lattice" and method.lattice and tile is not None:
-            return method.lattice.explaining, tile
-        return method.explaining, stored
+        if row.kind == "lattice" and method.lattice and noise.tile is not None:
+            return method.lattice.explaining, noise.tile
+        return method.explaining, noise.stored
 
     others = []
     for row in generators:
@@ -229,20 +226,6 @@ def _match(
         changes=list(_changes(pixels, test_of(others, config, everywhere), threshold, config)),
         factor=score.factor,
     )
-
-
-def _stored(
-    pixels: NDArray[np.uint8], extracted: Extracted, method: Method, config: Config
-) -> tuple[NDArray[Any], NDArray[np.float16] | None]:
-    """What a run stores of an image: its feature, and its tile by methods that have one."""
-    tile = method.lattice.extract(pixels, extracted, config) if method.lattice else None
-    return extracted.stored, tile
-
-
-def _cells(
-    stored: NDArray[Any], tile: NDArray[np.float16] | None
-) -> tuple[pa.Buffer, pa.Buffer | None]:
-    return pa.py_buffer(stored.tobytes()), None if tile is None else pa.py_buffer(tile.tobytes())
 
 
 def _read(path: str, config: Config) -> bytes:
@@ -273,9 +256,7 @@ def _changes(
     size = pixels.shape[1], pixels.shape[0]
     for what, name, strength in PROCESSED:
         changed = attack(name, strength, colour, np.random.default_rng(config.seed))
-        method = method_of(config)
-        cells = _cells(*_stored(changed, method.extract(changed, config), method, config))
-        score = test("", size, *cells)
+        score = test("", size, *extracted(changed, config).cells)
         if score is not None:
             bar = threshold if score.threshold is None else score.threshold
             yield Change(what, score.score, bar, score.score > bar)

@@ -15,10 +15,7 @@ from noisescope_core.lattice.discovery import LET_THROUGH
 from noisescope_core.lattice.rescaled import likely_factors, price
 from noisescope_core.lattice.tiles import VALUES
 from noisescope_core.method import LatticeTest, Score
-from noisescope_core.whitened.discovery.confidence import Bar
-
-_Graded = tuple[float, float, str, Score]
-"""How well an image fits, its score, the fingerprint, and the whole answer."""
+from noisescope_core.whitened.discovery.confidence import Bar, best_fit
 
 
 @dataclass(frozen=True)
@@ -79,9 +76,8 @@ def fingerprint_of(row: Any, backgrounds: dict[bytes, Background]) -> LatticeFin
         mean * len(row.members),
         frozenset(row.members),
         backgrounds[cell],
-        Bar(row.reference_centre, row.reference_spread, row.threshold, row.member_mean,
-            row.member_spread, row.prior),
-    )  # fmt: skip
+        Bar.of_row(row),
+    )
 
 
 def is_rival(row: Any) -> bool:
@@ -101,9 +97,8 @@ def lattice_test(rows: Sequence[Any]) -> LatticeTest:
     -------
     callable
         Takes an image's id, its size and its features as bytes, 1,536 float16 each: as it is, then
-        at `likely_factors`, if these are tried. It gives the score of the fingerprint that fits
-        best, of those above their threshold if there are any, on the scale of PCE as the whitened
-        way's (`whitened.detection.detector.match`). By how far an image exceeds the bar of a
+        at `likely_factors`, if these are tried. It answers as `confidence.best_fit` does. By how
+        far an image exceeds the bar of a
         device's or processing's lattice, by so much more it must exceed a generator's. None if all
         are such rivals.
     """
@@ -111,7 +106,7 @@ def lattice_test(rows: Sequence[Any]) -> LatticeTest:
     rivals = [fingerprint_of(row, backgrounds) for row in rows if is_rival(row)]
     fingerprints = [fingerprint_of(row, backgrounds) for row in rows if not is_rival(row)]
 
-    def graded(image_id: str, feature: NDArray[np.float32], dearer: float) -> _Graded:
+    def fitting(image_id: str, feature: NDArray[np.float32], dearer: float) -> Score:
         """Test one tile against all fingerprints, their bars raised by so many spreads."""
         units = {id(some): some.units(feature[None])[0] for some in backgrounds.values()}
         others = [
@@ -119,32 +114,27 @@ def lattice_test(rows: Sequence[Any]) -> LatticeTest:
             for rival in rivals
         ]
         # An image of a known phone shares something with many a generator, but more with the phone.
-        beyond = max([0.0, *others])
-        best: list[_Graded] = []
-        for fingerprint in fingerprints:
-            bar = replace(fingerprint.bar, threshold=fingerprint.bar.threshold + dearer + beyond)
-            z = fingerprint.standardised(image_id, units[id(fingerprint.background)])
-            score = Score(
-                float(z * abs(z)),
+        dearer += max([0.0, *others])
+        return best_fit(
+            (
                 fingerprint.fingerprint_id,
-                threshold=bar.threshold**2,
-                confidence=float(bar.confidence(z)),
-                typical=bool(z >= bar.mean - bar.deviation),
+                replace(fingerprint.bar, threshold=fingerprint.bar.threshold + dearer),
+                fingerprint.standardised(image_id, units[id(fingerprint.background)]),
             )
-            best.append((float(bar.fit(z)), score.score, score.fingerprint_id, score))
-        return max(best, key=lambda grade: grade[:3])
+            for fingerprint in fingerprints
+        )
 
     def test(image_id: str, size: Size, cell: Any) -> Score | None:
         if not fingerprints:
             return None
         features = np.frombuffer(cell, np.float16).reshape(-1, VALUES).astype(np.float32)
-        native = graded(image_id, features[0], 0.0)[-1]
+        native = fitting(image_id, features[0], 0.0)
         if native.is_fake or len(features) == 1:
             return native
         dearer = price(LET_THROUGH, len(features))
         best = native
         for factor, feature in zip(likely_factors(size), features[1:], strict=True):
-            score = graded(image_id, feature, dearer)[-1]
+            score = fitting(image_id, feature, dearer)
             if score.is_fake and (not best.is_fake or score.score > best.score):
                 best = replace(score, factor=factor)
         return best

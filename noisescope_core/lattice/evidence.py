@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core.lattice.background import Background
-from noisescope_core.lattice.tiles import DENOISERS, PERIOD, PLANES
+from noisescope_core.lattice.tiles import DENOISERS, PERIOD
+from noisescope_core.whitened.planes.bands import PLANES
 
 LEAST_SHARED = 16.0
 """`TileEvidence.shared` of a decoder's tile, at least. Measured: below it shapes are noise's."""

@@ -17,9 +17,9 @@ from scipy.special import stdtrit
 
 from noisescope_core.images import Size
 from noisescope_core.lattice.tiles import MOST, PERIOD, SIDE, VALUES
-from noisescope_core.residual import channel_residuals, mixed
+from noisescope_core.residual import channel_residuals
 from noisescope_core.whitened.discovery.confidence import STUDENT_FREEDOM
-from noisescope_core.whitened.planes.whitening import flattened
+from noisescope_core.whitened.planes.whitening import colour_planes, flattened
 
 NATIVE = (256, 512, 640, 768, 832, 896, 1024, 1152, 1216, 1344, 1536)
 """Longer sides at which generators make images, pixels (design 8)."""
@@ -84,9 +84,7 @@ def rescaled_features(
 
 
 def _flat_planes(channels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    red, green, blue = np.broadcast_to(channels, (3, *channels.shape[1:]))
-    planes = (mixed(channels), red - green, blue - green)
-    return [np.clip(flattened(np.ascontiguousarray(plane)), -MOST, MOST) for plane in planes]
+    return [np.clip(flattened(plane), -MOST, MOST) for plane in colour_planes(channels)]
 
 
 def _tile_at(

@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 
 from noisescope_core.compiled import compiled, compiled_sums
 from noisescope_core.residual import BLUR_KERNEL, BLUR_SIGMA, GREY_WEIGHTS
+from noisescope_core.whitened.planes.bands import PLANES
 from noisescope_core.whitened.planes.whitening import LOCAL_FLOOR, LOCAL_WINDOW
 
 PERIOD = 16
 """Side of a tile, pixels: the strides of decoders and the blocks of JPEG divide it (design 8)."""
-
-PLANES = ("grey", "R - G", "B - G")
-"""Planes of a tile, as the whitened way has them."""
 
 DENOISERS = ("blur", "wavelet")
 """Residuals whose tiles are kept. Measured: together they find more than either (docs/lattice.md,

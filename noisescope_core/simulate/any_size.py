@@ -18,7 +18,7 @@ from noisescope_core.simulate.camera import Camera, build_camera, photograph, st
 from noisescope_core.simulate.decoder import STRIDE, Decoder, build_decoder, decode_scene
 from noisescope_core.simulate.processing import rescaled, rounded_down
 from noisescope_core.simulate.scene import scene
-from noisescope_core.simulate.world import STREAMS, Kind, draws, one_thread
+from noisescope_core.simulate.world import STREAMS, Kind, check_sources, draws, one_thread
 
 _CAMERA_STREAM, _DECODER_STREAM = 13, 14
 """Keys of the draws of cameras and decoders; `world` and `dump` draw by 0 to 12."""
@@ -86,13 +86,7 @@ class AnySizeWorld:
 
     def __post_init__(self) -> None:
         """Refuse what no image can come from."""
-        if self.cameras < 1 or self.generators < 1:
-            raise ValueError(
-                "cameras and generators must be at least 1, "
-                f"not {self.cameras} and {self.generators}"
-            )
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, but is {self.seed}")
+        check_sources(self.seed, self.cameras, self.generators)
 
     def source(self, kind: Kind, index: int) -> str:
         """Name what made an image, as `write_dump` labels it.

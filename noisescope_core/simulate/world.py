@@ -33,6 +33,16 @@ _CAMERA_STREAM, _GENERATOR_STREAM = 10, 11
 """Keys of the draws of cameras and generators; `dump` draws names by 12, `any_size` by 13, 14."""
 
 
+def check_sources(seed: int, cameras: int, generators: int) -> None:
+    """Raise ValueError unless images can be drawn by this seed from so many sources."""
+    if cameras < 1 or generators < 1:
+        raise ValueError(
+            f"cameras and generators must be at least 1, not {cameras} and {generators}"
+        )
+    if seed < 0:
+        raise ValueError(f"seed must not be negative, but is {seed}")
+
+
 @dataclass(frozen=True)
 class World:
     """What an image depends on besides its kind and index.
@@ -68,13 +78,7 @@ class World:
         """Refuse what no image can come from."""
         if min(self.width, self.height) < 64:
             raise ValueError(f"size {self.width}x{self.height} is too small: at least 64x64")
-        if self.cameras < 1 or self.generators < 1:
-            raise ValueError(
-                "cameras and generators must be at least 1, "
-                f"not {self.cameras} and {self.generators}"
-            )
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, but is {self.seed}")
+        check_sources(self.seed, self.cameras, self.generators)
         check_upsampling(self.upsampling)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from importlib import metadata
 from typing import Any
 
@@ -20,8 +23,9 @@ from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import unlike
 from noisescope_core.methods import method_of
+from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.methods import stages_of
-from noisescope_core.spark.stages.sets import route_of, tested_images
+from noisescope_core.spark.stages.sets import route_of, tested_images, tested_table
 from noisescope_core.spark.tables.cells import collected
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.schemas import columns
@@ -46,7 +50,7 @@ PACKAGES = (
 def summarise(run: Run, config: Config) -> dict[str, Any]:
     """Count verdicts and reasons, gather what each size went through, and what to be wary of."""
     parts: dict[str, Callable[[Run], list[Any]]] = {
-        "verdicts": _verdicts,
+        "verdicts": count_verdicts,
         "reference": _reference,
         "unlike": _unlike,
         "carrying": _carrying,
@@ -56,17 +60,16 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
         answers = {name: pool.submit(part, run) for name, part in parts.items()}
         results = {name: answer.result() for name, answer in answers.items()}
     verdicts = results["verdicts"]
-    counts = _counts(verdicts)
+    counts = counts_of(verdicts)
     warnings = results["reference"] + results["unlike"] + results["carrying"]
-    if unscored := counts["unscored"]:
-        warnings.append(f"Images not scored: {unscored:,}; the reasons are in the verdicts.")
+    warnings += unscored_in_words(counts)
     return {
         "version": __version__,
         "versions": _versions(run),
         "method": config.method,
         "route": route_of(run),
         "counts": counts,
-        "reasons": _reasons(verdicts),
+        "reasons": reasons_of(verdicts),
         "sizes": _sizes(run, config, verdicts),
         "lattices": _lattices(run, config),
         "fingerprints": _evidence(run),
@@ -74,6 +77,33 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
         # Settings of Spark may be secrets: keys of a store.
         "config": config.model_dump(exclude={"spark": {"conf"}}),
     }
+
+
+def unscored_in_words(counts: Mapping[str, int]) -> list[str]:
+    """Warn of images that are not scored."""
+    if not counts["unscored"]:
+        return []
+    return [f"Images not scored: {counts['unscored']:,}; the reasons are in the verdicts."]
+
+
+def write_summary(
+    run: Run, summary: Mapping[str, Any], progress: Progress, started: datetime, clock: float
+) -> dict[str, Any]:
+    """Write `summary.json`, with the time that the run took.
+
+    Parameters
+    ----------
+    summary : what it holds besides
+    started, clock : when the run began, and `time.monotonic` then
+    """
+    whole = {
+        **summary,
+        "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "seconds": round(time.monotonic() - clock, 1),
+        "stages": progress.stages,
+    }
+    run.write_text("summary.json", json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
+    return whole
 
 
 def _versions(run: Run) -> dict[str, str]:
@@ -86,7 +116,7 @@ def _versions(run: Run) -> dict[str, str]:
     return versions | {"Spark": run.spark.version, "on": platform.platform()}
 
 
-def _verdicts(run: Run) -> list[Row]:
+def count_verdicts(run: Run) -> list[Row]:
     """Count the verdicts by size, status and reason, in one pass."""
     groups = run.read("verdicts").groupBy("width", "height", "status", "reason")
     return groups.agg(
@@ -98,7 +128,8 @@ def _verdicts(run: Run) -> list[Row]:
     ).collect()
 
 
-def _counts(verdicts: list[Row]) -> dict[str, int]:
+def counts_of(verdicts: list[Row]) -> dict[str, int]:
+    """Add up what `count_verdicts` counted."""
     by_status = Counter({"scored": 0, "unscored": 0, "quarantined": 0})
     for row in verdicts:
         by_status[row.status] += row.files
@@ -108,7 +139,8 @@ def _counts(verdicts: list[Row]) -> dict[str, int]:
     return {"files": totals.pop("files"), **by_status, **totals}
 
 
-def _reasons(verdicts: list[Row]) -> list[dict[str, Any]]:
+def reasons_of(verdicts: list[Row]) -> list[dict[str, Any]]:
+    """Gather the reasons of `count_verdicts`, the most frequent first."""
     files: Counter[tuple[str, str]] = Counter()
     for row in verdicts:
         if row.reason is not None:
@@ -155,7 +187,7 @@ def _lattices(run: Run, config: Config) -> dict[str, int] | None:
         if row["kind"] == "lattice"
     )
     return {
-        "images": run.count("residuals", has_tile),
+        "images": run.count(tested_table(run), has_tile),
         "reference": run.count("reference_residuals", has_tile),
         "fingerprints": flagged[True],
         "other_patterns": flagged[False],

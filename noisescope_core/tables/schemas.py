@@ -31,7 +31,10 @@ IMAGES = """
     prepared string"""
 """What is known of a file once it is decoded."""
 
-RESIDUALS = f"{IMAGES}, thumbnail binary, sketch binary, residual binary, tile binary"
+CELLS = ("thumbnail", "sketch", "residual", "tile")
+"""Columns of binary cells of an image: read only where they are needed."""
+
+RESIDUALS = f"{IMAGES}, {', '.join(f'{name} binary' for name in CELLS)}"
 """The same with the noise residual, and with the mean tile of the noise."""
 
 ANSWER = """
@@ -84,8 +87,8 @@ SCHEMAS = {
         {CALIBRATED}, members array<string>, covered array<boolean>, pixels binary,
         whitened binary, background binary""",
     "arrivals": f"""
-        {IMAGES}, {ANSWER}, false_alarm string, thumbnail binary, sketch binary,
-        residual binary, tile binary""",
+        {IMAGES}, {ANSWER}, false_alarm string,
+        {", ".join(f"{name} binary" for name in CELLS)}""",
     "scans": f"{IMAGES}, {ANSWER}, thumbnail binary",
     "scores": f"role string, path string, image_id string, width int, height int, {ANSWER}",
     "verdicts": """

@@ -8,8 +8,7 @@ do the arithmetic where the images lie. The decisions are here, and the same for
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,9 +17,9 @@ from numpy.typing import NDArray
 
 from noisescope_core import method
 from noisescope_core.config import Config
-from noisescope_core.fingerprint import fingerprint_id
+from noisescope_core.fingerprint import fingerprint_id, most_common
 from noisescope_core.images import Size
-from noisescope_core.method import Feature, Found, Note, say_nothing
+from noisescope_core.method import Feature, Found, Note, distinct, say_nothing
 from noisescope_core.tables.rows import ClusterRow, FingerprintRow
 from noisescope_core.whitened.discovery.acceptance import acceptance_of
 from noisescope_core.whitened.discovery.correlations import arrange_distinct
@@ -188,7 +187,7 @@ def describe(pile: Pile, shared: Sequence[SharedPattern], covered: Mask) -> list
     described = []
     for k, pattern in enumerate(shared):
         facts = [files[pile.ids[member]] for member in pattern.members]
-        watermark, watermarked = _most_common(fact.watermark for fact in facts)
+        watermark, watermarked = most_common(fact.watermark for fact in facts)
         evidence = gather(
             pattern.agreement,
             pattern.error,
@@ -199,7 +198,7 @@ def describe(pile: Pile, shared: Sequence[SharedPattern], covered: Mask) -> list
         )
         evidence = replace(evidence, watermarked=watermarked)
         row = _row(pile, pattern, evidence, means[k], covered)
-        compression, same = _most_common(fact.compression for fact in facts)
+        compression, same = most_common(fact.compression for fact in facts)
         row = replace(row, header=compression, same_header=same, watermark=watermark)
         described.append(DescribedPattern(pattern, row, tiles[k].agreement))
     return described
@@ -231,12 +230,7 @@ def _row(
         in_reference=pattern.in_reference,
         weights=pattern.weights.tolist(),
         centres=pattern.centre.tolist(),
-        reference_centre=bar.centre,
-        reference_spread=bar.spread,
-        threshold=bar.threshold,
-        member_mean=bar.mean,
-        member_spread=bar.deviation,
-        prior=bar.prior,
+        **bar.columns(),
         members=members,
         covered=mask,
         pixels=_picture(pattern, mean, pile).tobytes(),
@@ -254,17 +248,6 @@ def _picture(pattern: SharedPattern, mean: NDArray[np.float32], pile: Pile) -> N
     top, left = (height - tall) // 2, (width - wide) // 2
     picture[top : top + tall, left : left + wide] = spatial(mean[plane], bins)
     return picture
-
-
-def _most_common(values: Iterable[str | None]) -> tuple[str | None, float]:
-    """Find the most common value other than None, and its share of all."""
-    counts = Counter(values)
-    total = counts.total()
-    del counts[None]
-    if not counts:
-        return None, 0.0
-    value = min(counts, key=lambda value: (-counts[value], str(value)))
-    return value, counts[value] / total
 
 
 @dataclass(frozen=True)
@@ -350,13 +333,8 @@ def array_pile(
     limits = config.discovery
     return ArrayPile(
         size,
-        _distinct(tested)[: limits.images],
-        _distinct(reference)[: limits.reference],
+        distinct(tested)[: limits.images],
+        distinct(reference)[: limits.reference],
         compared(size[1], size[0], config.whitening.side),
         config.spark.block_bytes,
     )
-
-
-def _distinct(images: Sequence[Feature]) -> list[Feature]:
-    by_id = {image.image_id: image for image in images}
-    return [by_id[image_id] for image_id in sorted(by_id)]

@@ -13,16 +13,13 @@ from noisescope_core.spark.stages.score import one_pass, scorer
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run, bytes_of
 from noisescope_core.tables.rows import FileRow
-from noisescope_core.tables.schemas import SCHEMAS, columns
+from noisescope_core.tables.schemas import CELLS, SCHEMAS, columns
 
 GONE = "cannot be read any more to be tested again, and the fingerprint that it carried has changed"
 """Reason for which a file that is gone is quarantined."""
 
 _ASKING = 16
 """Threads that ask which files are there still; chosen: each mostly waits for its store."""
-
-_NOT_KEPT = ("thumbnail", "sketch", "residual", "tile")
-"""Columns of `arrivals` that nobody reads of an image that is tested again."""
 
 
 def retest(scan: Scan) -> None:
@@ -38,7 +35,7 @@ def retest(scan: Scan) -> None:
         images = _paths_concerned(scan)
         stage.note(f"{len(images):,} images are read again")
         answers = _answers(scan, images)
-        tables.write("arrivals", answers.withColumns({name: F.lit(None) for name in _NOT_KEPT}))
+        tables.write("arrivals", answers.withColumns({name: F.lit(None) for name in CELLS}))
         answered = tables.read("arrivals").select("image_id")
         answered = scan.store.read("images").join(answered, "image_id").select("paths")
         paths = {path for image in images for path in image}

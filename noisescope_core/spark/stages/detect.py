@@ -20,7 +20,7 @@ from noisescope_core.spark.stages.methods import Stage, correlate, stages_of
 from noisescope_core.spark.stages.score import score
 from noisescope_core.spark.stages.sets import route_of
 from noisescope_core.spark.stages.whitened.sample import sample
-from noisescope_core.spark.summary import summarise
+from noisescope_core.spark.summary import summarise, write_summary
 from noisescope_core.spark.tables.run import UNFINISHED, Run
 
 
@@ -75,14 +75,8 @@ def detect(
             progress.kept(name, kept[name])
         else:
             stage(run, config, progress)
-    summary = summarise(run, config) | {
-        "images": images,
-        "reference": reference,
-        "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "seconds": round(time.monotonic() - clock, 1),
-        "stages": progress.stages,
-    }
-    run.write_text("summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    summary = summarise(run, config) | {"images": images, "reference": reference}
+    summary = write_summary(run, summary, progress, started, clock)
     run.write_text("report.html", report(run, config, summary))
     run.remove(UNFINISHED)
     return summary

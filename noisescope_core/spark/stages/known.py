@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-from pyspark.sql import DataFrame, Row
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame
 
 from noisescope_core import __version__
 from noisescope_core.app.known import Known, known_fingerprints
@@ -23,6 +22,13 @@ from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.listing import content_of, list_files
 from noisescope_core.spark.stages.score import Tests, scanned, tests_of
 from noisescope_core.spark.stages.verdicts import write_verdicts
+from noisescope_core.spark.summary import (
+    count_verdicts,
+    counts_of,
+    reasons_of,
+    unscored_in_words,
+    write_summary,
+)
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import UNFINISHED, Run
 from noisescope_core.tables.schemas import SCHEMAS
@@ -74,14 +80,8 @@ def find_known(
             f"generators' fingerprints: {tests.fingerprints}, "
             f"images that carry one: {summary['counts']['fake']:,}"
         )
-    summary |= {
-        "images": images,
-        "known": fingerprints,
-        "started": started.isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "seconds": round(time.monotonic() - clock, 1),
-        "stages": progress.stages,
-    }
-    run.write_text("summary.json", json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+    summary |= {"images": images, "known": fingerprints}
+    summary = write_summary(run, summary, progress, started, clock)
     run.remove(UNFINISHED)
     return summary
 
@@ -113,25 +113,15 @@ def _scan(run: Run, config: Config, tests: Tests, content: DataFrame, earlier: R
 
 def _summarise(run: Run, config: Config, known: Known) -> dict[str, Any]:
     """Count verdicts by what they say, and files by the fingerprint that they carry."""
-    groups = run.read("verdicts").groupBy("status", "reason", "is_fake", "fingerprint_id")
-    counted = F.count("*").alias("files"), F.count("shift_x").alias("elsewhere")
-    rows = groups.agg(*counted).collect()
-    counts = _counts(rows)
-    reasons: Counter[tuple[str, str]] = Counter()
-    carried: Counter[str] = Counter()
-    for row in rows:
-        if row.reason is not None:
-            reasons[row.status, row.reason] += row.files
-        if row.is_fake:
-            carried[row.fingerprint_id] += row.files
+    verdicts = count_verdicts(run)
+    counts = counts_of(verdicts)
+    carrying = run.read("verdicts").where("is_fake").groupBy("fingerprint_id").count()
+    carried = Counter({row.fingerprint_id: row["count"] for row in carrying.collect()})
     return {
         "version": __version__,
         "method": config.method,
         "counts": counts,
-        "reasons": [
-            {"status": status, "reason": reason, "files": files}
-            for (status, reason), files in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))
-        ],
+        "reasons": reasons_of(verdicts),
         "fingerprints": [
             {name: getattr(row, name) for name in SHOWN} | {"carried": carried[row.fingerprint_id]}
             for row in known.rows
@@ -142,23 +132,8 @@ def _summarise(run: Run, config: Config, known: Known) -> dict[str, Any]:
     }
 
 
-def _counts(rows: Sequence[Row]) -> dict[str, int]:
-    by_status = Counter({"scored": 0, "unscored": 0, "quarantined": 0})
-    for row in rows:
-        by_status[row.status] += row.files
-    return {
-        "files": by_status.total(),
-        **by_status,
-        "fake": sum(row.files for row in rows if row.is_fake),
-        "real": sum(row.files for row in rows if row.is_fake is False),
-        "elsewhere": sum(row.elsewhere for row in rows),
-    }
-
-
 def _warnings(counts: Mapping[str, int], known: Known) -> list[str]:
     warnings = []
     if not known.tested:
         warnings.append("No fingerprint is taken for a generator's: nothing was looked for.")
-    if unscored := counts["unscored"]:
-        warnings.append(f"Images not scored: {unscored:,}; the reasons are in the verdicts.")
-    return warnings
+    return warnings + unscored_in_words(counts)

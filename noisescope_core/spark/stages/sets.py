@@ -22,6 +22,7 @@ from noisescope_core.errors import NoiseScopeError
 from noisescope_core.images import Size
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.spark.tables.sizes import of_size
+from noisescope_core.tables.schemas import CELLS
 from noisescope_core.whitened.makers.overlay import TILE, without_tiles
 from noisescope_core.whitened.planes.bands import layout
 
@@ -122,18 +123,19 @@ def route_of(run: Run) -> Route:
     return route
 
 
+def tested_table(run: Run) -> str:
+    """Name the table that has a row of every tested file; by shards residuals are a sample's."""
+    return "headers" if route_of(run) == "shards" else "residuals"
+
+
 def tested_images(run: Run) -> DataFrame:
     """Read what is known of the tested images that could be decoded, without pixels.
 
     Of a pile searched by shards these are the images whose header could be read.
     """
-    if route_of(run) == "shards":
-        return run.read("headers").where("reason is null").drop("watermark", "sketch", "tile")
-    return (
-        run.read("residuals")
-        .where("status = 'scored'")
-        .drop("thumbnail", "sketch", "residual", "tile")
-    )
+    table = tested_table(run)
+    where = "status = 'scored'" if table == "residuals" else "reason is null"
+    return run.read(table).where(where).drop(*CELLS)
 
 
 def image_sets(run: Run, table: str) -> dict[Size, ImageSet]:

@@ -26,6 +26,12 @@ def cells_of(column: pa.Array | pa.ChunkedArray) -> list[NDArray[np.uint8]]:
     return cells
 
 
+def added(table: pa.Table) -> pa.Table:
+    """Add up the cells of one key: a table of the columns key and total (float64 as bytes)."""
+    total = np.sum([cell.view(np.float64) for cell in cells_of(table["total"])], axis=0)
+    return table.slice(0, 1).set_column(1, "total", pa.array([total.tobytes()], pa.binary()))
+
+
 def collected(*tables: DataFrame) -> list[list[Row]]:
     """Collect small tables side by side: each is mostly waiting."""
     with ThreadPoolExecutor() as pool:

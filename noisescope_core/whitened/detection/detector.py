@@ -14,7 +14,7 @@ from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.method import PlaceTest, Score
 from noisescope_core.whitened.detection.alignment import Pattern, best_alignment, pattern_of
-from noisescope_core.whitened.discovery.confidence import Bar
+from noisescope_core.whitened.discovery.confidence import Bar, best_fit
 from noisescope_core.whitened.makers.overlay import tile_grid, uncovered
 from noisescope_core.whitened.planes.bands import PLANES, Layout, compared
 from noisescope_core.whitened.planes.whitening import unpacked
@@ -60,26 +60,17 @@ def match(
     Returns
     -------
     Score
-        Of the fingerprint that fits best, of those above their threshold if there are any. The
-        score is the signed square of the standardised score, on the scale of PCE: unrelated images
-        have about a chi-square with one degree of freedom.
+        As `confidence.best_fit` gives it.
     """
     image = np.asarray(feature, np.float32).reshape(len(fingerprints[0].mean), -1)
     own = _products(image, image, bins)
-    graded = []
+    tested = []
     for fingerprint in fingerprints:
-        bar = fingerprint.bar
         bands = _bands(image, own, image_id, fingerprint, bins)
-        z = bar.standardised(fingerprint.weights @ (bands - fingerprint.centre))
-        score = Score(
-            float(z * abs(z)),
-            fingerprint.fingerprint_id,
-            threshold=bar.threshold**2,
-            confidence=float(bar.confidence(z)),
-            typical=bool(z >= bar.mean - bar.deviation),
-        )
-        graded.append((float(bar.fit(z)), score.score, score.fingerprint_id, score))
-    return max(graded, key=lambda grade: grade[:3])[-1]
+        score = fingerprint.weights @ (bands - fingerprint.centre)
+        z = float(fingerprint.bar.standardised(score))
+        tested.append((fingerprint.fingerprint_id, fingerprint.bar, z))
+    return best_fit(tested)
 
 
 def contributions(
@@ -202,6 +193,5 @@ def fingerprint_of(row: Any, side: int) -> Fingerprint:
         frozenset(row.members),
         np.array(row.weights),
         np.array(row.centres),
-        Bar(row.reference_centre, row.reference_spread, row.threshold, row.member_mean,
-            row.member_spread, row.prior),
-    )  # fmt: skip
+        Bar.of_row(row),
+    )

@@ -13,12 +13,15 @@ false-positive rate.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, gammaln, stdtrit
 
+from noisescope_core.method import Score
 from noisescope_core.whitened.discovery.growth import FALSE_POSITIVES
 from noisescope_core.whitened.robust import median_and_spread
 
@@ -59,6 +62,29 @@ class Bar:
     deviation: float
     prior: float
 
+    @classmethod
+    def of_row(cls, row: Any) -> Bar:
+        """Read it from a row of `fingerprints`."""
+        return cls(
+            row.reference_centre,
+            row.reference_spread,
+            row.threshold,
+            row.member_mean,
+            row.member_spread,
+            row.prior,
+        )
+
+    def columns(self) -> Mapping[str, Any]:
+        """Give it as columns of `fingerprints`."""
+        return {
+            "reference_centre": self.centre,
+            "reference_spread": self.spread,
+            "threshold": self.threshold,
+            "member_mean": self.mean,
+            "member_spread": self.deviation,
+            "prior": self.prior,
+        }
+
     def standardised(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Scores as multiples of the reference images' spread."""
         return (np.asarray(scores, np.float64) - self.centre) / self.spread
@@ -81,6 +107,32 @@ class Bar:
     def confidence(self, z: ArrayLike) -> NDArray[np.float64]:
         """Probability, 0..1, that images of these standardised scores are members."""
         return np.asarray(expit(self.log_odds(z)), np.float64)
+
+
+def best_fit(tested: Iterable[tuple[str, Bar, float]]) -> Score:
+    """Answer for the fingerprint that fits an image best, of those above their bars if any are.
+
+    Parameters
+    ----------
+    tested : id, bar and the image's standardised score of each fingerprint; at least one
+
+    Returns
+    -------
+    Score
+        The signed square of the standardised score, on the scale of PCE: unrelated images have
+        about a chi-square with one degree of freedom.
+    """
+    graded = []
+    for name, bar, z in tested:
+        score = Score(
+            z * abs(z),
+            name,
+            threshold=bar.threshold**2,
+            confidence=float(bar.confidence(z)),
+            typical=z >= bar.mean - bar.deviation,
+        )
+        graded.append((float(bar.fit(z)), score.score, name, score))
+    return max(graded, key=lambda grade: grade[:3])[-1]
 
 
 def fit_bar(

@@ -56,11 +56,9 @@ def whitened_planes(channels: NDArray[Any]) -> NDArray[np.float32]:
     """
     bins = layout(*channels.shape[1:])
     height, width = bins.shape
-    channels = np.broadcast_to(channels, (3, *channels.shape[1:]))[:, :height, :width]
-    channels = np.asarray(channels, np.float32)
-    red, green, blue = channels
+    channels = np.asarray(channels[:, :height, :width], np.float32)
     feature = np.zeros((len(PLANES), bins.values), np.float32)
-    for k, plane in enumerate((mixed(channels), red - green, blue - green)):
+    for k, plane in enumerate(colour_planes(channels)):
         spectrum = fft.rfft2(flattened(plane))
         power = smoothed_power(spectrum)
         values = feature[k]
@@ -69,6 +67,13 @@ def whitened_planes(channels: NDArray[Any]) -> NDArray[np.float32]:
         if energy > 0:
             values *= np.float32(np.sqrt(bins.values / energy))
     return feature
+
+
+def colour_planes(channels: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+    """Make the planes `bands.PLANES` of channels, (3, H, W), or of one for three equal ones."""
+    channels = np.broadcast_to(channels, (3, *channels.shape[1:]))
+    red, green, blue = channels
+    return mixed(channels), red - green, blue - green
 
 
 def flattened(plane: NDArray[np.float32]) -> NDArray[np.float32]:

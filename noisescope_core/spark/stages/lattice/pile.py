@@ -11,14 +11,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.extraction import OF_LATTICES, is_resized, lattice_image
+from noisescope_core.extraction import OF_LATTICES, RESIZED, lattice_image
 from noisescope_core.lattice.background import Background, views_of
 from noisescope_core.lattice.directions import leading_directions, moment_of, standing_out
 from noisescope_core.lattice.tiles import VALUES, stacked
 from noisescope_core.method import LatticeFeature, LatticePile, Note
 from noisescope_core.spark.session.workers import one_task, shipped
-from noisescope_core.spark.stages.sets import route_of
-from noisescope_core.spark.tables.cells import cells_of
+from noisescope_core.spark.stages.sets import tested_table
+from noisescope_core.spark.tables.cells import added, cells_of
 from noisescope_core.spark.tables.run import Run
 
 PARTS = 12
@@ -35,7 +35,7 @@ def lattice_pile(run: Run, config: Config, note: Note) -> LatticePile:
     limits = config.lattice
     photographs = _first_of_each(run.read("reference_residuals"))
     reference = _collected(photographs.orderBy("image_id").limit(limits.reference))
-    tested = _first_of_each(run.read("headers" if route_of(run) == "shards" else "residuals"))
+    tested = _first_of_each(run.read(tested_table(run)))
     images = tested.count()
     if images > limits.images and len(reference) >= config.discovery.least_reference:
         note(f"lattices: {limits.images:,} of {images:,} images stand out most")
@@ -47,25 +47,24 @@ def _first_of_each(stored: DataFrame) -> DataFrame:
     """One row of each image: of a reference image the one that is not resized."""
     known = stored.where(F.col("tile").isNotNull())
     if "prepared" in stored.columns:
-        known = known.where(~F.coalesce(F.col("prepared").startswith("resized"), F.lit(False)))
+        known = known.where(~F.coalesce(F.col("prepared").startswith(RESIZED), F.lit(False)))
     columns = [name for name in OF_LATTICES if name in stored.columns]
     return known.select(*columns).dropDuplicates(["image_id"])
 
 
 def _collected(stored: DataFrame) -> list[LatticeFeature]:
-    rows = (row.asDict() for row in stored.collect())
-    return [lattice_image(row) for row in rows if not is_resized(row)]
+    return [lattice_image(row.asDict()) for row in stored.collect()]
 
 
 def _standing_out(
     run: Run, tested: DataFrame, images: int, reference: Sequence[LatticeFeature], most: int
 ) -> DataFrame:
     """Keep the images that stand out most along the leading directions of all."""
-    photographs = stacked([image.tile for image in sorted(reference, key=lambda one: one.image_id)])
+    photographs = stacked([image.tile for image in reference])
     background, views = views_of(photographs[:1], photographs)
     tiles = tested.select("image_id", "tile")
     parts = tiles.mapInArrow(_adder(shipped(run.spark, background)), _MOMENT)
-    rows = parts.groupBy("part").applyInArrow(_added, _MOMENT).collect()
+    rows = parts.groupBy("part").applyInArrow(added, _MOMENT).collect()
     rows.sort(key=lambda row: row.part)
     moment = np.concatenate([np.frombuffer(row.total) for row in rows]).reshape(VALUES, VALUES)
     directions = leading_directions(moment, images, views)
@@ -94,11 +93,6 @@ def _adder(ready: Callable[[], Background]) -> Callable[[Batches], Batches]:
         )
 
     return add
-
-
-def _added(table: pa.Table) -> pa.Table:
-    total = np.sum([cell.view(np.float64) for cell in cells_of(table["total"])], axis=0)
-    return pa.table({"part": table["part"][:1], "total": pa.array([total.tobytes()], pa.binary())})
 
 
 def _looker(

@@ -19,7 +19,7 @@ from noisescope_core.config import Config
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import one_task, shipped
 from noisescope_core.spark.stages.sets import ImageSet, image_sets
-from noisescope_core.spark.tables.cells import cells_of
+from noisescope_core.spark.tables.cells import added, cells_of
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.rows import SampleRow
 from noisescope_core.whitened.piles import directions as spectral
@@ -83,7 +83,7 @@ def _entries(
             f"{tested.width} x {tested.height}: round {number + 1} of {spectral.POWER_ROUNDS}"
         )
         sums = features.mapInArrow(_adder(shipped(run.spark, block)), _SUMS)
-        rows = sums.groupBy("direction").applyInArrow(_added, _SUMS).collect()
+        rows = sums.groupBy("direction").applyInArrow(added, _SUMS).collect()
         rows.sort(key=lambda row: row.direction)
         total = np.stack([np.frombuffer(row.total) for row in rows])
         block = spectral.next_block(total, block, bins)
@@ -118,13 +118,6 @@ def _adder(ready: Callable[[], NDArray[np.float32]]) -> Callable[[Batches], Batc
         )
 
     return add
-
-
-def _added(table: pa.Table) -> pa.Table:
-    total = np.sum([cell.view(np.float64) for cell in cells_of(table["total"])], axis=0)
-    return pa.table(
-        {"direction": table["direction"][:1], "total": pa.array([total.tobytes()], pa.binary())}
-    )
 
 
 def _projector(ready: Callable[[], NDArray[np.float32]]) -> Callable[[Batches], Batches]:
