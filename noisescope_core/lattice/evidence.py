@@ -29,28 +29,38 @@ from noisescope_core.lattice.background import Background
 from noisescope_core.lattice.tiles import DENOISERS, PERIOD
 from noisescope_core.whitened.planes.bands import PLANES
 
-LEAST_SHARED = 16.0
-"""`TileEvidence.shared` of a decoder's tile, at least. Measured: below it shapes are noise's."""
+LEAST_SHARED = 12.0
+"""`TileEvidence.shared` of a decoder's tile, at least. Measured: at 12 and at 16 the same few of
+9,000 sets of photographs pass all else; at 10 three more do."""
 
-LEAST_DENSE = 0.10
-"""`TileEvidence.dense` of a decoder's tile, at least. Measured: SD v1 had 0.13 to 0.29 in sets of
-24, photographs' sources 0.08 at most; strong simulated filters reached 0.19, and fail elsewhere."""
-
-LEAST_EIGHTHS = 0.80
-"""`TileEvidence.eighths` of a decoder's tile, at least. Measured: SD v1 had 0.80 to 1, what repeats
-every 4 pixels, as half-size photographs do, 0.5 and less."""
+MOST_ENERGY = 400.0
+"""`TileEvidence.energy` of a decoder's tile, at most. Measured: generators had 300 at most, phones
+and cameras 450 to 1,000, filtered copies of what rounds down more."""
 
 MOST_POINTS = 4.0
-"""`TileEvidence.points` of a decoder's tile, at most. Measured: SD v1 had 2.3 to 3.1, phones and
-cameras that round down 6.5 to 26; noise has 3."""
+"""`TileEvidence.points` of a decoder's tile, at most. Measured: generators had 1.9 to 3.9, phones,
+cameras that round down and apps 6 to 26; noise has 3."""
 
-MOST_SIXTEENTHS = 0.25
-"""`TileEvidence.sixteenths` of a decoder's tile, at most. Measured: SD v1 had 0.19 at most, a phone
-1.2, chroma upsampling up to 4.4."""
+LEAST_DENSE, LEAST_EIGHTHS, MOST_SIXTEENTHS = 0.10, 0.80, 0.6
+"""Bounds of a latent decoder's tile, which repeats every 8 pixels. Measured: SD v1 had `dense` 0.13
+to 0.29 and `eighths` 0.80 to 1 in sets of 24; sources of photographs 0.08 at most, or half as much
+in what repeats every 4."""
 
-MOST_ENERGY = 160.0
-"""`TileEvidence.energy` of a decoder's tile, at most. Measured: SD v1 had 123 at most, phones and
-cameras 735 to 1,276, their filtered copies about 1,000."""
+PATCHED_DENSE, PATCHED_EIGHTHS, PATCHED_POINTS = 0.14, 0.93, 3.3
+"""Bounds of a decoder's tile that repeats every 16 pixels, as patches of 2 x 2 latents do.
+Measured: DALL-E mini as found had 0.2, 0.97 and 2.7; one phone's smoothed photographs 0.2, 0.88 and
+3."""
+
+COARSE_SHARED, COARSE_DENSE, COARSE_SINGLE, COARSE_POINTS, COARSE_SIXTEENTHS = (
+    16.0,
+    0.07,
+    0.2,
+    3.3,
+    0.35,
+)
+"""Bounds of a decoder's tile that repeats every 4 pixels. Measured: CycleGAN had `dense` 0.08 to
+0.12 and `single` 0.23 to 0.44 in sets of 40; of photographs at half their size `dense` was 0.06 at
+most, but for 2 in 28 sets of one phone's that mix both ways of holding it."""
 
 DEVICE_SHARED, DEVICE_ENERGY, DEVICE_SINGLE = 12.0, 150.0, 0.20
 """Of a device's tile: `shared` and `energy` at least, `single` at most. Measured on a phone and a
@@ -130,14 +140,7 @@ class TileEvidence:
         """
         if self.watermarked > MOST_WATERMARKED:
             return "generator"
-        if (
-            self.shared >= LEAST_SHARED
-            and self.energy <= MOST_ENERGY
-            and self.dense >= LEAST_DENSE
-            and self.eighths >= LEAST_EIGHTHS
-            and self.points <= MOST_POINTS
-            and self.sixteenths <= MOST_SIXTEENTHS
-        ):
+        if self._decoded:
             return "generator"
         strong = self.shared >= DEVICE_SHARED and self.energy >= DEVICE_ENERGY
         if strong and self.single <= DEVICE_SINGLE:
@@ -146,6 +149,30 @@ class TileEvidence:
         if self.inner <= PROCESSING_INNER and plain:
             return "processing"
         return "undetermined"
+
+    @property
+    def _decoded(self) -> bool:
+        """Whether the tile is one that decoders leave, and nothing else that was tried."""
+        if self.shared < LEAST_SHARED or self.energy > MOST_ENERGY or self.points > MOST_POINTS:
+            return False
+        latent = (
+            self.dense >= LEAST_DENSE
+            and self.eighths >= LEAST_EIGHTHS
+            and self.sixteenths <= MOST_SIXTEENTHS
+        )
+        patched = (
+            self.dense >= PATCHED_DENSE
+            and self.eighths >= PATCHED_EIGHTHS
+            and self.points <= PATCHED_POINTS
+        )
+        coarse = (
+            self.shared >= COARSE_SHARED
+            and self.dense >= COARSE_DENSE
+            and self.single >= COARSE_SINGLE
+            and self.points <= COARSE_POINTS
+            and self.sixteenths <= COARSE_SIXTEENTHS
+        )
+        return latent or patched or coarse
 
 
 def evidence_of(
