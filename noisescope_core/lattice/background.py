@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from noisescope_core.lattice.frequencies import elsewhere
 from noisescope_core.lattice.tiles import PERIOD, VALUES
 
 RANK = 128
@@ -143,6 +144,15 @@ class Views:
             direction = total / (np.linalg.norm(total) + 1e-12)
             cosines.append(reference @ direction.astype(np.float32))
         return np.concatenate(cosines).astype(np.float64)
+
+    def reference_elsewhere(self, members: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The same without the frequency at which each agrees most."""
+        return np.concatenate(
+            [
+                elsewhere(reference, tested[members].sum(0, keepdims=True, dtype=np.float64))
+                for tested, reference in zip(self.halves, self.reference, strict=True)
+            ]
+        )
 
     def cosines(self, members: NDArray[np.intp]) -> NDArray[np.float64]:
         """Cosines of all tested images with the sum of some of them, a member without itself."""

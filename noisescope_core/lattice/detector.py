@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from noisescope_core.images import Size
 from noisescope_core.lattice.background import Background
-from noisescope_core.lattice.discovery import LET_THROUGH
+from noisescope_core.lattice.discovery import LEAST_ELSEWHERE, LET_THROUGH
+from noisescope_core.lattice.frequencies import elsewhere
 from noisescope_core.lattice.rescaled import likely_factors, price
 from noisescope_core.lattice.tiles import VALUES
 from noisescope_core.method import LatticeTest, Score
@@ -29,6 +30,7 @@ class LatticeFingerprint:
     members : image ids
     background : before which the members are units
     bar : how cosines are read
+    elsewhere : as `SharedTile` has it
     """
 
     fingerprint_id: str
@@ -36,12 +38,25 @@ class LatticeFingerprint:
     members: frozenset[str]
     background: Background
     bar: Bar
+    elsewhere: tuple[float, float]
 
     def standardised(self, image_id: str, unit: NDArray[np.float32]) -> float:
         """Cosine of an image's unit with the members, but for the image, in the bar's spreads."""
-        total = self.total - unit if image_id in self.members else self.total
-        cosine = total @ unit / (np.linalg.norm(total) + 1e-12)
-        return float(self.bar.standardised(cosine))
+        total = self._others(image_id, unit)
+        return float(self.bar.standardised(total @ unit / (np.linalg.norm(total) + 1e-12)))
+
+    def agreed(self, image_id: str, unit: NDArray[np.float32]) -> float:
+        """The same; of an image that shares one frequency alone, what it shares beside it."""
+        score = self.standardised(image_id, unit)
+        if score <= LEAST_ELSEWHERE:
+            return score
+        centre, spread = self.elsewhere
+        total = self._others(image_id, unit)
+        beside = (float(elsewhere(unit[None], total[None])[0]) - centre) / spread
+        return score if beside >= LEAST_ELSEWHERE else min(score, beside)
+
+    def _others(self, image_id: str, unit: NDArray[np.float32]) -> NDArray[np.float64]:
+        return self.total - unit if image_id in self.members else self.total
 
 
 def packed_background(background: Background) -> bytes:
@@ -77,6 +92,7 @@ def fingerprint_of(row: Any, backgrounds: dict[bytes, Background]) -> LatticeFin
         frozenset(row.members),
         backgrounds[cell],
         Bar.of_row(row),
+        (row.elsewhere_centre, row.elsewhere_spread),
     )
 
 
@@ -119,7 +135,7 @@ def lattice_test(rows: Sequence[Any]) -> LatticeTest:
             (
                 fingerprint.fingerprint_id,
                 replace(fingerprint.bar, threshold=fingerprint.bar.threshold + dearer),
-                fingerprint.standardised(image_id, units[id(fingerprint.background)]),
+                fingerprint.agreed(image_id, units[id(fingerprint.background)]),
             )
             for fingerprint in fingerprints
         )

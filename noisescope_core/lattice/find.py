@@ -97,6 +97,8 @@ def _row(
         watermark=watermark,
         watermarked=watermarked,
         **tile.bar.columns(),
+        elsewhere_centre=tile.elsewhere[0],
+        elsewhere_spread=tile.elsewhere[1],
         members=members,
         pixels=_picture(features, unit).tobytes(),
         whitened=np.asarray(unit, np.float32).tobytes(),

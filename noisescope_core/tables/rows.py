@@ -139,6 +139,8 @@ class FingerprintRow:
     member_mean: float | None = None
     member_spread: float | None = None
     prior: float | None = None
+    elsewhere_centre: float | None = None
+    elsewhere_spread: float | None = None
     members: Sequence[str] = ()
     covered: Sequence[bool] | None = None
     pixels: bytes = b""

@@ -84,7 +84,8 @@ SCHEMAS = {
         tile_shared double, tile_energy double, tile_single double, tile_dense double,
         tile_eighths double, tile_points double, tile_sixteenths double, tile_inner double,
         header string, same_header double, watermark string, watermarked double,
-        {CALIBRATED}, members array<string>, covered array<boolean>, pixels binary,
+        {CALIBRATED}, elsewhere_centre double, elsewhere_spread double,
+        members array<string>, covered array<boolean>, pixels binary,
         whitened binary, background binary""",
     "arrivals": f"""
         {IMAGES}, {ANSWER}, false_alarm string,
@@ -149,6 +150,8 @@ REGISTRY_FILE_NEEDS = {
     "lattice": (
         *_OF_ALL_KINDS, "background",
         *(name for name in names_in(CALIBRATED) if name not in ("weights", "centres")),
+        "elsewhere_centre",
+        "elsewhere_spread",
     ),
 }  # fmt: skip
 """Columns of that file in which no cell may be null, by `kind`: without them no image can be
