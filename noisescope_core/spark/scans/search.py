@@ -53,8 +53,8 @@ class Search:
 def search_waiting(scan: Scan) -> Search:
     """Search the images that wait if enough came since the last search.
 
-    Without a search that found reference images enough, any image that came starts one: they
-    decide whether images are scored.
+    Until a search has counted enough reference images, any image that came starts one: their
+    number decides whether images are scored.
     """
     unsearched = without_search(scan)
     decided = scan.reference_images is not None and unsearched.uncalibrated is None
@@ -93,7 +93,8 @@ def _search(scan: Scan, sizes: list[Size]) -> None:
     `residuals` has the images of the sizes searched in place, `headers` the tiles of all.
     """
     run, config, progress = scan.run, scan.config, scan.progress
-    if run.finished("verdicts"):
+    # An earlier version wrote no `scans`.
+    if run.finished("scans") and run.finished("verdicts"):
         return
     sources, readable = list_files(run, config, progress, {"reference": scan.reference})
     waiting = scan.store.read("waiting")
