@@ -125,7 +125,9 @@ class Scan(_Section):
     """Scheduled scans."""
 
     batch_files: int = Field(5000, ge=1, description="files of a batch, at most")
-    gather: int = Field(20, ge=1, description="new unclaimed images of a size that start a search")
+    gather: int = Field(
+        20, ge=1, description="new unclaimed images, of a size or of all, that start a search"
+    )
     lease_minutes: float = Field(
         15, ge=1, description="after which a scan that died elsewhere no longer holds the tables"
     )

@@ -63,8 +63,8 @@ PlaceTest = Callable[[str, Size, pa.Buffer], Score | None]
 LatticeTest = Callable[[str, Size, pa.Buffer], Score | None]
 """Takes an image's id, its size and the stored tile of its noise; None if nothing is flagged."""
 
-Test = Callable[[str, Size, pa.Buffer, pa.Buffer | None], Score | None]
-"""Takes an image's id, size, stored feature and tile, if the method stores one."""
+Test = Callable[[str, Size, pa.Buffer | None, pa.Buffer | None], Score | None]
+"""Takes an image's id, size, stored feature and tile; None of these is not looked at."""
 
 
 @dataclass(frozen=True)
@@ -192,12 +192,14 @@ class Lattice:
     find : of a pile, the patterns found in place, and config; told where to leave notes
     test : of rows of such fingerprints
     explaining : for `explain`, of tiles
+    least_images : images of all sizes that are needed
     """
 
     extract: Callable[[NDArray[np.uint8], Extracted, Config], NDArray[np.float16]]
     find: Callable[[LatticePile, Sequence[FingerprintRow], Config, Note], Sequence[FingerprintRow]]
     test: Callable[[Sequence[Any]], LatticeTest]
     explaining: Explaining
+    least_images: int
 
 
 class _Named(Protocol):

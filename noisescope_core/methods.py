@@ -64,8 +64,10 @@ def test_of(fingerprints: Iterable[Any], config: Config, everywhere: bool) -> Te
     in_place = method.test(by_size, config, everywhere)
     of_lattices = method.lattice.test(lattices) if method.lattice and lattices else None
 
-    def test(image_id: str, size: Size, cell: pa.Buffer, tile: pa.Buffer | None) -> Score | None:
-        scores = [in_place(image_id, size, cell)]
+    def test(
+        image_id: str, size: Size, cell: pa.Buffer | None, tile: pa.Buffer | None
+    ) -> Score | None:
+        scores = [] if cell is None else [in_place(image_id, size, cell)]
         if of_lattices and tile is not None:
             scores.append(of_lattices(image_id, size, tile))
         return max((score for score in scores if score), key=_over_its_bar, default=None)
@@ -96,10 +98,20 @@ def unscored(config: Config, reason: str | None, reference: int) -> str | None:
     reason : why the size cannot be searched by itself, from `shortage`; None if it can
     reference : distinct reference images of all sizes
     """
-    method = method_of(config)
-    if reason is None or method.lattice is None:
+    if reason is None or method_of(config).lattice is None:
         return reason
-    if reference >= (least := method.least_reference(config)):
+    return uncalibrated(config, reference)
+
+
+def uncalibrated(config: Config, reference: int) -> str | None:
+    """Say why images of no size are scored by what all sizes share; None if they are.
+
+    Parameters
+    ----------
+    config : Config
+    reference : distinct reference images of all sizes
+    """
+    if reference >= (least := method_of(config).least_reference(config)):
         return None
     return f"too few reference images to calibrate: {reference:,} of all sizes, needed {least:,}"
 

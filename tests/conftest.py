@@ -59,7 +59,7 @@ INTERPRETED = (
 # those that use Spark themselves, whose session is warm after the first. Longest first: last in
 # line, one process would be left with them.
 TOGETHER = (
-    ("registry", "scan"),
+    ("registry", "scan", "scan_any_size"),
     ("detect", "large_piles", "detect_whitened", "real_images", "whitened_run", "known_and_pack",
      "damaged_files", "unfinished_runs", "experiments_on_spark"),
     ("s3",), ("connect",), ("resilience",), ("cli",), ("jobs",), ("notebooks",), ("experiments",),

@@ -9,6 +9,7 @@ from noisescope_core.config import Config
 from noisescope_core.lattice.detector import lattice_test
 from noisescope_core.lattice.explaining import EXPLAINING
 from noisescope_core.lattice.find import find
+from noisescope_core.lattice.growth import LEAST
 from noisescope_core.lattice.rescaled import likely_factors, rescaled_features
 from noisescope_core.lattice.tiles import lattice_feature
 from noisescope_core.method import Extracted, Lattice
@@ -29,4 +30,4 @@ def extract(pixels: NDArray[np.uint8], extracted: Extracted, config: Config) -> 
     return np.concatenate([native, others])
 
 
-LATTICE = Lattice(extract, find, lattice_test, EXPLAINING)
+LATTICE = Lattice(extract, find, lattice_test, EXPLAINING, LEAST)

@@ -213,6 +213,7 @@ class RunRow:
     run_id: str
     images: str
     reference: str
+    reference_images: int | None
     version: str
     config_hash: str
     started: datetime

@@ -113,11 +113,11 @@ LONG_LIVED = {
         merged_into string, note string, analyst string, scan long""",
     "quarantine": "path string, image_id string, reason string, scan long",
     "runs": """
-        scan long, run_id string, images string, reference string, version string,
-        config_hash string, started timestamp, finished timestamp, arrivals_seconds double,
-        search_seconds double, tables_seconds double, bytes long, files long, scored long,
-        unscored long, quarantined long, fake long, rejudged long, found long,
-        registry_version long, real_score double, alerts array<string>""",
+        scan long, run_id string, images string, reference string, reference_images long,
+        version string, config_hash string, started timestamp, finished timestamp,
+        arrivals_seconds double, search_seconds double, tables_seconds double, bytes long,
+        files long, scored long, unscored long, quarantined long, fake long, rejudged long,
+        found long, registry_version long, real_score double, alerts array<string>""",
     "sizes": """
         width int, height int, waiting long, reference long, decided_scan long, searched_scan long,
         reason string""",

@@ -23,6 +23,8 @@ class Scan:
     reference : folder or URI of photographs known real
     number : of the scan, from 1 on
     version : of the registry, before this scan changes it
+    searched : number of the last scan that searched with this reference, 0 if none did
+    reference_images : distinct images that it counted in the reference; None if none did
     registry : as this scan found it, also when the scan is done again
     tests : what images are tested against, out of that registry
     """
@@ -34,6 +36,8 @@ class Scan:
     reference: str
     number: int
     version: int
+    searched: int
+    reference_images: int | None
     registry: RegistryState
     tests: Tests
 

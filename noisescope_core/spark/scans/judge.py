@@ -11,17 +11,16 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.images import Size
 from noisescope_core.spark.scans.arrivals import Arrivals
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.retest import retested
-from noisescope_core.spark.scans.sizes import decide_sizes, first_decided
+from noisescope_core.spark.scans.search import Search
+from noisescope_core.spark.scans.sizes import update_sizes
 from noisescope_core.spark.scans.store import latest
 from noisescope_core.spark.stages.verdicts import write_verdicts
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run, files_of
-from noisescope_core.spark.tables.sizes import of_sizes
-from noisescope_core.tables.rows import CalibrationRow, FileRow
+from noisescope_core.tables.rows import FileRow
 from noisescope_core.tables.schemas import ANSWER, SCHEMAS, columns, names_in
 
 _STATUSES = ("scored", "unscored", "quarantined")
@@ -41,20 +40,20 @@ class Counts:
     rejudged: int = 0
 
 
-def judge(scan: Scan, arrivals: Arrivals, searched: list[Size], version: int) -> Counts:
+def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Counts:
     """Write verdicts of what arrived, and of earlier images whose verdict has changed.
 
     Parameters
     ----------
-    searched : sizes of which this scan has searched the images that wait
+    search : what this scan has searched
     version : of the registry, which the verdicts name
     """
     if not (arrivals.files or scan.registry.decisions):
         return Counts()
     store = scan.store
-    sizes = decide_sizes(scan, searched)
-    verdicts = of_arrivals = _verdicts_of_arrivals(scan, arrivals, searched, sizes)
-    changed = _changed_verdicts(scan, searched, sizes)
+    update_sizes(scan, search.sizes or [])
+    verdicts = of_arrivals = _verdicts_of_arrivals(scan, arrivals, search)
+    changed = _changed_verdicts(scan, search)
     rejudged = 0
     if changed is not None:
         table = scan.part("rejudged")
@@ -96,17 +95,15 @@ def _counts(verdicts: DataFrame) -> dict[str, Any]:
     return counts
 
 
-def _verdicts_of_arrivals(
-    scan: Scan, arrivals: Arrivals, searched: list[Size], sizes: list[CalibrationRow]
-) -> DataFrame:
+def _verdicts_of_arrivals(scan: Scan, arrivals: Arrivals, search: Search) -> DataFrame:
     """Verdicts of the files that arrived in this scan."""
     if not arrivals.files:
         return frame(scan.store.spark, [], SCHEMAS["verdicts"])
     rows = arrivals.rows.drop("sketch", "residual", "tile", "false_alarm")
-    if searched:
+    if search.done:
         rows = _with_answers_of_search(scan.run, rows)
     answers = _with_other_names(rows, scan.registry.shown_as)
-    return _verdicts(scan.part("arrived"), scan.config, arrivals.files, sizes, answers)
+    return _verdicts(scan.part("arrived"), scan.config, arrivals.files, search, answers)
 
 
 def _with_answers_of_search(run: Run, rows: DataFrame) -> DataFrame:
@@ -115,39 +112,38 @@ def _with_answers_of_search(run: Run, rows: DataFrame) -> DataFrame:
     The search knows fingerprints that the registry did not know then.
     """
     names = names_in(ANSWER)
-    answers = run.read("scores").where("role = 'image'")
-    answers = answers.select("image_id", *(F.col(name).alias(f"new_{name}") for name in names))
+    answers = run.read("scans").select(
+        "image_id", *(F.col(name).alias(f"new_{name}") for name in names)
+    )
     claimed = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
     as_it_is = claimed | F.col("new_score").isNull()
-    return rows.join(answers.dropDuplicates(["image_id"]), "image_id", "left").withColumns(
+    return rows.join(answers, "image_id", "left").withColumns(
         {name: F.when(as_it_is, F.col(name)).otherwise(F.col(f"new_{name}")) for name in names}
     )
 
 
-def _changed_verdicts(
-    scan: Scan, searched: list[Size], sizes: list[CalibrationRow]
-) -> DataFrame | None:
+def _changed_verdicts(scan: Scan, search: Search) -> DataFrame | None:
     """Verdicts of files of earlier scans that are others now, each once; None without a cause."""
     causes = []
     if retested(scan).finished("files"):
-        causes.append(_verdicts_of_retested(scan, sizes))
+        causes.append(_verdicts_of_retested(scan, search))
     if scan.registry.renamed:
         causes.append(_renamed_verdicts(scan))
-    if searched:
-        causes.append(_verdicts_of_search(scan, searched))
+    if search.done:
+        causes.append(_verdicts_of_search(scan, search))
     changed: DataFrame | None = None
     for verdicts in causes:
         changed = verdicts if changed is None else changed.unionByName(_without(verdicts, changed))
     return changed
 
 
-def _verdicts_of_retested(scan: Scan, sizes: list[CalibrationRow]) -> DataFrame:
+def _verdicts_of_retested(scan: Scan, search: Search) -> DataFrame:
     """Verdicts of every path of the images that were tested again."""
     tables = retested(scan)
     rows = tables.read("arrivals").dropDuplicates(["image_id"])
     rows = rows.drop("path", "sketch", "residual", "false_alarm").join(_paths(scan), "image_id")
     answers = _with_other_names(rows, scan.registry.shown_as)
-    return _verdicts(scan.part("retested/judged"), scan.config, files_of(tables), sizes, answers)
+    return _verdicts(scan.part("retested/judged"), scan.config, files_of(tables), search, answers)
 
 
 def _renamed_verdicts(scan: Scan) -> DataFrame:
@@ -159,12 +155,18 @@ def _renamed_verdicts(scan: Scan) -> DataFrame:
     return _with_other_names(held.where(of_these), renamed).select(*columns("verdicts"))
 
 
-def _verdicts_of_search(scan: Scan, searched: list[Size]) -> DataFrame:
-    """Verdicts of images that waited, for each path: new claims, all of a size's first search."""
+def _verdicts_of_search(scan: Scan, search: Search) -> DataFrame:
+    """Verdicts of images that waited, for each path: new claims, and what is scored by now."""
+    verdicts = scan.run.read("verdicts").drop("path")
     changed = F.coalesce("is_fake", F.lit(False))
-    if first := first_decided(scan, searched):
-        changed |= of_sizes(first)
-    verdicts = scan.run.read("verdicts").where(changed).drop("path")
+    if search.decides:
+        earlier = scan.store.read("verdicts").where(
+            (F.col("scan") < scan.number) & (F.col("status") == "unscored")
+        )
+        earlier = earlier.select("image_id", F.lit(True).alias("was_unscored")).distinct()
+        verdicts = verdicts.join(earlier, "image_id", "left")
+        changed |= F.col("was_unscored").isNotNull()
+    verdicts = verdicts.where(changed)
     # Images wait under the scan that brought them: only its files of the table are looked at.
     scans = [row.scan for row in scan.store.read("waiting").select("scan").distinct().collect()]
     paths = _paths(scan, F.col("first_scan").isin(scans))
@@ -190,7 +192,7 @@ def _without(verdicts: DataFrame, others: DataFrame) -> DataFrame:
 
 
 def _verdicts(
-    run: Run, config: Config, files: list[FileRow], sizes: list[CalibrationRow], answers: DataFrame
+    run: Run, config: Config, files: list[FileRow], search: Search, answers: DataFrame
 ) -> DataFrame:
     """Let the answers of tests become verdicts of files.
 
@@ -200,8 +202,8 @@ def _verdicts(
     answers : rows of `scans`
     """
     run.write_rows("files", files)
-    run.write_rows("calibration", sizes)
+    run.write_rows("calibration", [])
     run.write("scans", answers)
     no_scores = frame(run.spark, [], SCHEMAS["scores"])
-    write_verdicts(run, config, run.read("scans"), no_scores)
+    write_verdicts(run, config, run.read("scans"), no_scores, search.uncalibrated)
     return run.read("verdicts")

@@ -226,8 +226,10 @@ def describe_fingerprint(store: Store, name: str, most: int) -> dict[str, Any]:
                                             F.first("height").alias("height"))  # fmt: skip
     flat = held_now.select("path", "width", "height", "now.*")
     carrying = flat.where(of_it & F.col("is_fake"))
-    of_its_size = of_size((fingerprint.width, fingerprint.height))
-    others = flat.where(of_its_size & ~F.col("is_fake")).orderBy(F.xxhash64("path")).limit(DRAWN)
+    others = flat.where(~F.col("is_fake"))
+    if fingerprint.kind != "lattice":
+        others = others.where(of_size((fingerprint.width, fingerprint.height)))
+    others = others.orderBy(F.xxhash64("path")).limit(DRAWN)
     best = carrying.orderBy(F.desc("score"), "path").limit(max(most, DRAWN)).collect()
     decisions = store.read("decisions").where(of_it).orderBy("decided").collect()
     return {

@@ -20,8 +20,6 @@ from pyspark.sql import functions as F
 from noisescope_core import __version__
 from noisescope_core.app.alerts import alerts
 from noisescope_core.config import Config
-from noisescope_core.images import Size
-from noisescope_core.methods import method_of
 from noisescope_core.spark.scans.arrivals import (
     arrivals_in,
     merge_images,
@@ -33,21 +31,14 @@ from noisescope_core.spark.scans.context import Scan, run_of
 from noisescope_core.spark.scans.judge import judge
 from noisescope_core.spark.scans.lease import leased
 from noisescope_core.spark.scans.registry import RegistryState, registry_state, take_in
-from noisescope_core.spark.scans.retest import claimed_by_retest, retest
-from noisescope_core.spark.scans.sizes import first_decided, sizes_to_search
+from noisescope_core.spark.scans.retest import retest
+from noisescope_core.spark.scans.search import search_waiting, without_search
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.stages.calibrate import calibrate
-from noisescope_core.spark.stages.cluster import cluster
-from noisescope_core.spark.stages.extract import extract_reference, reference_headers
-from noisescope_core.spark.stages.listing import content_of, list_files
-from noisescope_core.spark.stages.methods import correlate
-from noisescope_core.spark.stages.score import Tests, score, tests_of
-from noisescope_core.spark.stages.whitened.sample import sample
+from noisescope_core.spark.stages.score import Tests, tests_of
 from noisescope_core.spark.tables.frames import frame
-from noisescope_core.spark.tables.run import Run, files_of
-from noisescope_core.spark.tables.sizes import of_sizes
-from noisescope_core.tables.rows import FileRow, RouteRow, RunRow
+from noisescope_core.spark.tables.run import Run
+from noisescope_core.tables.rows import RunRow
 from noisescope_core.tables.schemas import LONG_LIVED
 
 _PARTS = {"arrivals": "arrivals", "decisions": "tables", "merge": "tables", "verdicts": "tables"}
@@ -86,13 +77,24 @@ def scan(
 
 def _begun(store: Store, config: Config, progress: Progress, images: str, reference: str) -> Scan:
     """Begin the scan after the last one that ended, or once more the one that died."""
-    last = store.read("runs").orderBy(F.desc("scan")).limit(1).collect()
-    number, version = (last[0].scan + 1, last[0].registry_version) if last else (1, 0)
+    runs = store.read("runs").select("scan", "registry_version", "reference", "reference_images")
+    rows = runs.collect()
+    last = max(rows, default=None)
+    number, version = (last.scan + 1, last.registry_version) if last else (1, 0)
+    searches = [
+        (row.scan, row.reference_images)
+        for row in rows
+        if row.reference == reference and row.reference_images is not None
+    ]
+    searched, reference_images = max(searches, default=(0, None))
     # What the last scan may have died before taking away.
     tidy(store, config, number - 1)
     registry = _noted_registry(store, run_of(store, number))
     tests = _tests(store, config, registry)
-    return Scan(store, config, progress, images, reference, number, version, registry, tests)
+    return Scan(
+        store, config, progress, images, reference, number, version, searched, reference_images,
+        registry, tests,
+    )  # fmt: skip
 
 
 def _noted_registry(store: Store, run: Run) -> RegistryState:
@@ -124,49 +126,25 @@ def _scan(scan: Scan, started: datetime) -> RunRow:
         if arrivals.files:
             merge_images(scan, arrivals.rows)
         stage.done(f"{len(arrivals.files):,} files")
-    sizes = sizes_to_search(scan) if arrivals.files else []
-    if sizes:
-        _search(scan, sizes)
+    search = search_waiting(scan) if arrivals.files else without_search(scan)
     with progress.stage("verdicts") as stage:
-        new = _register(scan) if sizes else 0
+        new = _register(scan) if search.done else 0
         # Of each path there is one verdict to a version.
-        changed = bool(new or scan.registry.decisions or first_decided(scan, sizes))
+        changed = bool(new or scan.registry.decisions or search.decides)
         version = scan.version + changed
-        counts = judge(scan, arrivals, sizes, version)
+        counts = judge(scan, arrivals, search, version)
         take_in(store, scan.registry, version, scan.number)
         stage.done(f"new fingerprints: {new}, images that carry one: {counts.fake:,}")
     row = RunRow(
         scan=scan.number, run_id=progress.run_id, images=scan.images, reference=scan.reference,
-        version=__version__, config_hash=config_hash(scan.config), started=started,
-        finished=datetime.now(UTC), **_seconds(progress), files=len(arrivals.files),
-        **vars(counts), found=new, registry_version=version,
+        reference_images=search.reference_images, version=__version__,
+        config_hash=config_hash(scan.config), started=started, finished=datetime.now(UTC),
+        **_seconds(progress), files=len(arrivals.files), **vars(counts), found=new,
+        registry_version=version,
     )  # fmt: skip
     earlier = store.read("runs").where(F.col("scan") < scan.number).collect()
     texts = alerts(vars(row), [run.asDict() for run in earlier], scan.config.alerts)
     return replace(row, alerts=texts)
-
-
-def _search(scan: Scan, sizes: list[Size]) -> None:
-    """Run the stages of `detect` on the images that wait, but for their extraction."""
-    run, config, progress = scan.run, scan.config, scan.progress
-    if run.finished("verdicts"):
-        return
-    sources, readable = list_files(run, config, progress, {"reference": scan.reference})
-    waiting = scan.store.read("waiting").where(of_sizes(sizes))
-    if (claimed := claimed_by_retest(scan)) is not None:
-        waiting = waiting.join(claimed, "image_id", "left_anti")
-    paths = sorted(row.path for row in waiting.select("path").collect())
-    run.write_rows("files", [*(FileRow("image", "", path) for path in paths), *files_of(run)])
-    route = method_of(config).route(len(paths), config)
-    # Features of images that wait are stored, however many they are.
-    route = "spectral" if route == "shards" else route
-    run.write_rows("route", [RouteRow(route, len(paths))])
-    run.write("residuals", waiting)
-    content = content_of(sources["reference"], config)
-    headers = reference_headers(content, config)
-    extract_reference(run, config, progress, content, readable["reference"], headers)
-    for stage in (calibrate, sample, correlate, cluster, score):
-        stage(run, config, progress)
 
 
 def _register(scan: Scan) -> int:

@@ -1,8 +1,8 @@
-"""Which sizes of image a scan searches, and which of them can be decided (`sizes`)."""
+"""How many images wait, and which sizes a scan searches in place (`sizes`)."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pyspark.sql import functions as F
 
@@ -14,43 +14,55 @@ from noisescope_core.tables.rows import CalibrationRow, SizeRow
 from noisescope_core.tables.schemas import LONG_LIVED
 
 
-def sizes_to_search(scan: Scan) -> list[Size]:
-    """Sizes of which enough images wait, and enough of them are new or none was searched yet."""
-    store, config = scan.store, scan.config
-    searched = {
-        (row.width, row.height)
-        for row in store.read("sizes").where(F.col("searched_scan") < scan.number).collect()
-    }
-    is_new = F.when(F.col("scan") == scan.number, 1)
-    waiting = (
-        store.read("waiting")
-        .groupBy("width", "height")
-        .agg(F.count("*").alias("images"), F.count(is_new).alias("new"))
+@dataclass(frozen=True)
+class Waiting:
+    """The images that wait for a claim.
+
+    Attributes
+    ----------
+    images : of all sizes
+    new : of these, came since the last search
+    sizes : of which enough wait to be searched in place, and enough of them are new
+    """
+
+    images: int
+    new: int
+    sizes: list[Size]
+
+
+def waiting_images(scan: Scan) -> Waiting:
+    """Count the images that wait; a size that was never searched in place needs no new ones."""
+    sizes = scan.store.read("sizes").where(F.col("searched_scan") < scan.number)
+    searched = F.broadcast(sizes.select("width", "height", "searched_scan"))
+    waiting = scan.store.read("waiting").select("width", "height", "scan")
+    counts = (
+        waiting.join(searched, ["width", "height"], "left")
+        .groupBy("width", "height", "searched_scan")
+        .agg(
+            F.count("*").alias("images"),
+            F.count_if(F.col("scan") > F.col("searched_scan")).alias("new"),
+            F.count_if(F.col("scan") > scan.searched).alias("new_of_all"),
+        )
         .collect()
     )
-    return sorted(
-        (row.width, row.height)
-        for row in waiting
-        if row.images >= method_of(config).least_images(config)
-        and (row.new >= config.scan.gather or (row.width, row.height) not in searched)
-        and row.new
+    least, gather = method_of(scan.config).least_images(scan.config), scan.config.scan.gather
+    return Waiting(
+        sum(row.images for row in counts),
+        sum(row.new_of_all for row in counts),
+        sorted(
+            (row.width, row.height)
+            for row in counts
+            if row.images >= least and (row.searched_scan is None or row.new >= gather)
+        ),
     )
 
 
-def first_decided(scan: Scan, searched: list[Size]) -> list[Size]:
-    """Sizes of this scan's search that no search before could decide."""
-    before = scan.store.read("sizes").where(F.col("decided_scan") < scan.number).collect()
-    decided = {(row.width, row.height) for row in before}
-    return [size for size in searched if size not in decided]
+def update_sizes(scan: Scan, searched: list[Size]) -> None:
+    """Update `sizes`: of every size how many images wait, of those searched in place what came.
 
-
-def decide_sizes(scan: Scan, searched: list[Size]) -> list[CalibrationRow]:
-    """Update `sizes` after a search.
-
-    Returns
-    -------
-    list of CalibrationRow
-        Of every size that images wait for, or that was met in an earlier scan.
+    Parameters
+    ----------
+    searched : in place by this scan
     """
     store = scan.store
     stored = {
@@ -62,7 +74,7 @@ def decide_sizes(scan: Scan, searched: list[Size]) -> list[CalibrationRow]:
         calibrated = {(row.width, row.height): row for row in rows}
     counts = store.read("waiting").groupBy("width", "height").agg(F.count("*").alias("images"))
     sizes: dict[Size, SizeRow] = {}
-    for row in sorted(counts.collect(), key=lambda row: (row.width, row.height)):
+    for row in counts.collect():
         size, before = (row.width, row.height), stored.get((row.width, row.height))
         if size in calibrated:
             sizes[size] = _searched(calibrated[size], row.images, scan.number)
@@ -74,20 +86,8 @@ def decide_sizes(scan: Scan, searched: list[Size]) -> list[CalibrationRow]:
             )
     update = {name: f"new.{name}" for name in ("waiting", "reference", "searched_scan", "reason")}
     update["decided_scan"] = "coalesce(old.decided_scan, new.decided_scan)"
-    if changed := [row for size, row in sizes.items() if row != stored.get(size)]:
+    if changed := [row for size, row in sorted(sizes.items()) if row != stored.get(size)]:
         store.merge("sizes", frame(store.spark, changed, LONG_LIVED["sizes"]), update)
-    emptied = {size: replace(row, waiting=0) for size, row in stored.items() if size not in sizes}
-    return [
-        CalibrationRow(
-            row.width,
-            row.height,
-            row.waiting,
-            row.reference,
-            reason=row.reason,
-            unscored=row.reason,
-        )
-        for row in (sizes | emptied).values()
-    ]
 
 
 def _searched(calibration: CalibrationRow, waiting: int, number: int) -> SizeRow:
@@ -105,7 +105,7 @@ def _searched(calibration: CalibrationRow, waiting: int, number: int) -> SizeRow
 def _unsearched(size: Size, waiting: int, least_images: int) -> SizeRow:
     width, height = size
     reason = (
-        f"too few images of {width} x {height} so far to decide: {waiting:,}, "
+        f"too few images of {width} x {height} so far to be searched by themselves: {waiting:,}, "
         f"needed {least_images:,}"
     )
     return SizeRow(width=width, height=height, waiting=waiting, reason=reason)

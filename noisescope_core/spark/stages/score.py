@@ -131,7 +131,7 @@ def scorer(
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Make the function that turns batches with residuals into batches of the columns named.
 
-    Images without a residual, and of other sizes than those tested, get no score.
+    Images of which nothing is stored, and of other sizes than those tested, get no score.
     """
     ready, sizes, ready_alarms = tests.ready, tests.sizes, tests.false_alarms
 
@@ -146,9 +146,9 @@ def scorer(
                 for image_id, width, height, cell, tile in zip(*columns, strict=True):
                     size = width.as_py(), height.as_py()
                     row = alarm = None
-                    if cell.is_valid and (sizes is None or size in sizes):
-                        tile_cell = tile.as_buffer() if tile.is_valid else None
-                        image = image_id.as_py(), size, cell.as_buffer(), tile_cell
+                    stored = cell.as_buffer(), tile.as_buffer()
+                    if any(stored) and (sizes is None or size in sizes):
+                        image = image_id.as_py(), size, *stored
                         row = test(*image)
                         # A generator's pattern beneath a false alarm's, such as an overlay, is as
                         # strong as ever; less is what the two patterns have in common.

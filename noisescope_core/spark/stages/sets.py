@@ -128,6 +128,14 @@ def tested_table(run: Run) -> str:
     return "headers" if route_of(run) == "shards" else "residuals"
 
 
+def tile_table(run: Run) -> str:
+    """Name the table that has the tile of every tested file.
+
+    A scheduled scan stores residuals of the sizes that are searched in place alone.
+    """
+    return "headers" if run.finished("headers") else "residuals"
+
+
 def tested_images(run: Run) -> DataFrame:
     """Read what is known of the tested images that could be decoded, without pixels.
 

@@ -14,19 +14,28 @@ from noisescope_core.tables.schemas import ANSWER, names_in
 _OF_IMAGES = ("path", "image_id", "width", "height", "status", "reason")
 
 
-def write_verdicts(run: Run, config: Config, images: DataFrame, scores: DataFrame) -> None:
+def write_verdicts(
+    run: Run,
+    config: Config,
+    images: DataFrame,
+    scores: DataFrame,
+    uncalibrated: str | None = None,
+) -> None:
     """Read `files`, `calibration` and what is known of the images, write `verdicts`.
 
     Parameters
     ----------
     images : one row a file that could be read: columns of `scans`
     scores : rows of `scores`, of reference images too
+    uncalibrated : why images of no size are scored; None goes by `calibration`
     """
     thresholds = _thresholds(scores, config)
     sizes = run.spark.createDataFrame(
         [
-            (row.width, row.height, row.unscored, thresholds.get((row.width, row.height)))
-            for row in run.read("calibration").collect()
+            (width, height, unscored, thresholds.get((width, height)))
+            for width, height, unscored in (
+                row.values() for row in run.rows("calibration", "width", "height", "unscored")
+            )
         ],
         "width int, height int, undecided string, calibrated double",
     )
@@ -52,6 +61,7 @@ def write_verdicts(run: Run, config: Config, images: DataFrame, scores: DataFram
     verdicts = (
         listed.join(images.select(*_OF_IMAGES, *names_in(ANSWER)), "path", "left")
         .join(F.broadcast(sizes), ["width", "height"], "left")
+        .withColumn("undecided", F.coalesce("undecided", F.lit(uncalibrated)))
         .withColumn("threshold", F.coalesce("threshold", "calibrated"))
         .withColumn("status", status)
         .withColumn("reason", F.coalesce("reason", unread, F.when(~is_scored, F.col("undecided"))))

@@ -13,7 +13,7 @@ from pathlib import Path
 from noisescope_core.config import load_config
 from noisescope_core.spark.session.start import start_session
 from tests.conftest import INTERPRETED
-from tests.spark.programs import registry_days, scan_days
+from tests.spark.programs import any_size_days, registry_days, scan_days
 
 SETTINGS = (
     "spark.master=local[2]", "scan.gather=5",
@@ -24,7 +24,11 @@ SETTINGS = (
 )  # fmt: skip
 
 # The last days end with a command, which stops the session.
-ALL = {"registry": registry_days.run_days, "scan": scan_days.run_days}
+ALL = {
+    "any_size": any_size_days.run_days,
+    "registry": registry_days.run_days,
+    "scan": scan_days.run_days,
+}
 
 
 def main(folder: Path, jars: str) -> None:

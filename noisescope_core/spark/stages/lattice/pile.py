@@ -17,7 +17,7 @@ from noisescope_core.lattice.directions import leading_directions, moment_of, st
 from noisescope_core.lattice.tiles import VALUES, stacked
 from noisescope_core.method import LatticeFeature, LatticePile, Note
 from noisescope_core.spark.session.workers import one_task, shipped
-from noisescope_core.spark.stages.sets import tested_table
+from noisescope_core.spark.stages.sets import tile_table
 from noisescope_core.spark.tables.cells import added, cells_of
 from noisescope_core.spark.tables.run import Run
 
@@ -35,7 +35,7 @@ def lattice_pile(run: Run, config: Config, note: Note) -> LatticePile:
     limits = config.lattice
     photographs = _first_of_each(run.read("reference_residuals"))
     reference = _collected(photographs.orderBy("image_id").limit(limits.reference))
-    tested = _first_of_each(run.read(tested_table(run)))
+    tested = _first_of_each(run.read(tile_table(run)))
     images = tested.count()
     if images > limits.images and len(reference) >= config.discovery.least_reference:
         note(f"lattices: {limits.images:,} of {images:,} images stand out most")

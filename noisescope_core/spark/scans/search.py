@@ -1,0 +1,136 @@
+"""The search of a scan among the images that wait: in place of some sizes, lattices of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from noisescope_core.images import Size
+from noisescope_core.methods import method_of, uncalibrated
+from noisescope_core.spark.scans.context import Scan
+from noisescope_core.spark.scans.retest import claimed_by_retest
+from noisescope_core.spark.scans.sizes import Waiting, waiting_images
+from noisescope_core.spark.stages.calibrate import calibrate
+from noisescope_core.spark.stages.cluster import cluster
+from noisescope_core.spark.stages.extract import extract_reference, reference_headers
+from noisescope_core.spark.stages.listing import content_of, list_files
+from noisescope_core.spark.stages.methods import correlate
+from noisescope_core.spark.stages.score import scorer, tests_of
+from noisescope_core.spark.stages.verdicts import write_verdicts
+from noisescope_core.spark.stages.whitened.sample import sample
+from noisescope_core.spark.tables.frames import frame
+from noisescope_core.spark.tables.run import files_of
+from noisescope_core.spark.tables.sizes import of_sizes
+from noisescope_core.tables.rows import FileRow, RouteRow
+from noisescope_core.tables.schemas import ANSWER, SCHEMAS, columns, names_in
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a scan searched among the images that wait.
+
+    Attributes
+    ----------
+    sizes : searched in place; None if the scan searched nothing
+    reference_images : distinct reference images of all sizes, as it counted them; None likewise
+    uncalibrated : why images are not scored by this reference; None if they are
+    decides : whether images of earlier scans that could not be scored are by now
+    """
+
+    sizes: list[Size] | None
+    reference_images: int | None
+    uncalibrated: str | None
+    decides: bool
+
+    @property
+    def done(self) -> bool:
+        """Whether the scan searched."""
+        return self.sizes is not None
+
+
+def search_waiting(scan: Scan) -> Search:
+    """Search the images that wait if enough came since the last search.
+
+    Until a search has counted enough reference images, any image that came starts one: their
+    number decides whether images are scored.
+    """
+    unsearched = without_search(scan)
+    decided = scan.reference_images is not None and unsearched.uncalibrated is None
+    waiting = waiting_images(scan)
+    due = bool(waiting.sizes) or _enough(scan, waiting) if decided else waiting.new > 0
+    if not due:
+        return unsearched
+    _search(scan, waiting.sizes)
+    stored = scan.run.read("reference_residuals").where("status = 'scored'")
+    reference = stored.select("image_id").distinct().count()
+    reason = uncalibrated(scan.config, reference)
+    decides = reason is None and not decided and scan.number > 1
+    return Search(waiting.sizes, reference, reason, decides)
+
+
+def without_search(scan: Scan) -> Search:
+    """Say what holds where nothing is searched: the reference is as the last search counted it."""
+    known = scan.reference_images
+    # Before any search, what is judged carries a known pattern, whose bars came with it.
+    return Search(None, None, None if known is None else uncalibrated(scan.config, known), False)
+
+
+def _enough(scan: Scan, waiting: Waiting) -> bool:
+    """Whether enough images of all sizes wait, and enough of them are new."""
+    lattice = method_of(scan.config).lattice
+    return (
+        lattice is not None
+        and waiting.images >= lattice.least_images
+        and waiting.new >= scan.config.scan.gather
+    )
+
+
+def _search(scan: Scan, sizes: list[Size]) -> None:
+    """Run the stages of `detect` on the images that wait, but for their extraction.
+
+    `residuals` has the images of the sizes searched in place, `headers` the tiles of all.
+    """
+    run, config, progress = scan.run, scan.config, scan.progress
+    # An earlier version wrote no `scans`.
+    if run.finished("scans") and run.finished("verdicts"):
+        return
+    sources, readable = list_files(run, config, progress, {"reference": scan.reference})
+    waiting = scan.store.read("waiting")
+    if (claimed := claimed_by_retest(scan)) is not None:
+        waiting = waiting.join(claimed, "image_id", "left_anti")
+    listed = waiting.select("path", of_sizes(sizes).alias("in_place")).collect()
+    paths = sorted(row.path for row in listed)
+    run.write_rows("files", [*(FileRow("image", "", path) for path in paths), *files_of(run)])
+    in_place = sum(row.in_place for row in listed)
+    route = method_of(config).route(in_place, config)
+    # Features of images that wait are stored, however many they are.
+    route = "spectral" if route == "shards" else route
+    run.write_rows("route", [RouteRow(route, in_place)])
+    run.write("residuals", waiting.where(of_sizes(sizes)))
+    run.write("headers", waiting)
+    content = content_of(sources["reference"], config)
+    # A reference is made like images of one size.
+    headers = reference_headers(content, config) if sizes else []
+    extract_reference(run, config, progress, content, readable["reference"], headers)
+    for stage in (calibrate, sample, correlate, cluster):
+        stage(run, config, progress)
+    with progress.stage("score", len(paths), "images") as told:
+        run.write("scans", _tested(scan, waiting))
+        no_scores = frame(run.spark, [], SCHEMAS["scores"])
+        write_verdicts(run, config, run.read("scans"), no_scores)
+        told.done(f"{len(paths):,} images that waited")
+
+
+def _tested(scan: Scan, waiting: DataFrame) -> DataFrame:
+    """Test the images that wait against what was found: rows of `scans`."""
+    found = scan.run.read("fingerprints").where("flagged or kind = 'lattice'").collect()
+    tests = tests_of(scan.store.spark, found, scan.config, ())
+    if not tests.fingerprints:
+        return waiting.withColumns({name: F.lit(None) for name in names_in(ANSWER)})
+    rows = waiting.select(*columns("residuals"))
+    if all(row.kind == "lattice" for row in found):
+        # The tile says it; the residual is a hundred times as large.
+        rows = rows.withColumn("residual", F.lit(None).cast("binary"))
+    return rows.mapInArrow(scorer(tests, columns("scans")), SCHEMAS["scans"])
