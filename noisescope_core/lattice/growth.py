@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 from scipy.stats import binom
 
 from noisescope_core.compiled import compiled
@@ -30,6 +30,10 @@ GROWTH_QUANTILE = 0.998
 """Quantile of the reference images' cosines above which an image joins: their tails are heavier
 than a normal law's. Chosen: one in five hundred."""
 
+BY_CHANCE = 6.0
+"""Images that may join a set by chance. Chosen: what `GROWTH_QUANTILE` lets through of 3,000; in a
+larger pile bars are higher, or photographs outnumber the makers' images."""
+
 ROUNDS = 30
 """Times that a set is chosen anew at most. Chosen; nearly all rest after ten."""
 
@@ -46,6 +50,20 @@ piles all."""
 CHANCE = 1e-10
 """Probability below which a set is more than chance. Chosen: some thousand seeds are tried in a
 pile, and in a scan's lifetime some million."""
+
+
+def raised(images: int) -> tuple[float, float]:
+    """Say by what bars rise in a pile of so many images, and how many fewer then pass by chance.
+
+    Examples
+    --------
+    >>> raised(3000), [round(value, 2) for value in raised(30_000)]
+    ((1.0, 1.0), [1.5, 0.1])
+    """
+    share = 1 - GROWTH_QUANTILE
+    passing = min(1.0, BY_CHANCE / (share * max(images, 1)))
+    bars = stdtrit(STUDENT_FREEDOM, 1 - share * np.array([passing, 1.0]))
+    return float(bars[0] / bars[1]), passing
 
 
 def standardised(views: Views, sets: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
@@ -96,7 +114,7 @@ def _chosen(
     reference = views.reference_cosines(sets)
     spreads = np.sqrt(np.mean(reference**2, axis=0))
     bars = np.maximum(GROWTH_BAR * spreads, np.quantile(reference, GROWTH_QUANTILE, axis=0))
-    agree = (views.cosines(sets) > bars) & free[:, None]
+    agree = (views.cosines(sets) > bars * raised(len(free))[0]) & free[:, None]
     return [np.flatnonzero(of_set) for of_set in agree.T]
 
 
@@ -163,14 +181,15 @@ def seeds(
     closest = np.argsort(-near.cohesion[rows], kind="stable")[:SEEDED]
     started = rows[np.sort(closest)]
     gain = np.empty(len(started))
+    higher, fewer = raised(len(free))
     for block in _blocks(len(started), len(free)):
         groups = near.groups[started[block]]
         agreed = views.tested @ directions_of(_sums(views.tested, groups)).T
         # An image agrees with a group that it is in, whatever it shows.
         np.put_along_axis(agreed, groups.T, -np.inf, axis=0)
         bar, share = _bars(views, groups)
-        expected = share * len(rows)
-        count = np.count_nonzero((agreed > bar) & free[:, None], axis=0)
+        expected = share * fewer * len(rows)
+        count = np.count_nonzero((agreed > bar * higher) & free[:, None], axis=0)
         gain[block] = count - expected - 3 * np.sqrt(expected + 1)
     # Among equals the closest group.
     order = np.lexsort((-near.products[started].sum(1), -gain))

@@ -266,3 +266,12 @@ def test_sets_grown_side_by_side_are_those_grown_alone(pile):
     together = grown(views, starts, free)
     alone = [grown(views, [start], free)[0] for start in starts]
     assert [rows.tolist() for rows in together] == [rows.tolist() for rows in alone]
+
+
+def test_makers_are_found_in_a_crowd():
+    rng = np.random.default_rng(70)
+    tested = images_of(rng, "a", tiles_of(rng, 30, dense(1)))
+    tested += images_of(rng, "photo", tiles_of(rng, 9000))
+    crowd = LatticePile(tested, images_of(rng, "reference", tiles_of(rng, 300)))
+    (row,) = find(crowd, [], CONFIG)
+    assert sum(name.startswith("a") for name in row.members) >= max(28, 0.9 * row.images)
