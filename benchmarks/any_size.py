@@ -94,6 +94,15 @@ class Draw:
 
 def extracted(condition: str, folder: Path, config: Config) -> Rows:
     """Extract all images under a condition, or read what was kept of it."""
+    by_source: dict[str, list[Row]] = {}
+    for row in pq.read_table(kept_rows(condition, folder, config)).to_pylist():
+        if row["status"] == "scored":
+            by_source.setdefault(row["source"], []).append(row)
+    return by_source
+
+
+def kept_rows(condition: str, folder: Path, config: Config) -> Path:
+    """Extract all images under a condition, unless it was done before: the file of their rows."""
     kept = folder / f"{condition.replace(' ', '_')}.parquet"
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,11 +116,7 @@ def extracted(condition: str, folder: Path, config: Config) -> Rows:
             rows = pool.map(partial(_extract, condition, config), files, chunksize=16)
             schema = arrow_schema(f"source string, {SCHEMAS['residuals']}")
             pq.write_table(pa.Table.from_pylist(list(rows), schema), kept)
-    by_source: dict[str, list[Row]] = {}
-    for row in pq.read_table(kept).to_pylist():
-        if row["status"] == "scored":
-            by_source.setdefault(row["source"], []).append(row)
-    return by_source
+    return kept
 
 
 def _extract(condition: str, config: Config, file: tuple[str, str]) -> Row:

@@ -8,7 +8,9 @@ which tiles of unrelated images have small cosines.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,9 @@ RANK = 128
 SHRINKAGE = 1.0
 """Added to the second moment, in units of white noise's. Measured on nine generators, 0.1 to 4:
 with some hundred reference images, less follows their chance, more leaves their lattices in."""
+
+BLOCK = 1000
+"""Images that are whitened at once. Chosen: some 10 MB."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,15 @@ class Background:
         pressed = self.rest * features + (along * (self.gains - self.rest)) @ self.directions
         return np.asarray(pressed, np.float32)
 
+    def unpressed(self, whitened: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Undo `whitened`, (n, 1536)."""
+        along = whitened @ self.directions.T
+        back = (along * (1 / self.gains - 1 / self.rest)) @ self.directions
+        return np.asarray(whitened / self.rest + back, np.float32)
+
     def units(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Whiten features, (n, 1536), and bring them to length 1; an empty one stays 0."""
-        values = self.whitened(features)
-        lengths = np.linalg.norm(values, axis=1, keepdims=True)
-        return np.asarray(values / np.maximum(lengths, 1e-6), np.float32)
+        return directions_of(self.whitened(features))
 
 
 def background_of(features: NDArray[np.float32]) -> Background:
@@ -119,66 +128,106 @@ def _from_symmetry(parts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
+class Half:
+    """One half of the reference before the background of the other half.
+
+    Attributes
+    ----------
+    background : of the other half
+    reference : (m, 1536) float32, units
+    lengths : (n,) float32, what tested units of `Views` have as lengths before this background
+    """
+
+    background: Background
+    reference: NDArray[np.float32]
+    lengths: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Views:
     """Images before three backgrounds: of all reference images, and of either half of them.
 
     A reference image is scored before the background of the half that it is not in; tested images
-    before the same, so that cosines of both kinds compare.
+    before the same, so that cosines of both kinds compare. Of tested images one array is kept:
+    whitening is linear, so a sum of them is brought before another background as a whole.
 
     Attributes
     ----------
-    tested : (n, 1536) float32, units before the background of all
-    halves : two of (n, 1536), tested images before the background of either half
-    reference : two of (m, 1536), the reference images of the other half
+    whole : background of all reference images
+    tested : (n, 1536) float32, units before it
+    halves : of the reference
     """
 
+    whole: Background
     tested: NDArray[np.float32]
-    halves: tuple[NDArray[np.float32], NDArray[np.float32]]
-    reference: tuple[NDArray[np.float32], NDArray[np.float32]]
+    halves: tuple[Half, Half]
 
-    def reference_cosines(self, members: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Cosines of all reference images with the sum of some tested ones."""
+    def directions(self, half: Half, totals: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Bring sums of tested units, (k, 1536), each over its length, before one half."""
+        return directions_of(half.background.whitened(self.whole.unpressed(totals)))
+
+    def reference_cosines(self, sets: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+        """Cosines of all reference images with the sums of sets of tested ones: (m, sets)."""
         cosines = []
-        for tested, reference in zip(self.halves, self.reference, strict=True):
-            total = tested[members].sum(0, dtype=np.float64)
-            direction = total / (np.linalg.norm(total) + 1e-12)
-            cosines.append(reference @ direction.astype(np.float32))
+        for half in self.halves:
+            totals = [(1 / half.lengths[members]) @ self.tested[members] for members in sets]
+            cosines.append(half.reference @ self.directions(half, np.stack(totals)).T)
         return np.concatenate(cosines).astype(np.float64)
 
     def reference_elsewhere(self, members: NDArray[np.intp]) -> NDArray[np.float64]:
-        """The same without the frequency at which each agrees most."""
-        return np.concatenate(
-            [
-                elsewhere(reference, tested[members].sum(0, keepdims=True, dtype=np.float64))
-                for tested, reference in zip(self.halves, self.reference, strict=True)
-            ]
-        )
+        """Cosines of all reference images with one set, without each one's best frequency."""
+        cosines = []
+        for half in self.halves:
+            total = (1 / half.lengths[members]) @ self.tested[members]
+            cosines.append(elsewhere(half.reference, self.directions(half, total[None])))
+        return np.concatenate(cosines)
 
-    def cosines(self, members: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Cosines of all tested images with the sum of some of them, a member without itself."""
-        total = self.tested[members].sum(0, dtype=np.float64)
-        length = total @ total
+    def cosines(self, sets: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+        """Cosines of all tested images with the sums of sets, without themselves: (n, sets)."""
+        totals = np.stack([self.tested[members].sum(0, dtype=np.float64) for members in sets])
+        lengths = (totals**2).sum(1)
         # In their own precision: another would copy all of them first.
-        products = (self.tested @ total.astype(np.float32)).astype(np.float64)
-        cosines = products / np.sqrt(length + 1e-12)
-        # Units: without itself, a member has one less of its own length.
-        own = products[members] - 1
-        cosines[members] = own / np.sqrt(np.maximum(length - 2 * products[members] + 1, 1e-12))
+        products = (self.tested @ totals.astype(np.float32).T).astype(np.float64)
+        cosines = products / np.sqrt(lengths + 1e-12)
+        for k, members in enumerate(sets):
+            # Units: without itself, a member has one less of its own length.
+            own = products[members, k]
+            left = np.sqrt(np.maximum(lengths[k] - 2 * own + 1, 1e-12))
+            cosines[members, k] = (own - 1) / left
         return np.asarray(cosines)
 
 
-def views_of(
-    tested: NDArray[np.float32], reference: NDArray[np.float32]
-) -> tuple[Background, Views]:
+def directions_of(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring rows to length 1; an empty one stays 0."""
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    return np.asarray(values / np.maximum(lengths, 1e-6), np.float32)
+
+
+def views_of(tested: NDArray[np.floating[Any]], reference: NDArray[np.float32]) -> Views:
     """Look at tested images before their reference.
 
     Parameters
     ----------
-    tested, reference : (n, 1536), (m, 1536) float32, m at least 2
-        Reference images in an order that says nothing of them: halves are every second one.
+    tested : (n, 1536) float
+    reference : (m, 1536) float32, m at least 2
+        In an order that says nothing of them: halves are every second one.
     """
     whole = background_of(reference)
-    sides = [background_of(reference[half::2]) for half in (0, 1)]
-    first, second = (side.units(tested) for side in sides)
-    others = sides[0].units(reference[1::2]), sides[1].units(reference[0::2])
-    return whole, Views(whole.units(tested), (first, second), others)
+    first, second = (background_of(reference[half::2]) for half in (0, 1))
+    units = np.empty(tested.shape, np.float32)
+    lengths = np.empty((2, len(tested)), np.float32)
+    for block in blocks(len(tested), BLOCK):
+        units[block] = whole.units(tested[block].astype(np.float32))
+        plain = whole.unpressed(units[block])
+        for side, own in zip((first, second), lengths, strict=True):
+            own[block] = np.maximum(np.linalg.norm(side.whitened(plain), axis=1), 1e-6)
+    halves = (
+        Half(first, first.units(reference[1::2]), lengths[0]),
+        Half(second, second.units(reference[0::2]), lengths[1]),
+    )
+    return Views(whole, units, halves)
+
+
+def blocks(rows: int, length: int) -> list[slice]:
+    """Cut rows into blocks."""
+    return [slice(first, min(first + length, rows)) for first in range(0, rows, length)]

@@ -36,7 +36,7 @@ def leading_directions(
     -------
     (1536, 64) float32, each divided by the spread of reference images along it
     """
-    reference = np.concatenate(views.reference)
+    reference = np.concatenate([half.reference for half in views.halves])
     excess = moment / max(images, 1) - reference.T.astype(np.float64) @ reference / len(reference)
     directions = np.linalg.eigh(excess)[1][:, -DIRECTIONS:]
     spreads = np.sqrt(np.mean((reference @ directions) ** 2, axis=0)) + 1e-12

@@ -94,7 +94,7 @@ def _regrown(views: Views, parts: list[NDArray[np.intp]]) -> list[NDArray[np.int
     for part in parts:
         own = free.copy()
         own[part] = True
-        again = grown(views, part, own)
+        (again,) = grown(views, [part], own)
         members = again if len(again) >= LEAST else part
         free[part], free[members] = True, False
         sets.append(members)
@@ -105,11 +105,11 @@ def _sets(views: Views, sketches: NDArray[np.uint8], note: Note) -> list[NDArray
     """Find sets one after the other, each among the images that those before left."""
     free = np.ones(len(views.tested), bool)
     sets: list[NDArray[np.intp]] = []
-    before = -1
+    before, near = -1, None
     # Once sets are taken out, others have other neighbours.
     while before < len(sets):
         before = len(sets)
-        proposed = seeds(views, free)
+        proposed, near = seeds(views, free, near)
         while proposed:
             best = _best(views, proposed[:TRIED], free)
             if best is None:
@@ -129,17 +129,14 @@ def _best(
     views: Views, proposed: list[NDArray[np.intp]], free: NDArray[np.bool_]
 ) -> NDArray[np.intp] | None:
     """Grow seeds and take the least probable set; None if chance explains them all."""
-    best: tuple[float, NDArray[np.intp]] | None = None
-    for seed in proposed:
-        members = grown(views, seed, free)
-        if len(members) < LEAST:
-            continue
-        chance = chance_of(standardised(views, members)[members], int(free.sum()))
-        if best is None or chance < best[0]:
-            best = chance, members
-    if best is None or best[0] > np.log(CHANCE):
+    sets = {members.tobytes(): members for members in grown(views, proposed, free)}
+    large = [members for members in sets.values() if len(members) >= LEAST]
+    if not large:
         return None
-    return best[1]
+    strengths = standardised(views, large)
+    chances = [chance_of(strengths[members, k], int(free.sum())) for k, members in enumerate(large)]
+    best = int(np.argmin(chances))
+    return large[best] if chances[best] <= np.log(CHANCE) else None
 
 
 def _distinct(
@@ -153,7 +150,7 @@ def _distinct(
 def _is_more_than_chance(views: Views, members: NDArray[np.intp], free: NDArray[np.bool_]) -> bool:
     if len(members) < LEAST:
         return False
-    strengths = standardised(views, members)[members]
+    strengths = standardised(views, [members])[members, 0]
     return chance_of(strengths, int(free.sum())) < float(np.log(CHANCE))
 
 
@@ -161,8 +158,7 @@ def _apart(views: Views, sets: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]
     """Give every member to the set that it agrees with most, and drop what falls apart."""
     if not sets:
         return []
-    strengths = np.stack([standardised(views, members) for members in sets])
-    chosen = np.argmax(strengths, axis=0)
+    chosen = np.argmax(standardised(views, sets), axis=1)
     own = [members[chosen[members] == k] for k, members in enumerate(sets)]
     moved = [
         np.sort(np.concatenate([own[k]] + [
@@ -185,11 +181,11 @@ def _agreeing_elsewhere(views: Views, members: NDArray[np.intp]) -> NDArray[np.i
 def _described(views: Views, members: NDArray[np.intp]) -> SharedTile:
     is_member = np.zeros(len(views.tested), bool)
     is_member[members] = True
-    cosines = views.cosines(members)
+    cosines = views.cosines([members])[:, 0]
     total = views.tested[members].sum(0, dtype=np.float64)
     count = len(members)
     cohesion = float((total @ total - count) / (count * (count - 1)))
-    reference = views.reference_cosines(members)
+    reference = views.reference_cosines([members])[:, 0]
     bar = fit_bar(cosines, reference, is_member)
     reached = float(np.quantile(bar.standardised(reference), 1 - LET_THROUGH))
     bar = replace(bar, threshold=max(bar.threshold, reached))

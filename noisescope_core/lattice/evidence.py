@@ -29,9 +29,9 @@ from noisescope_core.lattice.background import Background
 from noisescope_core.lattice.tiles import DENOISERS, PERIOD
 from noisescope_core.whitened.planes.bands import PLANES
 
-LEAST_SHARED = 12.0
-"""`TileEvidence.shared` of a decoder's tile, at least. Measured: at 12 and at 16 the same few of
-9,000 sets of photographs pass all else; at 10 three more do."""
+LEAST_SHARED = 16.0
+"""`TileEvidence.shared` of a decoder's tile, at least. Measured: below it shapes are noise's, and
+what rounds coefficients down and is smoothed then passes all else."""
 
 MOST_ENERGY = 400.0
 """`TileEvidence.energy` of a decoder's tile, at most. Measured: generators had 300 at most, phones
@@ -41,9 +41,9 @@ MOST_POINTS = 4.0
 """`TileEvidence.points` of a decoder's tile, at most. Measured: generators had 1.9 to 3.9, phones,
 cameras that round down and apps 6 to 26; noise has 3."""
 
-LEAST_DENSE, LEAST_EIGHTHS, MOST_SIXTEENTHS = 0.10, 0.80, 0.6
-"""Bounds of a latent decoder's tile, which repeats every 8 pixels. Measured: SD v1 had `dense` 0.13
-to 0.29 and `eighths` 0.80 to 1 in sets of 24; sources of photographs 0.08 at most, or half as much
+LATENT_ENERGY, LEAST_DENSE, LEAST_EIGHTHS, MOST_SIXTEENTHS = 160.0, 0.10, 0.80, 0.25
+"""Bounds of a latent decoder's tile, which repeats every 8 pixels. Measured: SD v1 had 123 at most,
+`dense` 0.13 to 0.29 and `eighths` 0.80 to 1 in sets of 24; sources of photographs 0.08 at most, or half as much
 in what repeats every 4."""
 
 PATCHED_DENSE, PATCHED_EIGHTHS, PATCHED_POINTS = 0.14, 0.93, 3.3
@@ -51,13 +51,7 @@ PATCHED_DENSE, PATCHED_EIGHTHS, PATCHED_POINTS = 0.14, 0.93, 3.3
 Measured: DALL-E mini as found had 0.2, 0.97 and 2.7; one phone's smoothed photographs 0.2, 0.88 and
 3."""
 
-COARSE_SHARED, COARSE_DENSE, COARSE_SINGLE, COARSE_POINTS, COARSE_SIXTEENTHS = (
-    16.0,
-    0.07,
-    0.2,
-    3.3,
-    0.35,
-)
+COARSE_DENSE, COARSE_SINGLE, COARSE_POINTS, COARSE_SIXTEENTHS = 0.07, 0.2, 3.3, 0.35
 """Bounds of a decoder's tile that repeats every 4 pixels. Measured: CycleGAN had `dense` 0.08 to
 0.12 and `single` 0.23 to 0.44 in sets of 40; of photographs at half their size `dense` was 0.06 at
 most, but for 2 in 28 sets of one phone's that mix both ways of holding it."""
@@ -156,7 +150,8 @@ class TileEvidence:
         if self.shared < LEAST_SHARED or self.energy > MOST_ENERGY or self.points > MOST_POINTS:
             return False
         latent = (
-            self.dense >= LEAST_DENSE
+            self.energy <= LATENT_ENERGY
+            and self.dense >= LEAST_DENSE
             and self.eighths >= LEAST_EIGHTHS
             and self.sixteenths <= MOST_SIXTEENTHS
         )
@@ -166,8 +161,7 @@ class TileEvidence:
             and self.points <= PATCHED_POINTS
         )
         coarse = (
-            self.shared >= COARSE_SHARED
-            and self.dense >= COARSE_DENSE
+            self.dense >= COARSE_DENSE
             and self.single >= COARSE_SINGLE
             and self.points <= COARSE_POINTS
             and self.sixteenths <= COARSE_SIXTEENTHS

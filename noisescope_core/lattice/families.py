@@ -23,7 +23,7 @@ class _Print:
     """A fingerprint, its mean tile before no background, (1536,), and its members' agreement."""
 
     ready: LatticeFingerprint
-    tile: NDArray[np.float64]
+    tile: NDArray[np.float32]
     cohesion: float
 
 
@@ -83,13 +83,17 @@ def typical_strength(fingerprint: Any, other: Any) -> float:
 def _print_of(row: Any, backgrounds: dict[bytes, Background]) -> _Print:
     ready = fingerprint_of(row, backgrounds)
     mean = ready.total / max(len(ready.members), 1)
-    return _Print(ready, _unpressed(ready.background, mean), max(row.cohesion or 0.0, 0.0))
+    return _Print(
+        ready,
+        ready.background.unpressed(mean.astype(np.float32)[None])[0],
+        max(row.cohesion or 0.0, 0.0),
+    )
 
 
 def _strength(one: _Print, other: _Print) -> float:
     """Standardised score of a typical image of another fingerprint against one."""
     background, total = one.ready.background, one.ready.total
-    seen = background.whitened(other.tile.astype(np.float32)[None])[0].astype(np.float64)
+    seen = background.whitened(other.tile[None])[0].astype(np.float64)
     lengths = np.linalg.norm(seen) * np.linalg.norm(total)
     cosine = float(seen @ total / (lengths + 1e-12))
     return float(one.ready.bar.standardised(cosine * np.sqrt(other.cohesion)))
@@ -97,12 +101,3 @@ def _strength(one: _Print, other: _Print) -> float:
 
 def _flags(one: _Print, other: _Print) -> bool:
     return _strength(one, other) > one.ready.bar.threshold
-
-
-def _unpressed(background: Background, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Undo `Background.whitened`: backgrounds of two runs differ, tiles before none compare."""
-    directions = background.directions.astype(np.float64)
-    along = directions @ mean
-    return mean / background.rest + (along * (1 / background.gains - 1 / background.rest)) @ (
-        directions
-    )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from noisescope_core.config import Config
 from noisescope_core.fingerprint import fingerprint_id, most_common
-from noisescope_core.lattice.background import Background, Views, views_of
+from noisescope_core.lattice.background import Views, views_of
 from noisescope_core.lattice.detector import packed_background
 from noisescope_core.lattice.discovery import SharedTile, shared_tiles
 from noisescope_core.lattice.evidence import evidence_of
@@ -54,10 +54,10 @@ def find(
     if len(tested) < LEAST or len(reference) < config.discovery.least_reference:
         return []
     photographs = stacked([image.tile for image in reference])
-    background, views = views_of(stacked([image.tile for image in tested]), photographs)
+    views = views_of(np.stack([image.tile for image in tested]), photographs)
     sketches = np.stack([image.sketch for image in tested])
     tiles = shared_tiles(views, sketches, config.seed, note)
-    rows = [_row(tested, background, views, tile, config) for tile in tiles]
+    rows = [_row(tested, views, tile, config) for tile in tiles]
     return [row for row in rows if row.flagged or not _explained(row, in_place)]
 
 
@@ -69,7 +69,6 @@ def _explained(row: FingerprintRow, in_place: Sequence[FingerprintRow]) -> bool:
 
 def _row(
     tested: Sequence[LatticeFeature],
-    background: Background,
     views: Views,
     tile: SharedTile,
     config: Config,
@@ -79,7 +78,7 @@ def _row(
     features = stacked([image.tile for image in images])
     compression, same = most_common(image.compression for image in images)
     watermark, watermarked = most_common(image.watermark for image in images)
-    evidence = evidence_of(features, background, watermarked)
+    evidence = evidence_of(features, views.whole, watermarked)
     maker = evidence.maker
     unit = views.tested[tile.members].mean(0, dtype=np.float64)
     return FingerprintRow(
@@ -102,7 +101,7 @@ def _row(
         members=members,
         pixels=_picture(features, unit).tobytes(),
         whitened=np.asarray(unit, np.float32).tobytes(),
-        background=packed_background(background),
+        background=packed_background(views.whole),
     )
 
 

@@ -5,14 +5,17 @@ In come `Views` of a pile, out come sets of images.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 from scipy.stats import binom
 
-from noisescope_core.lattice.background import Views
+from noisescope_core.compiled import compiled
+from noisescope_core.lattice.background import BLOCK, Views, blocks, directions_of
 from noisescope_core.whitened.discovery.confidence import STUDENT_FREEDOM
 
 NEIGHBOURS = 7
@@ -27,67 +30,92 @@ GROWTH_QUANTILE = 0.998
 """Quantile of the reference images' cosines above which an image joins: their tails are heavier
 than a normal law's. Chosen: one in five hundred."""
 
+BY_CHANCE = 6.0
+"""Images that may join a set by chance. Chosen: what `GROWTH_QUANTILE` lets through of 3,000; in a
+larger pile bars are higher, or photographs outnumber the makers' images."""
+
 ROUNDS = 30
 """Times that a set is chosen anew at most. Chosen; nearly all rest after ten."""
 
 LEAST = 6
 """Images in the smallest set. Chosen: fewer say too little of their maker."""
 
-BLOCK = 1000
-"""Images whose cosines with all others are held at once. Chosen: 80 MB of a pile of 20,000."""
+HELD = 10_000_000
+"""Cosines held at once. Chosen: 40 MB."""
+
+SEEDED = 4000
+"""Seeds of which it is counted who agrees with them, the most coherent ones. Chosen: of smaller
+piles all."""
 
 CHANCE = 1e-10
 """Probability below which a set is more than chance. Chosen: some thousand seeds are tried in a
 pile, and in a scan's lifetime some million."""
 
 
-@dataclass(frozen=True)
-class LatticeSet:
-    """Images that share a tile.
+def raised(images: int) -> tuple[float, float]:
+    """Say by what bars rise in a pile of so many images, and how many fewer then pass by chance.
 
-    Attributes
-    ----------
-    members : rows of the tested images, ascending
-    chance : natural logarithm of the probability that chance finds as many as strong
+    Examples
+    --------
+    >>> raised(3000), [round(value, 2) for value in raised(30_000)]
+    ((1.0, 1.0), [1.5, 0.1])
     """
-
-    members: NDArray[np.intp]
-    chance: float
-
-
-def standardised(views: Views, members: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Cosines of all tested images with some of them, in spreads of the reference's: (n,)."""
-    reference = views.reference_cosines(members)
-    spread = float(np.sqrt(np.mean(reference**2))) + 1e-12
-    return np.asarray(views.cosines(members) / spread, np.float64)
+    share = 1 - GROWTH_QUANTILE
+    passing = min(1.0, BY_CHANCE / (share * max(images, 1)))
+    bars = stdtrit(STUDENT_FREEDOM, 1 - share * np.array([passing, 1.0]))
+    return float(bars[0] / bars[1]), passing
 
 
-def grown(views: Views, seed: NDArray[np.intp], free: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Choose anew who belongs to a set until it rests.
+def standardised(views: Views, sets: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+    """Cosines of all tested images with each set, in spreads of the reference's: (n, sets)."""
+    reference = views.reference_cosines(sets)
+    spreads = np.sqrt(np.mean(reference**2, axis=0)) + 1e-12
+    return np.asarray(views.cosines(sets) / spreads)
+
+
+def grown(
+    views: Views, seeds: Sequence[NDArray[np.intp]], free: NDArray[np.bool_]
+) -> list[NDArray[np.intp]]:
+    """Choose anew who belongs to each set until it rests, all sets side by side.
 
     Parameters
     ----------
     views : of the pile
-    seed : rows of tested images
+    seeds : rows of tested images, for each set
     free : (n,) bool
         Who may belong: what other sets hold may not.
 
     Returns
     -------
-    rows, ascending; fewer than `LEAST` if the set falls apart
+    list of rows, ascending; fewer than `LEAST` if a set falls apart
     """
-    members, before = np.sort(seed), {b""}
+    sets = [np.sort(seed) for seed in seeds]
+    before = [{b""} for _ in sets]
+    moving = list(range(len(sets)))
     for _ in range(ROUNDS):
-        reference = views.reference_cosines(members)
-        spread = np.sqrt(np.mean(reference**2))
-        bar = max(GROWTH_BAR * spread, float(np.quantile(reference, GROWTH_QUANTILE)))
-        chosen = np.flatnonzero((views.cosines(members) > bar) & free)
+        if not moving:
+            break
+        # Most seeds of one maker soon are one set, which is asked for once.
+        distinct = {sets[k].tobytes(): sets[k] for k in moving}
+        chosen = dict(zip(distinct, _chosen(views, list(distinct.values()), free), strict=True))
+        for k in moving:
+            sets[k] = chosen[sets[k].tobytes()]
         # Noise never rests: it goes round among a few sets.
-        if len(chosen) < LEAST or chosen.tobytes() in before:
-            return chosen
-        members = chosen
-        before.add(members.tobytes())
-    return members
+        moving = [k for k in moving if len(sets[k]) >= LEAST and sets[k].tobytes() not in before[k]]
+        for k in moving:
+            before[k].add(sets[k].tobytes())
+    return sets
+
+
+def _chosen(
+    views: Views, sets: list[NDArray[np.intp]], free: NDArray[np.bool_]
+) -> list[NDArray[np.intp]]:
+    """Choose who agrees with each set."""
+    reference = views.reference_cosines(sets)
+    spreads = np.sqrt(np.mean(reference**2, axis=0))
+    bars = np.maximum(GROWTH_BAR * spreads, np.quantile(reference, GROWTH_QUANTILE, axis=0))
+    agree = (views.cosines(sets) > bars * raised(len(free))[0]) & free[:, None]
+    return [np.flatnonzero(of_set) for of_set in agree.T]
 
 
 def chance_of(strengths: NDArray[np.float64], images: int) -> float:
@@ -114,7 +142,25 @@ def chance_of(strengths: NDArray[np.float64], images: int) -> float:
     return float(binom.logsf(counts - 1, images, tails).min())
 
 
-def seeds(views: Views, free: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+@dataclass
+class Neighbours:
+    """The images of a pile with their nearest, as long as these are free.
+
+    Attributes
+    ----------
+    groups : (n, 8) rows: each image and its nearest
+    products : (n, 7) float32, their cosines with it, descending
+    cohesion : (n,) float32, length of the sum of all eight
+    """
+
+    groups: NDArray[np.intp]
+    products: NDArray[np.float32]
+    cohesion: NDArray[np.float32]
+
+
+def seeds(
+    views: Views, free: NDArray[np.bool_], before: Neighbours | None
+) -> tuple[list[NDArray[np.intp]], Neighbours]:
     """Propose where sets start: an image and its nearest, those that most others agree with first.
 
     Parameters
@@ -122,55 +168,119 @@ def seeds(views: Views, free: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
     views : of the pile
     free : (n,) bool
         Who may belong.
+    before : what was near when more images were free
 
     Returns
     -------
-    list of (8,) rows, ascending
-        Groups that more images agree with than reference images let expect.
+    seeds, and what is near now
     """
     rows = np.flatnonzero(free)
+    near = _neighbours(views.tested, free, before)
     if len(rows) <= NEIGHBOURS:
-        return []
-    units = views.tested[rows]
-    groups, closeness = _nearest(units)
-    gain = np.empty(len(rows))
-    for block in _blocks(len(rows)):
-        agreed = units @ _directions(units, groups[block]).T
+        return [], near
+    closest = np.argsort(-near.cohesion[rows], kind="stable")[:SEEDED]
+    started = rows[np.sort(closest)]
+    gain = np.empty(len(started))
+    higher, fewer = raised(len(free))
+    for block in _blocks(len(started), len(free)):
+        groups = near.groups[started[block]]
+        agreed = views.tested @ directions_of(_sums(views.tested, groups)).T
         # An image agrees with a group that it is in, whatever it shows.
-        np.put_along_axis(agreed, groups[block].T, -np.inf, axis=0)
-        bar, share = _bars(views, rows[groups[block]])
-        expected = share * len(rows)
-        gain[block] = (agreed > bar).sum(0) - expected - 3 * np.sqrt(expected + 1)
+        np.put_along_axis(agreed, groups.T, -np.inf, axis=0)
+        bar, share = _bars(views, groups)
+        expected = share * fewer * len(rows)
+        count = np.count_nonzero((agreed > bar * higher) & free[:, None], axis=0)
+        gain[block] = count - expected - 3 * np.sqrt(expected + 1)
     # Among equals the closest group.
-    order = np.lexsort((-closeness, -gain))
-    return [np.sort(rows[groups[k]]) for k in order if gain[k] > -LEAST]
+    order = np.lexsort((-near.products[started].sum(1), -gain))
+    return [np.sort(near.groups[started[k]]) for k in order if gain[k] > -LEAST], near
 
 
-def _blocks(rows: int) -> list[slice]:
-    return [slice(first, first + BLOCK) for first in range(0, rows, BLOCK)]
+def _neighbours(
+    units: NDArray[np.float32], free: NDArray[np.bool_], before: Neighbours | None
+) -> Neighbours:
+    """Find the nearest of every free image; of those that kept theirs they are known."""
+    count = len(units)
+    rows = np.flatnonzero(free)
+    if before is None:
+        nearest = np.zeros((count, NEIGHBOURS), np.intp)
+        products = np.full((count, NEIGHBOURS), -np.inf, np.float32)
+        for block in _blocks(count, count):
+            # Of every two images the product is worked out once.
+            _enter(units[block] @ units[block.start :].T, np.arange(block.start, block.stop),
+                   block.start, free, block.stop, products, nearest)  # fmt: skip
+        near = Neighbours(
+            np.concatenate([np.arange(count)[:, None], nearest], axis=1),
+            products,
+            np.empty(count, np.float32),
+        )
+    else:
+        near = before
+        rows = rows[~free[near.groups[rows]].all(1)]
+        near.products[rows] = -np.inf
+        for block in _blocks(len(rows), count):
+            some, nearest = rows[block], near.groups[:, 1:]
+            _enter(units[some] @ units.T, some, 0, free, count, near.products, nearest)
+    for block in _blocks(len(rows), BLOCK):
+        totals = _sums(units, near.groups[rows[block]])
+        near.cohesion[rows[block]] = np.linalg.norm(totals, axis=1)
+    return near
 
 
-def _nearest(units: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Each image with its nearest: (n, 8) rows, and the sum of their cosines with it: (n,)."""
-    groups = np.empty((len(units), NEIGHBOURS + 1), np.intp)
-    closeness = np.empty(len(units), np.float32)
-    for block in _blocks(len(units)):
-        products = units[block] @ units.T
-        own = np.arange(block.start, block.start + len(products))
-        products[own - block.start, own] = -np.inf
-        nearest = np.argpartition(-products, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-        groups[block] = np.concatenate([own[:, None], nearest], axis=1)
-        closeness[block] = np.take_along_axis(products, nearest, axis=1).sum(1)
-    return groups, closeness
+@compiled
+def _enter(
+    products: Any, rows: Any, first: int, free: Any, both: int, nearest: Any, names: Any
+) -> None:
+    """Enter products among the nearest of their rows, and from a column on of their columns, too.
+
+    Parameters
+    ----------
+    products : (r, c) float32
+    rows : (r,) int64, images of the rows
+    first : image of the first column; the others follow
+    free : (n,) bool, images that may be near
+    both : image from which on products are also entered for the column's
+    nearest : (n, 7) float32, largest products, descending; changed
+    names : (n, 7) int64, whose they are; changed
+    """
+    for a in range(len(rows)):
+        row = rows[a]
+        if not free[row]:
+            continue
+        for b in range(products.shape[1]):
+            column, product = first + b, products[a, b]
+            if column == row or not free[column]:
+                continue
+            if product > nearest[row, NEIGHBOURS - 1]:
+                _insert(product, column, nearest[row], names[row])
+            if column >= both and product > nearest[column, NEIGHBOURS - 1]:
+                _insert(product, row, nearest[column], names[column])
 
 
-def _directions(units: NDArray[np.float32], groups: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Direction of the sum of each group, (g, k) rows: (g, 1536)."""
+@compiled
+def _insert(product: Any, name: int, nearest: Any, names: Any) -> None:
+    place = NEIGHBOURS - 1
+    while place > 0 and product > nearest[place - 1]:
+        nearest[place], names[place] = nearest[place - 1], names[place - 1]
+        place -= 1
+    nearest[place], names[place] = product, name
+
+
+def _blocks(rows: int, columns: int) -> list[slice]:
+    """Cut rows into blocks of which the products with so many columns can be held."""
+    return blocks(rows, max(1, min(BLOCK, HELD // max(columns, 1))))
+
+
+def _sums(
+    units: NDArray[np.float32],
+    groups: NDArray[np.intp],
+    lengths: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Sum of the images of each group, (g, k) rows, over lengths if there are any: (g, 1536)."""
     totals = np.zeros((len(groups), units.shape[1]), np.float32)
     for column in groups.T:
-        totals += units[column]
-    lengths = np.linalg.norm(totals, axis=1, keepdims=True)
-    return np.asarray(totals / (lengths + 1e-12), np.float32)
+        totals += units[column] if lengths is None else units[column] / lengths[column, None]
+    return totals
 
 
 def _bars(
@@ -179,8 +289,8 @@ def _bars(
     """The bar for the cosines with each group, and the share of reference images above it."""
     cosines = np.concatenate(
         [
-            reference @ _directions(tested, groups).T
-            for tested, reference in zip(views.halves, views.reference, strict=True)
+            half.reference @ views.directions(half, _sums(views.tested, groups, half.lengths)).T
+            for half in views.halves
         ]
     )
     bar = GROWTH_BAR * np.sqrt(np.mean(cosines**2, axis=0))

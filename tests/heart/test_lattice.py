@@ -12,6 +12,7 @@ from noisescope_core.lattice.detector import lattice_test, packed_background, un
 from noisescope_core.lattice.directions import leading_directions, moment_of, standing_out
 from noisescope_core.lattice.evidence import EIGHTHS, evidence_of
 from noisescope_core.lattice.find import find
+from noisescope_core.lattice.growth import grown, seeds
 from noisescope_core.lattice.method import extract
 from noisescope_core.lattice.rescaled import likely_factors, rescaled_features
 from noisescope_core.lattice.splitting import parts_of
@@ -165,10 +166,10 @@ def test_a_background_survives_storage(pile):
 def test_reference_images_are_not_held_before_themselves():
     rng = np.random.default_rng(12)
     tested, reference = tiles_of(rng, 240), tiles_of(rng, 480)
-    _, views = views_of(tested.astype(np.float32), reference.astype(np.float32))
+    views = views_of(tested.astype(np.float32), reference.astype(np.float32))
     # Images of one kind have cosines of one spread, in the reference and out of it.
-    other = views.reference_cosines(np.arange(8))
-    own = views.cosines(np.arange(8))[8:]
+    other = views.reference_cosines([np.arange(8)])
+    own = views.cosines([np.arange(8)])[8:]
     assert 0.8 < np.std(other) / np.std(own) < 1.25
 
 
@@ -216,8 +217,8 @@ def test_rare_makers_stand_out_of_a_large_pile():
     tiles = tiles_of(rng, 1500)
     tiles[:60] = tiles_of(rng, 60, 2 * dense(1))
     reference = tiles_of(rng, 200).astype(np.float32)
-    background, views = views_of(reference[:1], reference)
-    units = background.units(tiles.astype(np.float32))
+    views = views_of(reference[:1], reference)
+    units = views.whole.units(tiles.astype(np.float32))
     halves = moment_of(units[:700]) + moment_of(units[700:])
     standing = standing_out(units, leading_directions(halves, len(units), views))
     assert np.isin(np.arange(60), np.argsort(-standing)[:150]).mean() > 0.95
@@ -238,3 +239,39 @@ def test_a_rescaled_image_shows_its_tile_at_its_factor():
     at_factors = rescaled_features(small, extracted.channels, extracted.corner, factors)
     agreement = [np.corrcoef(tile, feature.astype(np.float64))[0, 1] for feature in at_factors]
     assert np.argmax(agreement) == place and agreement[place] > 0.7
+
+
+def test_neighbours_are_the_same_however_they_are_found():
+    rng = np.random.default_rng(60)
+    tested, reference = tiles_of(rng, 130, dense(1)), tiles_of(rng, 200)
+    views = views_of(tested.astype(np.float32), reference.astype(np.float32))
+    free = np.ones(130, bool)
+    _, near = seeds(views, free, None)
+    products = views.tested @ views.tested.T
+    np.fill_diagonal(products, -np.inf)
+    for taken in ([], range(0, 130, 7), [3, 5]):
+        free[list(taken)] = False
+        _, near = seeds(views, free, near)
+        products[:, ~free] = -np.inf
+        nearest = np.argsort(-products, axis=1)[:, :7]
+        assert np.array_equal(near.groups[free, 1:], nearest[free])
+
+
+def test_sets_grown_side_by_side_are_those_grown_alone(pile):
+    tested, reference = (
+        stacked([image.tile for image in images]) for images in (pile.tested, pile.reference)
+    )
+    views, free = views_of(tested, reference), np.ones(len(pile.tested), bool)
+    starts = seeds(views, free, None)[0][:20]
+    together = grown(views, starts, free)
+    alone = [grown(views, [start], free)[0] for start in starts]
+    assert [rows.tolist() for rows in together] == [rows.tolist() for rows in alone]
+
+
+def test_makers_are_found_in_a_crowd():
+    rng = np.random.default_rng(70)
+    tested = images_of(rng, "a", tiles_of(rng, 30, dense(1)))
+    tested += images_of(rng, "photo", tiles_of(rng, 9000))
+    crowd = LatticePile(tested, images_of(rng, "reference", tiles_of(rng, 300)))
+    (row,) = find(crowd, [], CONFIG)
+    assert sum(name.startswith("a") for name in row.members) >= max(28, 0.9 * row.images)

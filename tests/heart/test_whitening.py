@@ -49,6 +49,14 @@ def test_correlation_is_the_dot_product_of_the_pictures(height, width, seed):
         assert bands[plane] == pytest.approx(dot, abs=2e-3)
 
 
+def test_of_many_sizes_few_layouts_are_kept():
+    assert layout(100, 130) is layout(96, 128)
+    first = layout(48, 48)
+    for blocks in range(3, 40):
+        layout(32, 16 * blocks)
+    assert layout(48, 48) is not first and layout(48, 48).shape == (48, 48)
+
+
 def test_a_plane_is_flat_in_space_and_in_frequency():
     # Noise that is three times louder on the left, and low-pass.
     channels = noise(1, 1, (128, 128))[0]

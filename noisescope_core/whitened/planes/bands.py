@@ -13,7 +13,7 @@ chroma, borders).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,10 @@ BANDS = tuple(
 
 OFF_GRID = np.tile(np.arange(_PER_PLANE) < len(RINGS), len(PLANES))
 """(33,) bool: the bands that hold neither grid nor lines."""
+
+KEPT = 32
+"""Layouts kept, 6 MB each at 1024 x 1024: a pile may have as many sizes as images. Chosen: making
+one anew takes a tenth of an image's extraction."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,6 @@ def parts_of(bins: Layout, most: int) -> list[list[tuple[int, slice]]]:
     return parts
 
 
-@cache
 def layout(height: int, width: int) -> Layout:
     """Sort the bins of the half spectrum of an image's whole blocks into bands.
 
@@ -140,7 +143,11 @@ def layout(height: int, width: int) -> Layout:
     """
     if min(height, width) < 2 * GRID:
         raise ValueError(f"image must be at least {2 * GRID} a side, got {height} x {width}")
-    height, width = height // GRID * GRID, width // GRID * GRID
+    return _of_blocks(height // GRID * GRID, width // GRID * GRID)
+
+
+@lru_cache(maxsize=KEPT)
+def _of_blocks(height: int, width: int) -> Layout:
     rows = np.rint(fft.fftfreq(height) * height)[:, None]
     columns = np.arange(width // 2 + 1.0)[None, :]
     ring = np.digitize(np.hypot(rows / height, columns / width), RINGS) - 1

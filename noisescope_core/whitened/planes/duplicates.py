@@ -39,6 +39,10 @@ BEYOND_CHANCE = 4.0
 """Spreads of all pairs' correlations from which two images share more than chance gives. Chosen."""
 
 
+PAIRS = 4096
+"""Pairs of sketches compared at once. Chosen: 32 MB."""
+
+
 def first_of_group(
     sketches: NDArray[np.uint8], correlations: NDArray[np.float32]
 ) -> NDArray[np.intp]:
@@ -65,8 +69,9 @@ def first_of_group(
         np.tril(correlations >= min(DUPLICATE_CORRELATION, BEYOND_CHANCE * float(spread)), -1)
     )
     noise = correlations[first, second]
-    whole_content = np.einsum("ij,ij->i", content[first], content[second])
-    inner_content = np.einsum("ij,ij->i", inside[first], inside[second])
+    whole_content, inner_content = (
+        _products(pictures, first, second) for pictures in (content, inside)
+    )
     best_content = np.maximum(whole_content, inner_content)
     strong = (best_content >= DUPLICATE_CONTENT) & (noise >= DUPLICATE_CORRELATION)
     same = (whole_content >= SAME_CONTENT) | strong
@@ -77,6 +82,17 @@ def first_of_group(
     _, group = connected_components(links, directed=False)
     _, start = np.unique(group, return_index=True)
     return np.asarray(start[group], np.intp)
+
+
+def _products(
+    content: NDArray[np.float32], first: NDArray[np.intp], second: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Products of pairs of rows, some pairs at a time: a large set of one maker is all pairs."""
+    products = np.empty(len(first), np.float32)
+    for start in range(0, len(first), PAIRS):
+        some = slice(start, start + PAIRS)
+        products[some] = np.einsum("ij,ij->i", content[first[some]], content[second[some]])
+    return products
 
 
 def _standardised(sketches: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -61,14 +61,14 @@ def _standing_out(
 ) -> DataFrame:
     """Keep the images that stand out most along the leading directions of all."""
     photographs = stacked([image.tile for image in reference])
-    background, views = views_of(photographs[:1], photographs)
+    views = views_of(photographs[:1], photographs)
     tiles = tested.select("image_id", "tile")
-    parts = tiles.mapInArrow(_adder(shipped(run.spark, background)), _MOMENT)
+    parts = tiles.mapInArrow(_adder(shipped(run.spark, views.whole)), _MOMENT)
     rows = parts.groupBy("part").applyInArrow(added, _MOMENT).collect()
     rows.sort(key=lambda row: row.part)
     moment = np.concatenate([np.frombuffer(row.total) for row in rows]).reshape(VALUES, VALUES)
     directions = leading_directions(moment, images, views)
-    look = _looker(shipped(run.spark, (background, directions)))
+    look = _looker(shipped(run.spark, (views.whole, directions)))
     standing = tiles.mapInArrow(look, _STANDING)
     chosen = standing.orderBy(F.desc("standing"), "image_id").limit(most).select("image_id")
     return tested.join(F.broadcast(chosen), "image_id")
