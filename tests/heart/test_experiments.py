@@ -18,7 +18,7 @@ from noisescope_core.experiments import run as runner
 from noisescope_core.experiments.definition import Experiment, Trial, load_experiment
 from noisescope_core.experiments.methods import Answer
 from noisescope_core.experiments.page import write_page
-from noisescope_core.experiments.pictures import Drawn, draw, find_files
+from noisescope_core.experiments.pictures import HEADER_BYTES, Drawn, draw, find_files
 from noisescope_core.experiments.run import batches, here, judged, run_experiment
 from noisescope_core.experiments.summary import markdown, plots, write_summary
 from noisescope_core.experiments.table import SCHEMA, append, read
@@ -101,6 +101,18 @@ def test_absent_folders_and_too_few_images_are_told_before_anything_runs(tmp_pat
     # Of 66 pixels at most, none is large enough for the second trial.
     assert "trials.one: needs 21 images of taken, of 68 x 68 at least" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_whose_header_cannot_be_read_in_part_is_listed(tmp_path):
+    for name, ending in (("made", ".webp"), ("taken", ".png")):
+        (tmp_path / name).mkdir()
+        for k in range(18 if name == "taken" else 6):
+            pixels = np.random.default_rng(k).integers(0, 256, (200, 200, 3), np.uint8)
+            file = tmp_path / name / f"{k:02}{ending}"
+            file.write_bytes(cv2.imencode(ending, pixels, [cv2.IMWRITE_WEBP_QUALITY, 101])[1])
+    assert file.stat().st_size > HEADER_BYTES
+    experiment = load_experiment(written(tmp_path))
+    assert len(find_files(experiment, tmp_path)["made"]) == 6
 
 
 @given(number=st.integers(0, 50), made=st.integers(1, 8), taken=st.integers(1, 10))
