@@ -122,6 +122,7 @@ def ready(variant: Variant, listed: Pictures, of_all: Correlated, config: Config
     """Ready a variant for the features of one side."""
 
     def answer(drawn: Drawn) -> Answer:
+        assert listed.side is not None
         size = listed.side, listed.side
         _, pile = of_all.drawn(listed.rows(drawn), drawn.tested, size, config)
         nothing = np.zeros(tile_grid(pile.bins), bool)

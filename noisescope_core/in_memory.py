@@ -8,7 +8,7 @@ serve (`whitened.piles`), and writes tables, summary and report.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +21,6 @@ from noisescope_core.config import Config
 from noisescope_core.extraction import (
     header_row,
     is_resized,
-    lattice_image,
     reference_preparations,
     residual_rows,
 )
@@ -29,12 +28,27 @@ from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import Header, Preparation
 from noisescope_core.lattice.detector import is_rival
-from noisescope_core.method import Feature, Found, LatticePile, Note, Score, say_nothing
+from noisescope_core.lattice.tiles import VALUES
+from noisescope_core.method import (
+    Feature,
+    Found,
+    LatticeFeature,
+    LatticePile,
+    Note,
+    Score,
+    say_nothing,
+)
 from noisescope_core.methods import method_of, shortage, test_of, unscored
 from noisescope_core.tables.rows import FingerprintRow, VerdictRow
 
 Files = Mapping[str, bytes]
 """Contents of files by path."""
+
+BySize = Mapping[Size, Sequence[Feature]]
+"""Images as they are compared, by size."""
+
+PileOf = Callable[[Sequence[Feature], Sequence[Feature], Size, Config], Any]
+"""Puts tested and reference images of one size together, as `Method.pile` does."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,22 @@ class Judged:
 
     verdicts: Sequence[VerdictRow]
     fingerprints: Sequence[FingerprintRow]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search of images of all sizes found, and how each image stands to it.
+
+    Attributes
+    ----------
+    fingerprints : patterns found, of all sizes
+    scores : by image id; None where there is nothing to test with
+    unscored : by size of the tested images, why they are not scored; None if they are
+    """
+
+    fingerprints: Sequence[FingerprintRow]
+    scores: Mapping[str, Score | None]
+    unscored: Mapping[Size, str | None]
 
 
 def detect(images: Files, reference: Files, config: Config, note: Note = say_nothing) -> Judged:
@@ -90,32 +120,57 @@ def detect_extracted(
     note : callable
         Takes a sentence on what is going on.
     """
+    searched = search(_by_size(tested, config), _by_size(photographs, config), config, note)
+    verdicts = [
+        _verdict(row, searched.scores.get(row["image_id"]), searched.unscored) for row in tested
+    ]
+    return Judged(sorted(verdicts, key=lambda verdict: verdict.path), searched.fingerprints)
+
+
+def search(
+    tested: BySize,
+    reference: BySize,
+    config: Config,
+    note: Note = say_nothing,
+    pile_of: PileOf | None = None,
+    threads: int = 1,
+) -> Searched:
+    """Search images of all sizes, size by size and, if the method does, all together.
+
+    Parameters
+    ----------
+    tested, reference : images; those without a tile are not looked at together with other sizes
+    config : Config
+    note : callable
+        Takes a sentence on what is going on.
+    pile_of : puts images of one size together; None: as the method does
+    threads : that test images
+    """
     method = method_of(config)
-    features, of_reference = _by_size(tested, config), _by_size(photographs, config)
-    everything = {row["image_id"] for row in photographs if row["status"] == "scored"}
-    undecided: dict[Size, str | None] = {}
+    pile_of = pile_of or method.pile
+    everything = {image.image_id for images in reference.values() for image in images}
+    reasons: dict[Size, str | None] = {}
     results: list[Found] = []
-    for size in sorted(features):
+    for size in sorted(tested):
         counts = [
-            len({feature.image_id for feature in some.get(size, ())})
-            for some in (features, of_reference)
+            len({image.image_id for image in images.get(size, ())})
+            for images in (tested, reference)
         ]
         lacking = shortage(config, size, *counts)
-        undecided[size] = unscored(config, lacking, len(everything))
+        reasons[size] = unscored(config, lacking, len(everything))
         if lacking is None:
-            pile = method.pile(features[size], of_reference[size], size, config)
+            pile = pile_of(tested[size], reference[size], size, config)
             results.append(method.find(pile, config, note))
     fingerprints = [row for found in results for row in found.fingerprints]
     if method.lattice:
-        pile = _lattice_pile(tested, photographs)
-        fingerprints += method.lattice.find(pile, fingerprints, config, note)
+        lattices = LatticePile(_with_tiles(tested), _with_tiles(reference))
+        fingerprints += method.lattice.find(lattices, fingerprints, config, note)
     scores: dict[str, Score | None] = {}
     test = Detector(fingerprints, config)
-    for size, some in features.items():
-        answers = test.scores(some, of_reference.get(size, ()), size)
-        scores.update(zip((feature.image_id for feature in some), answers, strict=True))
-    verdicts = [_verdict(row, scores.get(row["image_id"]), undecided) for row in tested]
-    return Judged(sorted(verdicts, key=lambda verdict: verdict.path), fingerprints)
+    for size, images in tested.items():
+        answers = test.scores(images, reference.get(size, ()), size, threads)
+        scores.update(zip((image.image_id for image in images), answers, strict=True))
+    return Searched(fingerprints, scores, reasons)
 
 
 class Detector:
@@ -176,18 +231,22 @@ def _by_size(rows: Iterable[Mapping[str, Any]], config: Config) -> dict[Size, li
 
 
 def _tile_of(row: Mapping[str, Any]) -> NDArray[np.float16] | None:
-    return np.frombuffer(row["tile"], np.float16) if row.get("tile") else None
+    """Read the tiles of an image; the lattice of a resized reference image is none of its own."""
+    if not row.get("tile") or is_resized(row):
+        return None
+    return np.frombuffer(row["tile"], np.float16)
 
 
-def _lattice_pile(
-    tested: Iterable[Mapping[str, Any]], reference: Iterable[Mapping[str, Any]]
-) -> LatticePile:
-    """Put images of all sizes together; of a reference image what is not resized."""
-    images, photographs = (
-        [lattice_image(row) for row in rows if row["status"] == "scored" and not is_resized(row)]
-        for rows in (tested, reference)
-    )
-    return LatticePile(images, photographs)
+def _with_tiles(images: BySize) -> list[LatticeFeature]:
+    """Put images of all sizes together, as far as they have tiles; the first tile is native."""
+    return [
+        LatticeFeature(
+            image.image_id, image.tile[:VALUES], image.sketch, image.compression, image.watermark
+        )
+        for of_size in images.values()
+        for image in of_size
+        if image.tile is not None
+    ]
 
 
 def _preparations(

@@ -70,12 +70,12 @@ def test_of(fingerprints: Iterable[Any], config: Config, everywhere: bool) -> Te
         scores = [] if cell is None else [in_place(image_id, size, cell)]
         if of_lattices and tile is not None:
             scores.append(of_lattices(image_id, size, tile))
-        return max((score for score in scores if score), key=_over_its_bar, default=None)
+        return max((score for score in scores if score), key=over_its_bar, default=None)
 
     return test
 
 
-def _over_its_bar(score: Score) -> float:
+def over_its_bar(score: Score) -> float:
     """Compare scores against different fingerprints, each by its own bar."""
     return score.score / score.threshold if score.threshold else score.score
 

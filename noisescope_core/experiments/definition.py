@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from noisescope_core import __version__
 from noisescope_core.attacks import ATTACKS, check
@@ -29,10 +36,27 @@ Defence = Literal["none", "reference", "blur", "nlm"]
 
 MethodName = Literal["whitened", "paper", "csd", "azimuthal", "prnu"]
 
-METHOD_REVISIONS: Mapping[MethodName, int] = {"whitened": 2}
+METHOD_REVISIONS: Mapping[MethodName, int] = {"whitened": 3}
 """By method, counted from 1, which those have that are not here: how often its answers have
 changed. The number enters the keys of answers only above 1, so a method whose answers have changed
 is run again and the rows of all others stay."""
+
+
+ONE_SIZE: tuple[MethodName, ...] = ("azimuthal",)
+"""Methods whose features depend on the size of an image, so that native sizes do not compare."""
+
+_LEAST_SIDE, _MOST_SIDE = 64, 4096
+
+
+def _checked_side(value: Any) -> Any:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if value == "native" or (is_number and _LEAST_SIDE <= value <= _MOST_SIDE):
+        return value
+    raise ValueError(f"must be {_LEAST_SIDE} to {_MOST_SIDE} pixels, or native")
+
+
+Side = Annotated[int | Literal["native"], BeforeValidator(_checked_side)]
+"""Pixels to which images are cut; `native`: they stay as large as they are."""
 
 
 class _Part(BaseModel):
@@ -70,7 +94,7 @@ class Trial(_Part):
     generated: Counts = Field(default_factory=dict, description="set to images tested")
     photographs: Counts = Field(description="set to images tested")
     reference: Counts = Field(description="set to images of the reference, none of them tested")
-    side: int | None = Field(None, ge=64, le=4096, description="pixels, else the experiment's")
+    side: Side | None = Field(None, description="pixels, or native; else the experiment's")
     published: str | None = Field(None, description="the paper's figure, of other images")
 
 
@@ -91,7 +115,7 @@ class Experiment(_Part):
     methods: dict[str, MethodSettings]
     draws: int = Field(5, ge=1, le=1000)
     seed: int = Field(0, ge=0)
-    side: int = Field(256, ge=64, le=4096, description="pixels; larger images lose their border")
+    side: Side = Field(256, description="pixels; larger images lose their border; or native")
     files: tuple[FileState, ...] = ("as found",)
     attacks: dict[str, tuple[float, ...]] = Field(
         default_factory=dict, description="attack to strengths; none: the usual ones"
@@ -127,7 +151,8 @@ class Experiment(_Part):
 
     def conditions(self) -> Iterator[Condition]:
         """Everything that images go through, without attack first."""
-        for side in sorted({trial.side or self.side for trial in self.trials.values()}):
+        sides = {self.side_of(trial) for trial in self.trials.values()}
+        for side in sorted(sides, key=lambda side: (side is None, side)):
             for files in self.files:
                 for attack, strength in self._attacks_and_none():
                     for defence in self.defences:
@@ -140,9 +165,14 @@ class Experiment(_Part):
             for strength in strengths:
                 yield attack, strength
 
-    def at(self, side: int) -> dict[str, Trial]:
-        """Trials of images of one side."""
-        return {n: trial for n, trial in self.trials.items() if (trial.side or self.side) == side}
+    def side_of(self, trial: Trial) -> int | None:
+        """Pixels to which a trial's images are cut; None if they stay as large as they are."""
+        side = trial.side or self.side
+        return None if side == "native" else side
+
+    def at(self, side: int | None) -> dict[str, Trial]:
+        """Trials of images of one side, or of native sizes."""
+        return {n: trial for n, trial in self.trials.items() if self.side_of(trial) == side}
 
     def cases(self) -> Iterator[Case]:
         """List all that the file asks, in its order."""
@@ -162,8 +192,9 @@ class Experiment(_Part):
         """Name one case by all that its answer depends on: 16 hex digits."""
         trial, method = self.trials[case.trial], self.methods[case.method].method
         sets = sorted({*trial.generated, *trial.photographs, *trial.reference})
-        # Images of an experiment have one size: they are searched in place alone.
-        without = {"spark", "report", "scan", "observe", "lattice"}
+        without = {"spark", "report", "scan", "observe"}
+        if method != "whitened":
+            without.add("lattice")
         ingredients = [
             __version__,
             self.seed,
@@ -185,13 +216,13 @@ class Condition:
 
     Attributes
     ----------
-    side : pixels
+    side : pixels; None for native sizes
     files : as found, or all saved again as JPEG 4:2:0 at a quality drawn per image
     attack, strength : of the generated images, None for none
     defence : of the one who looks for them
     """
 
-    side: int
+    side: int | None
     files: FileState
     attack: str | None
     strength: float | None
@@ -233,7 +264,9 @@ def load_experiment(file: str) -> Experiment:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:
         raise _mistakes(file, [_explain(dict(detail)) for detail in error.errors()]) from None
-    wrong = [*_wrong_trials(experiment), *_wrong_attacks(experiment)]
+    wrong = [
+        *_wrong_trials(experiment), *_wrong_attacks(experiment), *_wrong_at_native(experiment)
+    ]  # fmt: skip
     try:
         _ = experiment.configs
     except UsageError as error:
@@ -280,6 +313,24 @@ def _wrong_attacks(experiment: Experiment) -> Iterator[str]:
         for mistake in dict.fromkeys(check(name, strength) for strength in strengths):
             if mistake:
                 yield f"attacks.{name}: {mistake}"
+
+
+def _wrong_at_native(experiment: Experiment) -> Iterator[str]:
+    """Say what needs images of one size where they stay as large as they are."""
+    trials = experiment.at(None)
+    for name, trial in trials.items():
+        for set_name in {**trial.generated, **trial.photographs, **trial.reference}:
+            definition = experiment.sets.get(set_name)
+            if definition is not None and definition.simulate is not None:
+                yield f"trials.{name}: {set_name} is simulated and has no native size"
+    if not trials:
+        return
+    for name, chosen in experiment.methods.items():
+        if chosen.method in ONE_SIZE:
+            yield f"methods.{name}: needs images of one size, not side: native"
+    for name in experiment.attacks:
+        if name in ATTACKS and ATTACKS[name].pattern is not None:
+            yield f"attacks.{name}: needs images of one size, not side: native"
 
 
 def _close(name: str, names: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The methods that experiments compare: the default one, the paper's, and their rivals.
 
 Each readies all images of a condition at once and then answers draw by draw, in memory: the tool's
-two by its own `find` and test (`noisescope_core.methods`), in the order in which images were drawn.
+two by its own search and test (`in_memory.search`), in the order in which images were drawn.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from noisescope_core.experiments.pictures import Drawn, Pictures, Pixels
 from noisescope_core.images import Size
 from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
-from noisescope_core.in_memory import Detector
-from noisescope_core.method import Feature, Found, say_nothing
-from noisescope_core.methods import method_of, shortage
+from noisescope_core.in_memory import PileOf, search
+from noisescope_core.method import Feature, say_nothing
+from noisescope_core.methods import extracted, method_of, over_its_bar, shortage
 from noisescope_core.whitened.find import ArrayPile, array_pile
 from noisescope_core.whitened.planes.bands import compared
 from noisescope_core.whitened.planes.pair_correlations import pair_correlations
@@ -40,12 +40,17 @@ class Answer:
     other : shared patterns found that are not taken for a generator's
     undecided : whether there are too few images for the method
     confidence : (t,) of the images tested, with the fingerprint that each fits best, if known
+    strengths : (t,) of the images tested, scores over their bars, -inf where none is scored; None
+        by methods without
+    unscored : images tested of which nothing is said, flagged by none
     """
 
     sets: list[NDArray[np.intp]]
     other: int = 0
     undecided: bool = False
     confidence: NDArray[np.float64] | None = None
+    strengths: NDArray[np.float64] | None = None
+    unscored: int = 0
 
 
 Method = Callable[[Drawn], Answer]
@@ -53,8 +58,16 @@ Load = Callable[[Pictures, Config], Method]
 
 
 @dataclass(frozen=True)
+class Sized:
+    """An image as it is compared, and its size."""
+
+    size: Size
+    feature: Feature
+
+
+@dataclass(frozen=True)
 class Correlated:
-    """What the default method compares, of all images of a condition.
+    """What the default method compares, of all images of a condition that have one size.
 
     Attributes
     ----------
@@ -75,7 +88,7 @@ class Correlated:
         rows : of the images, those of the reference last
         tested : how many are no reference
         """
-        named = _named([self.features[row] for row in rows])
+        named = [_named(self.features[row], k) for k, row in enumerate(rows)]
         pile = array_pile(named[:tested], named[tested:], size, config)
         kept = rows[[*range(len(pile.tested)), *(tested + np.arange(len(pile.reference)))]]
         known = np.ascontiguousarray(self.correlations[:, kept][:, :, kept])
@@ -83,34 +96,58 @@ class Correlated:
 
 
 def correlated(listed: Pictures, config: Config) -> Correlated:
-    """Extract and correlate the features of all images."""
-    extract = method_of(config).extract
+    """Extract and correlate the features of all images, which have one size."""
+    assert listed.side is not None
+    return _correlated([image.feature for image in _extracted(listed, config)], listed.side, config)
 
-    def feature_of(pixels: Pixels) -> Feature:
-        stored = extract(pixels, config).stored
-        return Feature("", stored, sketch(pixels), watermark=watermark_of(pixels))
 
-    features = listed.each(feature_of)
-    bins = compared(listed.side, listed.side, config.whitening.side)
+def _correlated(features: Sequence[Feature], side: int, config: Config) -> Correlated:
+    bins = compared(side, side, config.whitening.side)
     flat = [feature.stored.reshape(-1) for feature in features]
     return Correlated(features, pair_correlations(flat, bins, config.spark.block_bytes))
 
 
+def _extracted(listed: Pictures, config: Config) -> list[Sized]:
+    """Extract what the default method compares, of all images."""
+
+    def image_of(pixels: Pixels) -> Sized:
+        noise = extracted(pixels, config)
+        feature = Feature(
+            "", noise.stored, sketch(pixels), watermark=watermark_of(pixels), tile=_flat(noise.tile)
+        )
+        return Sized((pixels.shape[1], pixels.shape[0]), feature)
+
+    return listed.each(image_of)
+
+
+def _flat(tile: NDArray[np.float16] | None) -> NDArray[np.float16] | None:
+    return None if tile is None else tile.ravel()
+
+
 def whitened(listed: Pictures, config: Config) -> Method:
-    """Ready the default method: features of all images, and their correlations, once."""
-    of_all = correlated(listed, config)
-    size = listed.side, listed.side
+    """Ready the default method: features of all images, and their correlations, once.
+
+    Images of native sizes are correlated draw by draw, size by size.
+    """
+    images = _extracted(listed, config)
+    of_all = None
+    if listed.side is not None:
+        of_all = _correlated([image.feature for image in images], listed.side, config)
 
     def answer(drawn: Drawn) -> Answer:
         rows, tested = listed.rows(drawn), drawn.tested
         # As in a run, images that carry a generator's watermark are no reference.
-        reference = [row for row in rows[tested:] if of_all.features[row].watermark is None]
-        if shortage(config, size, tested, len(reference)):
-            return Answer([], undecided=True)
+        reference = [row for row in rows[tested:] if images[row].feature.watermark is None]
         rows = np.array([*rows[:tested], *reference])
-        named, pile = of_all.drawn(rows, tested, size, config)
-        found = method_of(config).find(pile, config, say_nothing)
-        return _answer(found, named[:tested], named[tested:], listed, config)
+
+        def pile_of(
+            some: Sequence[Feature], others: Sequence[Feature], size: Size, config: Config
+        ) -> ArrayPile:
+            if of_all is None:
+                return array_pile(some, others, size, config)
+            return of_all.drawn(rows, tested, size, config)[1]
+
+        return _answer([images[row] for row in rows], tested, listed, config, pile_of)
 
     return answer
 
@@ -131,52 +168,60 @@ def _by_residuals(
     cleaned: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> Method:
     method = method_of(config)
-    size = listed.side, listed.side
     nothing = np.zeros(0, np.uint8)
 
-    def feature_of(pixels: Pixels) -> Feature:
-        return Feature("", cleaned(method.extract(pixels, config).residual), nothing)
+    def image_of(pixels: Pixels) -> Sized:
+        residual = cleaned(method.extract(pixels, config).residual)
+        return Sized((pixels.shape[1], pixels.shape[0]), Feature("", residual, nothing))
 
-    features: list[Feature] = []
+    images: list[Sized] = []
 
     def answer(drawn: Drawn) -> Answer:
-        if shortage(config, size, drawn.tested, len(drawn.names) - drawn.tested):
+        size, reference = listed.side, len(drawn.names) - drawn.tested
+        if size is not None and shortage(config, (size, size), drawn.tested, reference):
             return Answer([], undecided=True)
-        if not features:  # Not before a draw can be decided.
-            features.extend(listed.each(feature_of))
-        named = _named([features[row] for row in listed.rows(drawn)])
-        tested, reference = named[: drawn.tested], named[drawn.tested :]
-        found = method.find(method.pile(tested, reference, size, config), config, say_nothing)
-        return _answer(found, tested, reference, listed, config)
+        if not images:  # Not before a draw can be decided.
+            images.extend(listed.each(image_of))
+        return _answer([images[row] for row in listed.rows(drawn)], drawn.tested, listed, config)
 
     return answer
 
 
-def _named(features: Sequence[Feature]) -> list[Feature]:
-    """Name the images of a draw so that their names sort as they were drawn, by chance."""
-    return [replace(feature, image_id=f"{k:05}") for k, feature in enumerate(features)]
+def _named(feature: Feature, place: int) -> Feature:
+    """Name an image of a draw so that names sort as images were drawn, by chance."""
+    return replace(feature, image_id=f"{place:05}")
 
 
 def _answer(
-    found: Found,
-    tested: Sequence[Feature],
-    reference: Sequence[Feature],
+    images: Sequence[Sized],
+    tested: int,
     listed: Pictures,
     config: Config,
+    pile_of: PileOf | None = None,
 ) -> Answer:
-    """Test the images of a draw against what was found among them, as a run does."""
-    generators = [row.fingerprint_id for row in found.fingerprints if row.flagged]
-    other = sum(row.maker is not None and not row.flagged for row in found.fingerprints)
-    if not generators:
-        return Answer([], other=other)
-    size = listed.side, listed.side
-    scores = Detector(found.fingerprints, config).scores(tested, reference, size, listed.threads)
+    """Search the images of a draw, those of the reference last, and test them, as a run does."""
+    parts: tuple[dict[Size, list[Feature]], dict[Size, list[Feature]]] = {}, {}
+    for k, image in enumerate(images):
+        parts[k >= tested].setdefault(image.size, []).append(_named(image.feature, k))
+    searched = search(*parts, config, say_nothing, pile_of, listed.threads)
+    reasons = [searched.unscored[image.size] for image in images[:tested]]
+    scores = [searched.scores[f"{k:05}"] for k in range(tested)]
+    generators = [row.fingerprint_id for row in searched.fingerprints if row.flagged]
     carried = [score.fingerprint_id if score and score.is_fake else "" for score in scores]
     sets = [np.flatnonzero(np.array(carried) == name) for name in generators]
     confidence = None
     if all(score and score.confidence is not None for score in scores):
         confidence = np.array([score.confidence for score in scores if score], np.float64)
-    return Answer([members for members in sets if len(members)], other, confidence=confidence)
+    return Answer(
+        [members for members in sets if len(members)],
+        other=sum(row.maker is not None and not row.flagged for row in searched.fingerprints),
+        undecided=all(reasons),
+        confidence=confidence,
+        strengths=np.array([over_its_bar(score) if score else -np.inf for score in scores]),
+        unscored=sum(
+            reason is not None and not name for reason, name in zip(reasons, carried, strict=True)
+        ),
+    )
 
 
 def csd(listed: Pictures, config: Config) -> Method:

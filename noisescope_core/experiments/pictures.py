@@ -38,6 +38,9 @@ HEADER_BYTES = 65_536
 MAX_PIXELS, MAX_BYTES = 100_000_000, 200_000_000
 """Largest image and file that is taken; chosen: sets are one's own, so above a scan's limits."""
 
+LEAST_SIDE = 64
+"""Shorter side of images at native sizes, pixels: smaller ones are not scored."""
+
 MOST = 500
 """Images that an attacker estimates a fingerprint from; chosen."""
 
@@ -88,8 +91,8 @@ def find_files(experiment: Experiment, data: Path) -> SetFiles:
         elif not folder.is_dir():
             mistakes.append(f"sets.{name}: {folder} is not a folder, see --data")
         else:
-            side = max(_sides(experiment, name), default=0)
-            files[name] = [f for f in sorted(folder.iterdir()) if _smaller_side(f) >= max(side, 1)]
+            side = _least_side(experiment, name)
+            files[name] = [f for f in sorted(folder.iterdir()) if _smaller_side(f) >= side]
     mistakes += _too_few(experiment, files, data)
     if mistakes:
         raise UsageError("\n  ".join(["experiment:", *mistakes] if mistakes[1:] else mistakes))
@@ -102,15 +105,17 @@ def _too_few(experiment: Experiment, files: SetFiles, data: Path) -> Iterator[st
         for name, needed in _needed(trial).items():
             folder = experiment.sets[name].folder
             if folder is not None and name in files and len(files[name]) < needed:
-                side = max(_sides(experiment, name))
+                side = _least_side(experiment, name)
                 yield (
                     f"trials.{trial_name}: needs {needed} images of {name}, "
                     f"of {side} x {side} at least; {data / folder} has {len(files[name])}"
                 )
 
 
-def _sides(experiment: Experiment, name: str) -> list[int]:
-    return [t.side or experiment.side for t in experiment.trials.values() if name in _needed(t)]
+def _least_side(experiment: Experiment, name: str) -> int:
+    """Pixels that images of a set must have on their shorter side for all trials."""
+    sides = [experiment.side_of(t) for t in experiment.trials.values() if name in _needed(t)]
+    return max((side or LEAST_SIDE for side in sides), default=1)
 
 
 def _needed(trial: Trial) -> dict[str, int]:
@@ -121,7 +126,10 @@ def _needed(trial: Trial) -> dict[str, int]:
 
 def _smaller_side(file: Path) -> int:
     with file.open("rb") as stream:
-        header, _ = read_header(stream.read(HEADER_BYTES), MAX_PIXELS, MAX_BYTES)
+        start = stream.read(HEADER_BYTES)
+        header, _ = read_header(start, MAX_PIXELS, MAX_BYTES)
+        if header.reason:  # WebP is not read in part.
+            header, _ = read_header(start + stream.read(), MAX_PIXELS, MAX_BYTES)
     return 0 if header.reason else min(header.width, header.height)
 
 
@@ -198,7 +206,7 @@ class ImageMaker:
     patterns: Mapping[str, NDArray[np.float32]]
 
     def pixels(self, name: str, number: int, processed: bool) -> Pixels:
-        """Make one image: (side, side, 3) uint8, RGB.
+        """Make one image: (side, side, 3) uint8, RGB, or as large as it is.
 
         Parameters
         ----------
@@ -215,7 +223,7 @@ class ImageMaker:
         condition = self.condition
         if condition.attack is None or condition.strength is None:
             return self.original(name, number)
-        if condition.side > KEPT_SIDE:
+        if condition.side is None or condition.side > KEPT_SIDE:
             return self.attacked_anew(name, number)
         origin = str(self.files[name][number]) if self.files[name] else self.sets[name]
         key = condition.attack, condition.strength, condition.side, self.seed, origin
@@ -243,11 +251,14 @@ class ImageMaker:
             raise NoiseScopeError(f"{file}: cannot be decoded, take it out of the set")
         if pixels.ndim == 2:
             pixels = np.repeat(pixels[:, :, None], 3, 2)
+        if side is None:
+            return pixels
         top, left = ((length - side) // 2 for length in pixels.shape[:2])
         return np.ascontiguousarray(pixels[top : top + side, left : left + side])
 
     def _simulated(self, definition: SetDefinition, number: int) -> Pixels:
         side = self.condition.side
+        assert side is not None
         world = World(
             definition.seed, CAMERAS, 1, side, side, definition.upsampling, definition.fixed_noise
         )
@@ -271,6 +282,7 @@ def image_maker(experiment: Experiment, files: SetFiles, condition: Condition) -
     patterns = {}
     for name in {name for trial in experiment.trials.values() for name in trial.generated}:
         if kind == "camera":
+            assert condition.side is not None
             rng = plain.draws(_CAMERA, "", 0)
             patterns[name] = camera_pattern(rng, condition.side, condition.side)
         elif kind == "generator":
@@ -317,8 +329,8 @@ class Pictures:
     wanted: list[tuple[str, int, bool]]
 
     @property
-    def side(self) -> int:
-        """Pixels."""
+    def side(self) -> int | None:
+        """Pixels; None for native sizes."""
         return self.maker.condition.side
 
     def each(self, work: Callable[[Pixels], T]) -> list[T]:

@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from noisescope_core import __version__
 from noisescope_core.app.evaluation import ratios
@@ -52,6 +53,9 @@ AVERAGED = 100
 MEASURED = 20
 """Images whose mean PSNR and SSIM are told; chosen: they differ little from image to image."""
 
+MOSTLY = 0.5
+"""Share of a fingerprint's images above which it is their generator's."""
+
 EQUAL = 100.0
 """dB that count for images which an attack leaves as they are, where PSNR is infinite."""
 
@@ -74,7 +78,8 @@ class Batch:
         condition, side = self.condition, self.condition.side
         attack = f", {condition.attack} {condition.strength:g}" if condition.attack else ""
         defence = "" if condition.defence == "none" else f", defence {condition.defence}"
-        return f"{side} x {side} {condition.files}{attack}{defence}, {self.method}"
+        size = "native sizes" if side is None else f"{side} x {side}"
+        return f"{size} {condition.files}{attack}{defence}, {self.method}"
 
 
 Answers = Callable[[Sequence[Batch]], Iterator[tuple[Batch, list[Row] | Exception]]]
@@ -209,7 +214,7 @@ def _row(ready: _Ready, trial: str, number: int, drawn: Drawn) -> Row:
     answer = ready.method(drawn)
     seconds = time.perf_counter() - start
     # One picture of what was found is enough, and an attack would show in it.
-    pictured = number == 0 and batch.condition.attack is None
+    pictured = number == 0 and batch.condition.attack is None and batch.condition.side is not None
     pictured = pictured and _kind(experiment, batch) in FINGERPRINTS
     return {
         "key": experiment.key(Case(batch.condition, batch.method, trial, number)),
@@ -241,6 +246,7 @@ def _places(experiment: Experiment, batch: Batch, trial: str) -> Row:
 def _counted(trial: Trial) -> Row:
     return {
         "published": trial.published,
+        "sources": list(trial.generated),
         "generators": len(trial.generated),
         "generated": sum(trial.generated.values()),
         "photographs": sum(trial.photographs.values()),
@@ -254,17 +260,20 @@ def judged(drawn: Drawn, answer: Answer) -> Row:
     Returns
     -------
     dict
-        `tp`, `fp`, `fn`, `tn`, `precision`, `recall`, `f1`, `undecided`, `fingerprints`, `other`,
-        and `given_right`: the share of the generated images flagged whose set is mostly from
-        their generator.
+        Columns of the table (docs/experiments.md) from `undecided` to `recall_1`, but `sources`.
     """
     flagged, right = np.zeros((2, drawn.tested), bool)
+    shares, discovered = [], set()
     for members in answer.sets:
         flagged[members] = True
         labels = drawn.labels[members]
         makers = labels[drawn.generated[members]]
+        shares.append(np.bincount(makers, minlength=1).max() / len(members))
         if len(makers):
-            right[members[labels == np.bincount(makers).argmax()]] = True
+            maker = np.bincount(makers).argmax()
+            right[members[labels == maker]] = True
+            if shares[-1] > MOSTLY:
+                discovered.add(maker)
     generated = drawn.generated
     tp, fp = int((flagged & generated).sum()), int((flagged & ~generated).sum())
     fn = int(generated.sum()) - tp
@@ -275,7 +284,32 @@ def judged(drawn: Drawn, answer: Answer) -> Row:
         "fingerprints": len(answer.sets),
         "other": answer.other,
         "given_right": float(right.sum() / tp) if tp else 0.0,
+        "recalls": [float(flagged[drawn.labels == k].mean()) for k in range(drawn.generators)],
+        "purity": float(np.mean(shares)) if shares else None,
+        "discovered": len(discovered) / drawn.generators if drawn.generators else None,
+        "unscored": answer.unscored,
+        **_ranked(generated, answer.strengths),
     }  # fmt: skip
+
+
+def _ranked(generated: NDArray[np.bool_], strengths: NDArray[np.float64] | None) -> Row:
+    """Say how well strengths tell generated images from photographs, whatever the bars.
+
+    Returns
+    -------
+    dict
+        `auc`, and `recall_5` and `recall_1`: share of the generated images that are stronger than
+        all photographs but 5 and 1 in a thousand. None where there is nothing to rank.
+    """
+    if strengths is None or generated.all() or not generated.any():
+        return {"auc": None, "recall_5": None, "recall_1": None}
+    made, taken = strengths[generated], np.sort(strengths[~generated])[::-1]
+    ranks = rankdata(np.concatenate([made, taken]))[: len(made)]
+    above = ranks.sum() - len(made) * (len(made) + 1) / 2
+    let_through = {
+        f"recall_{k}": float((made > taken[k * len(taken) // 1000]).mean()) for k in (5, 1)
+    }
+    return {"auc": float(above / (len(made) * len(taken))), **let_through}
 
 
 def _cost(maker: ImageMaker, drawn: Drawn) -> Row:

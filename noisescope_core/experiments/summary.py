@@ -38,6 +38,13 @@ CELLS = (
     "pattern was found, but taken for a device's or processing's, which flags nothing."
 )
 
+PILES = (
+    "Piles of native sizes: recall of each generator; photographs flagged; purity of fingerprints "
+    "(share of a fingerprint's images that are of one generator); share of the generators that "
+    "have a fingerprint; area under the curve; recall where 5 and where 1 in a thousand "
+    "photographs pass; images of which nothing is said."
+)
+
 FOUND = "Fingerprints found, and the share of images found that are given to their maker:"
 
 DEFENCES = {
@@ -86,7 +93,47 @@ def markdown(table: pa.Table) -> str:
     parts = [_lines(summed, _f1_cell)]
     if len(several):
         parts += ["", FOUND, "", _lines(several.assign(published=None), _fingerprints_cell)]
+    for _, trial in table.to_pandas().groupby("trial_number"):
+        if trial["side"].isna().all() and trial["generators"].iloc[0]:
+            parts += ["", PILES, "", _pile_lines(trial)]
     return "\n".join(parts)
+
+
+def _pile_lines(rows: pd.DataFrame) -> str:
+    """Write the means of one trial of native sizes: a line per condition and method."""
+    sources = list(rows["sources"].iloc[0])
+    measures = {
+        "photographs flagged": ("fp", 1),
+        "purity": ("purity", 3),
+        "discovered": ("discovered", 2),
+        "AUC": ("auc", 3),
+        "recall at 0.5 %": ("recall_5", 2),
+        "at 0.1 %": ("recall_1", 2),
+        "unscored": ("unscored", 1),
+    }
+    lines = [["files", "attack", "method", *sources, *measures]]
+    lines.append(["---"] * len(lines[0]))
+    for _, group in rows.groupby([*PLACES, "defence"], sort=True):
+        first = group.iloc[0]
+        recalls = np.mean(np.stack(group["recalls"].to_list()), axis=0)
+        lines.append(
+            [
+                first["files"],
+                attack_of(first),
+                _way(first["method"], first["defence"], [(first["method"], "none")]),
+                *(f"{recall:.2f}" for recall in recalls),
+                *(_mean(group[name], digits) for name, digits in measures.values()),
+            ]
+        )
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _mean(values: pd.Series, digits: int) -> str:
+    """Write the mean of what is known, and its standard deviation."""
+    known = values.dropna().astype(float)
+    if not len(known):
+        return ""
+    return f"{known.mean():.{digits}f} ({known.std(ddof=0):.{digits}f})"
 
 
 def _telling_apart(table: pa.Table) -> set[str]:

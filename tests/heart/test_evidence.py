@@ -10,7 +10,13 @@ import pytest
 from noisescope_core.residual import channel_residuals
 from noisescope_core.simulate import build_camera, build_generator, generate, scene
 from noisescope_core.simulate.camera import _develop, _expose
-from noisescope_core.whitened.makers.evidence import MOST_GRID, Evidence, gather, own_energy
+from noisescope_core.whitened.makers.evidence import (
+    LEAST_PEAK,
+    MOST_GRID,
+    Evidence,
+    gather,
+    own_energy,
+)
 from noisescope_core.whitened.makers.overlay import tile_agreement
 from noisescope_core.whitened.planes.bands import layout
 from noisescope_core.whitened.planes.products import band_correlations
@@ -137,6 +143,19 @@ def test_a_generator_resized_is_still_one(generated, scale):
     assert judged(pictures).maker == "generator"
 
 
+@pytest.mark.parametrize("middle", [0.22, 0.25, 0.28])
+def test_a_ring_stands_out_wherever_the_edges_of_bands_are(middle):
+    rng = np.random.default_rng(10)
+    radius = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE))
+    spectrum = np.fft.rfft2(rng.normal(size=(SIDE, SIDE))) * (abs(radius - middle) < 0.01)
+    pattern = np.fft.irfft2(spectrum)[:, :, None] + 0.03 * rng.normal(size=(SIDE, SIDE, 1))
+    pictures = [
+        np.clip(128 + 2 * pattern + rng.normal(0, 3, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+        for _ in range(COUNT)
+    ]
+    assert judged(pictures).peak > 2 * LEAST_PEAK
+
+
 def test_the_rule():
     plain = Evidence(strength=0.005, colour=1.0, peak=1.0, grid=0.4, spread=1.0)
     assert plain.maker == "generator"
@@ -144,6 +163,10 @@ def test_the_rule():
     assert Evidence(0.005, 0.1, 5.0, 0.4, 1.0).maker == "generator"
     assert Evidence(0.050, 0.1, 1.0, 0.4, 1.0).maker == "generator"
     assert Evidence(0.005, 1.0, 1.0, 0.9, 1.0).maker == "processing"
+    # What leaks from the grid has no clear ring, and is little.
+    assert Evidence(0.005, 0.1, 6.0, 0.78, 1.0).maker == "generator"
+    assert Evidence(0.005, 0.1, 4.5, 0.78, 1.0).maker == "processing"
+    assert Evidence(0.005, 0.1, 9.0, 0.85, 1.0).maker == "processing"
     assert Evidence(0.005, 1.0, 1.0, 0.4, 1.0, 0.6).maker == "processing"
     assert Evidence(0.005, 1.0, 1.0, 0.4, 1.0, 0.0, 0.5).maker == "processing"
     assert Evidence(0.005, 1.0, 1.0, 0.4, 0.1).maker == "overlay"

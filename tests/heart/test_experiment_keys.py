@@ -12,6 +12,7 @@ def test_what_an_answer_depends_on_names_it():
         for changes in (
             {"seed": 1},
             {"side": 65},
+            {"side": "native"},
             {"settings": ["residual.sigma=3"]},
             {"files": ["saved again"]},
             {"sets": {"made": "taken", "taken": "taken"}},
@@ -28,9 +29,19 @@ def test_only_a_method_whose_answers_have_changed_has_new_keys(monkeypatch):
     asked = {**PLAIN, "methods": ["paper", "whitened"], "draws": 1}
     experiment = Experiment.model_validate(asked)
     paper, whitened = experiment.cases()
-    # As they were before methods had revisions: tables of earlier runs are gone on with.
-    before = {"paper": "511e303d4f0d958a", "whitened": "1962986f5a7abc2a"}
-    assert experiment.key(paper) == before["paper"]
-    assert experiment.key(whitened) != before["whitened"]
-    monkeypatch.setattr(definition, "METHOD_REVISIONS", {})
-    assert experiment.key(whitened) == before["whitened"]
+    # As it was before methods had revisions: tables of earlier runs are gone on with.
+    assert experiment.key(paper) == "511e303d4f0d958a"
+    now = experiment.key(whitened)
+    monkeypatch.setattr(definition, "METHOD_REVISIONS", {"whitened": 2})
+    assert experiment.key(whitened) != now
+
+
+def test_how_lattices_are_looked_at_matters_to_the_method_that_does():
+    plain = {**PLAIN, "methods": ["paper", "whitened"], "draws": 1}
+    changed = {**plain, "settings": ["lattice.undetermined=flag"]}
+    (paper, whitened), (same, other) = (
+        [each.key(case) for case in each.cases()]
+        for each in map(Experiment.model_validate, (plain, changed))
+    )
+    assert paper == same
+    assert whitened != other

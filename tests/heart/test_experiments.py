@@ -18,10 +18,11 @@ from noisescope_core.experiments import run as runner
 from noisescope_core.experiments.definition import Experiment, Trial, load_experiment
 from noisescope_core.experiments.methods import Answer
 from noisescope_core.experiments.page import write_page
-from noisescope_core.experiments.pictures import Drawn, draw, find_files
+from noisescope_core.experiments.pictures import HEADER_BYTES, Drawn, draw, find_files
 from noisescope_core.experiments.run import batches, here, judged, run_experiment
 from noisescope_core.experiments.summary import markdown, plots, write_summary
 from noisescope_core.experiments.table import SCHEMA, append, read
+from tests.conftest import picture, save
 from tests.experiment_files import PLAIN, silent, written
 
 CONF = Path(__file__).parents[2] / "conf/experiments"
@@ -56,6 +57,20 @@ def test_all_mistakes_of_a_file_are_told_at_once(tmp_path):
     [
         ({"methods": ["svm"]}, "methods.svm.method"),
         ({"draws": 0}, "draws"),
+        ({"side": 63}, "side: must be 64 to 4096 pixels, or native, got 63"),
+        ({"side": "native"}, "methods.azimuthal: needs images of one size"),
+        (
+            {
+                "side": "native",
+                "methods": ["csd"],
+                "sets": {"made": {"simulate": "generated"}, "taken": "taken"},
+            },
+            "trials.one: made is simulated and has no native size",
+        ),
+        (
+            {"side": "native", "methods": ["csd"], "attacks": {"fingerprint_removal": [1]}},
+            "attacks.fingerprint_removal: needs images of one size",
+        ),
         ({"sets": {"made": {"folder": "made", "simulate": "generated"}}}, "either a folder or"),
         ({"colour": 1}, "colour: no such key"),
         ({"defences": ["prayer"]}, "defences.0"),
@@ -86,6 +101,18 @@ def test_absent_folders_and_too_few_images_are_told_before_anything_runs(tmp_pat
     # Of 66 pixels at most, none is large enough for the second trial.
     assert "trials.one: needs 21 images of taken, of 68 x 68 at least" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_whose_header_cannot_be_read_in_part_is_listed(tmp_path):
+    for name, ending in (("made", ".webp"), ("taken", ".png")):
+        (tmp_path / name).mkdir()
+        for k in range(18 if name == "taken" else 6):
+            pixels = np.random.default_rng(k).integers(0, 256, (200, 200, 3), np.uint8)
+            file = tmp_path / name / f"{k:02}{ending}"
+            file.write_bytes(cv2.imencode(ending, pixels, [cv2.IMWRITE_WEBP_QUALITY, 101])[1])
+    assert file.stat().st_size > HEADER_BYTES
+    experiment = load_experiment(written(tmp_path))
+    assert len(find_files(experiment, tmp_path)["made"]) == 6
 
 
 @given(number=st.integers(0, 50), made=st.integers(1, 8), taken=st.integers(1, 10))
@@ -128,7 +155,50 @@ def test_answers_are_held_against_the_truth():
     assert row["f1"] == ratios(4, 1, 1)["f1"] == 0.8
     # Of the four flagged the second generator's image 3 is in the first one's set.
     assert row["given_right"] == 0.75
+    assert row["recalls"] == [2 / 3, 1.0]
+    # Half of a set is not most of it.
+    assert (row["purity"], row["discovered"]) == (0.75, 0.5)
+    assert row["auc"] is None
     assert judged(drawn, Answer([]))["f1"] == 0
+    # Two photographs are stronger than one of the five generated images each.
+    strengths = np.array([9.0, 8, 7, 6, 1, 5, 4, -np.inf])
+    row = judged(drawn, Answer([], strengths=strengths))
+    assert (row["auc"], row["recall_5"], row["recall_1"]) == (13 / 15, 0.8, 0.8)
+    assert (row["purity"], row["discovered"]) == (None, 0.0)
+
+
+def test_images_at_their_native_sizes_are_searched_together(tmp_path):
+    """One decoder's tile at sizes of which none has enough images, among photographs."""
+    rng = np.random.default_rng(4)
+    tile = np.tile(rng.normal(0, 0.15, (8, 8, 1)), (32, 32, 1))
+    for name, count in (("made", 48), ("taken", 240)):
+        (tmp_path / name).mkdir()
+        for k in range(count):
+            pixels = picture(rng, (112 + 8 * (k % 16), 96 + 8 * (k % 11)))
+            pixels += tile[: pixels.shape[0], : pixels.shape[1]] * (name == "made")
+            save(tmp_path / name / f"{k:03}.png", pixels)
+    trial = {
+        "generated": {"made": 48}, "photographs": {"taken": 60}, "reference": {"taken": 180}
+    }  # fmt: skip
+    file = written(
+        tmp_path, side="native", trials={"sizes": trial}, methods=["whitened", "paper"], draws=1
+    )  # fmt: skip
+    experiment = load_experiment(file)
+    said = []
+    run_experiment(experiment, find_files(experiment, tmp_path), tmp_path, said.append)
+    assert "native sizes as found, whitened: sizes: F1 " in "".join(said)
+    table = read(tmp_path)
+    rows = {row["method"]: row for row in table.to_pylist()}
+    assert rows["whitened"]["side"] is None
+    assert rows["whitened"]["unscored"] == rows["whitened"]["fp"] == 0
+    assert rows["whitened"]["recalls"][0] > 0.8
+    assert rows["whitened"]["purity"] == rows["whitened"]["discovered"] == 1
+    assert rows["whitened"]["auc"] > 0.95
+    assert rows["paper"]["undecided"]
+    assert rows["paper"]["unscored"] == 108
+    lines = markdown(table).splitlines()
+    assert lines[-4].startswith("| files | attack | method | made | photographs flagged | purity")
+    assert lines[-2].startswith("| as found | none | whitened |")
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(tmp_path, experiment_sets, monkeypatch):
