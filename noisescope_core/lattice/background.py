@@ -178,8 +178,8 @@ class Views:
         """Cosines of all reference images with one set, without each one's best frequency."""
         cosines = []
         for half in self.halves:
-            total = (1 / half.lengths[members]) @ self.tested[members]
-            cosines.append(elsewhere(half.reference, self.directions(half, total[None])))
+            total = ((1 / half.lengths[members]) @ self.tested[members])[None].astype(np.float32)
+            cosines.append(elsewhere(half.reference, self.directions(half, total)))
         return np.concatenate(cosines)
 
     def cosines(self, sets: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:

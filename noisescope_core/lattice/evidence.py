@@ -42,9 +42,9 @@ MOST_POINTS = 4.0
 cameras that round down and apps 6 to 26; noise has 3."""
 
 LATENT_ENERGY, LEAST_DENSE, LEAST_EIGHTHS, MOST_SIXTEENTHS = 160.0, 0.10, 0.80, 0.25
-"""Bounds of a latent decoder's tile, which repeats every 8 pixels. Measured: SD v1 had 123 at most,
-`dense` 0.13 to 0.29 and `eighths` 0.80 to 1 in sets of 24; sources of photographs 0.08 at most, or half as much
-in what repeats every 4."""
+"""Bounds of a latent decoder's tile, which repeats every 8 pixels. Measured: SD v1 had 123 at
+most, `dense` 0.13 to 0.29 and `eighths` 0.80 to 1 in sets of 24; sources of photographs 0.08 at
+most, or half as much in what repeats every 4."""
 
 PATCHED_DENSE, PATCHED_EIGHTHS, PATCHED_POINTS = 0.14, 0.93, 3.3
 """Bounds of a decoder's tile that repeats every 16 pixels, as patches of 2 x 2 latents do.
