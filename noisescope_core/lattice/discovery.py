@@ -30,7 +30,7 @@ which they promise."""
 CUTS = 2
 """Times that sets are cut and grown anew. Chosen: what joins a part may be cut from it again."""
 
-LET_THROUGH = 0.001
+LET_THROUGH = 0.0005
 """Share of the reference images that a bar lets through at most. Chosen: a pile holds ten makers,
 and photographs have their own lattices, so that scores have tails of their own."""
 
