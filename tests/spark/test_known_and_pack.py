@@ -18,6 +18,7 @@ from noisescope_core.config import load_config
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.lattice.background import background_of
 from noisescope_core.lattice.detector import packed_background
+from noisescope_core.lattice.frequencies import elsewhere
 from noisescope_core.lattice.tiles import PERIOD, stacked
 from noisescope_core.tables.results import open_results
 from noisescope_core.tables.rows import FingerprintRow
@@ -59,12 +60,14 @@ def undetermined_lattice(results, fakes):
     units = background.units(tiles[chosen])
     total = units.sum(0, dtype=np.float64)
     cosines = background.units(photographs[1::2]) @ total / np.linalg.norm(total)
+    beside = elsewhere(background.units(photographs[1::2]), total[None])
     count = len(chosen)
     return FingerprintRow(
         fingerprint_id="1a77ice", kind="lattice", width=PERIOD, height=PERIOD, images=count,
         flagged=False, maker="undetermined", cohesion=(total @ total - count) / count / (count - 1),
         reference_centre=float(np.median(cosines)), reference_spread=float(cosines.std()),
         threshold=5.0, member_mean=10.0, member_spread=1.0, prior=-0.4,
+        elsewhere_centre=float(np.median(beside)), elsewhere_spread=float(beside.std()),
         members=[ids[row] for row in chosen], pixels=bytes(4 * PERIOD * PERIOD),
         whitened=(total / count).astype(np.float32).tobytes(),
         background=packed_background(background),
