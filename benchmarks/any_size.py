@@ -106,17 +106,20 @@ def kept_rows(condition: str, folder: Path, config: Config) -> Path:
     kept = folder / f"{condition.replace(' ', '_')}.parquet"
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        files = [
-            (source, str(file))
-            for source, below in (GENERATORS | PHOTOGRAPHS).items()
-            for file in sorted((SHARED / "data" / below).rglob("*"))
-            if file.is_file()
-        ]
+        files = list(files_of(GENERATORS | PHOTOGRAPHS))
         with ProcessPoolExecutor() as pool:
             rows = pool.map(partial(_extract, condition, config), files, chunksize=16)
             schema = arrow_schema(f"source string, {SCHEMAS['residuals']}")
             pq.write_table(pa.Table.from_pylist(list(rows), schema), kept)
     return kept
+
+
+def files_of(sources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield source and path of every file of some sources, in order."""
+    for source, below in sources.items():
+        for file in sorted((SHARED / "data" / below).rglob("*")):
+            if file.is_file():
+                yield source, str(file)
 
 
 def _extract(condition: str, config: Config, file: tuple[str, str]) -> Row:
@@ -139,10 +142,13 @@ def again(data: bytes, path: str, config: Config, factor: float = 1.0) -> bytes:
     if factor != 1:
         how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
         colour = cv2.resize(colour, None, fx=factor, fy=factor, interpolation=how)
-    rng = np.random.default_rng(list(hashlib.sha256(path.encode()).digest()))
-    quality = int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))
-    settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    return bytes(cv2.imencode(".jpg", colour[:, :, ::-1], settings)[1].tobytes())
+    return encoded(colour, np.random.default_rng(list(hashlib.sha256(path.encode()).digest())))
+
+
+def encoded(pixels: NDArray[np.uint8], rng: np.random.Generator) -> bytes:
+    """Save pixels, (H, W, 3), RGB, as JPEG 4:2:0 at a quality that is drawn."""
+    settings = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))]
+    return bytes(cv2.imencode(".jpg", pixels[:, :, ::-1], settings)[1].tobytes())
 
 
 def pile(rows: Rows, seed: int, config: Config) -> Draw:

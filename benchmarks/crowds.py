@@ -13,13 +13,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from benchmarks.any_size import CONDITIONS, GENERATORS, OF_EACH, PHOTOGRAPHS, QUALITIES, kept_rows
+from benchmarks.any_size import (
+    CONDITIONS,
+    GENERATORS,
+    OF_EACH,
+    PHOTOGRAPHS,
+    encoded,
+    files_of,
+    kept_rows,
+)
 from benchmarks.trials import SHARED
 from noisescope_core.config import Config
 from noisescope_core.images.decode import decode
@@ -44,12 +51,7 @@ SIDES = (0.6, 512)
 
 def split() -> tuple[list[str], list[str]]:
     """Paths of the photographs of the pile, and of those of the reference."""
-    paths = [
-        str(file)
-        for below in PHOTOGRAPHS.values()
-        for file in sorted((SHARED / "data" / below).rglob("*"))
-        if file.is_file()
-    ]
+    paths = [path for _, path in files_of(PHOTOGRAPHS)]
     drawn = [paths[place] for place in np.random.default_rng(0).permutation(len(paths))]
     return drawn[REFERENCE:], drawn[:REFERENCE]
 
@@ -74,7 +76,8 @@ def _crops(path: str, config: Config) -> Iterator[Row]:
     colour = pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, 2)
     for number in range(CROPS):
         rng = np.random.default_rng([number, *hashlib.sha256(path.encode()).digest()])
-        part = _saved_again(_part(colour, rng), rng)
+        part = decode(encoded(_part(colour, rng), rng), limits.max_pixels, limits.max_bytes).pixels
+        assert part is not None
         channels = channel_residuals(part, how.sigma, how.levels, denoiser=how.denoiser)
         tile = lattice_feature(part, channels, (0, 0))
         cells = {"tile": tile.tobytes(), "sketch": sketch(part).tobytes()}
@@ -91,12 +94,6 @@ def _part(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
         for whole, side in zip(pixels.shape[:2], sides, strict=True)
     )
     return pixels[top : top + sides[0], left : left + sides[1]]
-
-
-def _saved_again(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(QUALITIES[0], QUALITIES[1] + 1))]
-    data = cv2.imencode(".jpg", pixels[:, :, ::-1], quality)[1]
-    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[:, :, ::-1])
 
 
 def originals(condition: str, folder: Path, config: Config) -> dict[str, LatticeFeature]:

@@ -168,19 +168,22 @@ class Views:
 
     def reference_cosines(self, sets: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
         """Cosines of all reference images with the sums of sets of tested ones: (m, sets)."""
-        cosines = []
-        for half in self.halves:
-            totals = [(1 / half.lengths[members]) @ self.tested[members] for members in sets]
-            cosines.append(half.reference @ self.directions(half, np.stack(totals)).T)
+        cosines = [half.reference @ self._directions_of(half, sets).T for half in self.halves]
         return np.concatenate(cosines).astype(np.float64)
 
     def reference_elsewhere(self, members: NDArray[np.intp]) -> NDArray[np.float64]:
         """Cosines of all reference images with one set, without each one's best frequency."""
-        cosines = []
-        for half in self.halves:
-            total = ((1 / half.lengths[members]) @ self.tested[members])[None].astype(np.float32)
-            cosines.append(elsewhere(half.reference, self.directions(half, total)))
-        return np.concatenate(cosines)
+        return np.concatenate(
+            [
+                elsewhere(half.reference, self._directions_of(half, [members]))
+                for half in self.halves
+            ]
+        )
+
+    def _directions_of(self, half: Half, sets: Sequence[NDArray[np.intp]]) -> NDArray[np.float32]:
+        """Directions of the sums of sets of tested images before one half: (sets, 1536)."""
+        totals = [(1 / half.lengths[members]) @ self.tested[members] for members in sets]
+        return self.directions(half, np.stack(totals))
 
     def cosines(self, sets: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
         """Cosines of all tested images with the sums of sets, without themselves: (n, sets)."""

@@ -53,7 +53,7 @@ class LatticeFingerprint:
         centre, spread = self.elsewhere
         total = self._others(image_id, unit)
         beside = (float(elsewhere(unit[None], total[None])[0]) - centre) / spread
-        return score if beside >= LEAST_ELSEWHERE else min(score, beside)
+        return score if beside >= LEAST_ELSEWHERE else beside
 
     def _others(self, image_id: str, unit: NDArray[np.float32]) -> NDArray[np.float64]:
         return self.total - unit if image_id in self.members else self.total

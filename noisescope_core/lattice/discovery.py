@@ -133,10 +133,15 @@ def _best(
     large = [members for members in sets.values() if len(members) >= LEAST]
     if not large:
         return None
-    strengths = standardised(views, large)
-    chances = [chance_of(strengths[members, k], int(free.sum())) for k, members in enumerate(large)]
+    chances = _chances(views, large, free)
     best = int(np.argmin(chances))
     return large[best] if chances[best] <= np.log(CHANCE) else None
+
+
+def _chances(views: Views, sets: list[NDArray[np.intp]], free: NDArray[np.bool_]) -> list[float]:
+    """Logarithm of the probability of each set among the free images."""
+    strengths, images = standardised(views, sets), int(free.sum())
+    return [chance_of(strengths[members, k], images) for k, members in enumerate(sets)]
 
 
 def _distinct(
@@ -150,8 +155,8 @@ def _distinct(
 def _is_more_than_chance(views: Views, members: NDArray[np.intp], free: NDArray[np.bool_]) -> bool:
     if len(members) < LEAST:
         return False
-    strengths = standardised(views, [members])[members, 0]
-    return chance_of(strengths, int(free.sum())) < float(np.log(CHANCE))
+    (chance,) = _chances(views, [members], free)
+    return chance < float(np.log(CHANCE))
 
 
 def _apart(views: Views, sets: list[NDArray[np.intp]]) -> list[NDArray[np.intp]]:

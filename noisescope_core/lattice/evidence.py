@@ -6,7 +6,8 @@ come the features of a set's members, out comes `TileEvidence`, which names the 
 - What is done row by column leaves, off the axes, a product of a row with a column, or two: grid
   lines, resizing, demosaicing. A coefficient that an encoder rounds down leaves a point in each
   block. Neither is dense.
-- The tile of a latent decoder is dense, repeats every 8 pixels and not every 4, and is weak.
+- The tile of a decoder is dense and not very strong. A latent decoder's repeats every 8 pixels and
+  not every 4; one of patches every 16; one of few strides every 4.
 - A strong tile that one product explains is a *device's*: of its mosaic or its rounding.
 - A tile in the colour differences, or along rows and columns alone, is *processing*: subsampling,
   scaling, an app.

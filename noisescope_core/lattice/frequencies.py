@@ -9,10 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from noisescope_core.lattice.tiles import PERIOD, VALUES
-
-PLANES_OF_TILE = VALUES // PERIOD**2
-"""Planes of a feature, of both residuals."""
+from noisescope_core.lattice.tiles import PERIOD, SHAPE
 
 
 def _pairs() -> NDArray[np.float64]:
@@ -47,10 +44,10 @@ def elsewhere(units: NDArray[np.floating], totals: NDArray[np.floating]) -> NDAr
     """
     lengths = np.linalg.norm(totals, axis=1, keepdims=True)
     products = (_spectra(units) * _spectra(totals / (lengths + 1e-12)).conj()).real
-    shared = products.sum(1).reshape(len(products), -1) @ _PAIRS
+    shared = products.sum((1, 2)).reshape(len(products), -1) @ _PAIRS
     return np.asarray(shared.sum(1) - shared.max(1), np.float64)
 
 
 def _spectra(tiles: NDArray[np.floating]) -> NDArray[np.complex128]:
-    planes = np.asarray(tiles, np.float64).reshape(-1, PLANES_OF_TILE, PERIOD, PERIOD)
+    planes = np.asarray(tiles, np.float64).reshape(-1, *SHAPE)
     return np.asarray(np.fft.fft2(planes, norm="ortho"))

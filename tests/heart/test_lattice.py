@@ -8,8 +8,14 @@ from hypothesis import strategies as st
 
 from noisescope_core.config import Config
 from noisescope_core.lattice.background import background_of, views_of
-from noisescope_core.lattice.detector import lattice_test, packed_background, unpacked_background
+from noisescope_core.lattice.detector import (
+    fingerprint_of,
+    lattice_test,
+    packed_background,
+    unpacked_background,
+)
 from noisescope_core.lattice.directions import leading_directions, moment_of, standing_out
+from noisescope_core.lattice.discovery import LEAST_ELSEWHERE
 from noisescope_core.lattice.evidence import EIGHTHS, evidence_of
 from noisescope_core.lattice.find import find
 from noisescope_core.lattice.growth import grown, seeds
@@ -275,3 +281,21 @@ def test_makers_are_found_in_a_crowd():
     crowd = LatticePile(tested, images_of(rng, "reference", tiles_of(rng, 300)))
     (row,) = find(crowd, [], CONFIG)
     assert sum(name.startswith("a") for name in row.members) >= max(28, 0.9 * row.images)
+
+
+def test_an_image_that_shares_one_frequency_alone_is_none_of_the_makers():
+    rng = np.random.default_rng(8)
+    tone = np.zeros((2, 3, 16, 16))
+    tone[:, 1] = np.cos(np.pi * np.add.outer(np.arange(16), np.arange(16)))
+    both = dense(1) + 2 * tone.ravel()
+    tested = images_of(rng, "maker", tiles_of(rng, 30, both))
+    tested += images_of(rng, "photo", tiles_of(rng, 150))
+    reference = images_of(rng, "reference", tiles_of(rng, 200))
+    (row,) = find(LatticePile(tested, reference), [], CONFIG)
+    ready = fingerprint_of(row, {})
+    loud, own = ready.background.units(
+        np.concatenate([tiles_of(rng, 1, 3 * tone.ravel()), tiles_of(rng, 1, both)]).astype("f4")
+    )
+    assert ready.standardised("loud", loud) > ready.bar.threshold
+    assert ready.agreed("loud", loud) < LEAST_ELSEWHERE
+    assert ready.agreed("own", own) == ready.standardised("own", own) > ready.bar.threshold
