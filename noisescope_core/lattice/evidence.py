@@ -52,10 +52,12 @@ PATCHED_DENSE, PATCHED_EIGHTHS, PATCHED_POINTS = 0.14, 0.93, 3.3
 Measured: DALL-E mini as found had 0.2, 0.97 and 2.7; one phone's smoothed photographs 0.2, 0.88 and
 3."""
 
-COARSE_DENSE, COARSE_SINGLE, COARSE_POINTS, COARSE_SIXTEENTHS = 0.07, 0.2, 3.3, 0.35
+COARSE_DENSE, COARSE_SINGLE, COARSE_EIGHTHS = 0.07, 0.2, 0.5
+COARSE_POINTS, COARSE_SIXTEENTHS = 3.3, 0.35
 """Bounds of a decoder's tile that repeats every 4 pixels. Measured: CycleGAN had `dense` 0.08 to
-0.12 and `single` 0.23 to 0.44 in sets of 40; of photographs at half their size `dense` was 0.06 at
-most, but for 2 in 28 sets of one phone's that mix both ways of holding it."""
+0.12, `single` 0.23 to 0.44 and `eighths` 0.06 to 0.43 in sets of 40; of photographs at half their
+size `dense` was 0.06 at most, but for 2 in 28 sets of one phone's that mix both ways of holding
+it."""
 
 DEVICE_SHARED, DEVICE_ENERGY, DEVICE_SINGLE = 12.0, 150.0, 0.20
 """Of a device's tile: `shared` and `energy` at least, `single` at most. Measured on a phone and a
@@ -164,6 +166,7 @@ class TileEvidence:
         coarse = (
             self.dense >= COARSE_DENSE
             and self.single >= COARSE_SINGLE
+            and self.eighths <= COARSE_EIGHTHS
             and self.points <= COARSE_POINTS
             and self.sixteenths <= COARSE_SIXTEENTHS
         )

@@ -16,7 +16,7 @@ from noisescope_core.lattice.detector import (
 )
 from noisescope_core.lattice.directions import leading_directions, moment_of, standing_out
 from noisescope_core.lattice.discovery import LEAST_ELSEWHERE
-from noisescope_core.lattice.evidence import EIGHTHS, evidence_of
+from noisescope_core.lattice.evidence import EIGHTHS, TileEvidence, evidence_of
 from noisescope_core.lattice.find import find
 from noisescope_core.lattice.growth import grown, seeds
 from noisescope_core.lattice.method import extract
@@ -299,3 +299,23 @@ def test_an_image_that_shares_one_frequency_alone_is_none_of_the_makers():
     assert ready.standardised("loud", loud) > ready.bar.threshold
     assert ready.agreed("loud", loud) < LEAST_ELSEWHERE
     assert ready.agreed("own", own) == ready.standardised("own", own) > ready.bar.threshold
+
+
+@pytest.mark.parametrize(
+    ("shared", "energy", "single", "dense", "eighths", "points", "sixteenths", "maker"),
+    [
+        (42, 98, 0.39, 0.18, 0.90, 2.6, 0.02, "generator"),  # SD v1
+        (15, 98, 0.39, 0.18, 0.90, 2.6, 0.02, "undetermined"),
+        (42, 170, 0.39, 0.10, 0.90, 2.6, 0.02, "undetermined"),
+        (52, 296, 0.53, 0.22, 0.97, 2.7, 1.91, "generator"),  # DALL-E mini
+        (58, 49, 0.31, 0.19, 0.82, 3.0, 0.92, "undetermined"),  # a phone's, smoothed
+        (59, 278, 0.36, 0.09, 0.06, 2.1, 0.30, "generator"),  # CycleGAN
+        (34, 93, 0.58, 0.06, 0.32, 3.0, 0.07, "undetermined"),  # a phone's, halved
+        (59, 410, 0.36, 0.09, 0.06, 2.1, 0.30, "undetermined"),
+    ],
+)
+def test_a_decoders_tile_is_told_by_its_shape(
+    shared, energy, single, dense, eighths, points, sixteenths, maker
+):
+    shape = shared, energy, single, dense, eighths, points, sixteenths
+    assert TileEvidence(*shape, inner=0.2).maker == maker
