@@ -74,8 +74,8 @@ phones and cameras, cropped, filtered, resized, had up to 4.3 in sets of 5 and 2
 and 0.03 at most; CycleGAN, cropped and enlarged, 2.4 to 2.5 and 0.33."""
 
 LEAST_IMAGES = 8
-"""`Evidence.images` of a generator's pattern. Measured: sets of 5 and 6 photographs saved as WebP or
-with few qualities reached colours of 2 to 4 and peaks of 4."""
+"""`Evidence.images` of a generator's pattern. Measured: sets of 5 and 6 photographs, saved as WebP
+or at a low quality, reached colours of 2 to 4 and peaks of 4."""
 
 LEAST_STRENGTH = 0.035
 """`Evidence.strength` that makes a pattern a generator's: a sensor's photosites differ by about a
