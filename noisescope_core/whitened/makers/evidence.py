@@ -44,12 +44,12 @@ CycleGAN had 0.44 or more, overlays that the search found on 20 images 0.24 or l
 MOST_GRID = 0.7
 """`Evidence.grid` above which a pattern is processing. Measured: CycleGAN had about 0.6."""
 
-CLEAR_GRID, GRID_PEAK, GRID_CLEAR = 0.87, 3.5, 0.2
-"""`Evidence.grid` up to which, and `Evidence.peak` and `Evidence.clear` from which, a pattern
-beyond `MOST_GRID` is not processing for its grid alone: what leaks from the grid is a few per cent
-of it. Measured: CycleGAN blurred had 0.77, 8 and 0.4, cropped to 0.75 and enlarged 0.81 to 0.85,
-3.9 to 4.3 and 0.28; of photographs those that leaked most, rounded down and halved, 0.95 and 4.5,
-those with least grid beyond `MOST_GRID`, a phone's and compressed ones, 0.85 and 1, none clear."""
+CLEAR_GRID, GRID_PEAK = 0.87, 3.5
+"""`Evidence.grid` up to which, and `Evidence.peak` from which, a pattern of clear frequencies
+beyond `MOST_GRID` is not processing for its grid alone: what leaks from it is a few per cent.
+Measured: CycleGAN blurred had 0.77 and 8, cropped to 0.75 and enlarged 0.81 to 0.85 and 3.9 to 4.3;
+of photographs those that leaked most, rounded down and halved, 0.95 and 4.5, those with least grid
+beyond `MOST_GRID`, a phone's and compressed ones, 0.85 and 1."""
 
 LATTICE_PEAK = 5.0
 """`Evidence.peak` from which a lattice with clear frequencies is none of blocks. Measured: blocks
@@ -73,10 +73,11 @@ LEAST_COLOUR_ALONE = 3.0
 """`Evidence.colour` that makes a pattern a generator's whatever its hue. Measured: sensors had 1.08
 at most, five images saved as WebP 2.0; latent diffusion 4.9 or more."""
 
-LEAST_PEAK, LEAST_CLEAR = 2.1, 0.1
+LEAST_PEAK, LEAST_CLEAR = 2.1, 0.15
 """`Evidence.peak` and `Evidence.clear` that make a pattern a generator's. Measured: sensors of
 phones and cameras, cropped, filtered, resized, had up to 4.3 in sets of 5 and 2.6 in larger ones,
-and 0.03 at most; CycleGAN, cropped and enlarged, 2.4 to 2.5 and 0.33."""
+and 0.03 at most, or 0.08 after JPEG and resizing; CycleGAN, cropped and enlarged, 2.4 to 2.5 and
+0.4."""
 
 LEAST_IMAGES = 8
 """`Evidence.images` of a generator's pattern. Measured: sets of 5 and 6 photographs, saved as WebP
@@ -87,9 +88,9 @@ LEAST_STRENGTH = 0.035
 hundredth. Measured: sensors had 0.023 at most, a set of five photographs 0.029; simulated
 generators 0.037 and more."""
 
-STANDS_CLEAR = 12.0
-"""Spreads by which a frequency exceeds noise that counts as clear. Chosen: noise has none among a
-million."""
+STANDS_CLEAR = 6.0
+"""Spreads of all frequencies beyond which one counts as clear. Chosen: of a pattern that lies in
+all alike two in ten thousand do."""
 
 MOST_WATERMARKED = 0.5
 """`Evidence.watermarked` above which a pattern is a generator's in any case: most members."""
@@ -180,7 +181,7 @@ class Evidence:
             return "generator"
         if self.spread < LEAST_SPREAD:
             return "overlay"
-        stands_beside = self.peak >= GRID_PEAK and self.clear >= GRID_CLEAR
+        stands_beside = self.peak >= GRID_PEAK and self.clear >= LEAST_CLEAR
         if self.grid > (CLEAR_GRID if stands_beside else MOST_GRID) or self.uneven > MOST_UNEVEN:
             return "processing"
         has_ring = self.peak >= LATTICE_PEAK and self.clear >= LEAST_CLEAR
@@ -272,8 +273,10 @@ def _hue(halves: NDArray[np.float32], bins: Layout) -> float:
 def _clear(halves: NDArray[np.float32], bins: Layout) -> float:
     """Share of a pattern in grey that frequencies hold which stand clear of noise."""
     energy = _shared_energy(halves, bins)
-    clear = energy > STANDS_CLEAR * _noise_spread(energy)
-    return float(energy[clear].sum() / max(energy.sum(), 1e-12))
+    # Noise stands out to either side, and so is taken off again.
+    clear = np.abs(energy) > STANDS_CLEAR * _noise_spread(energy)
+    whole = energy.sum()
+    return float(np.clip(energy[clear].sum() / whole, 0, 1)) if whole > 0 else 0.0
 
 
 def _shared_energy(halves: NDArray[np.float32], bins: Layout) -> NDArray[np.float64]:
