@@ -12,9 +12,9 @@ HOSTILE = "a\"b'c</title><script>alert(1)</script>\n\u202egpj.\udc80\x00 \u0634\
 BLOCK = {"width": 96, "height": 96}
 
 EVIDENCE = {
-    "cohesion": 9.0, "repeats": [0.5, 0.7], "maker": "generator", "strength": 0.03, "colour": 0.1,
-    "peak": 1.0, "grid": 0.2, "spread": 0.9, "lattice": 0.1, "uneven": 0.02, "watermarked": 0.0,
-    "margin": None,
+    "cohesion": 9.0, "repeats": [0.5, 0.7], "maker": "generator", "strength": 0.06, "colour": 0.1,
+    "peak": 1.0, "grid": 0.2, "spread": 0.9, "lattice": 0.1, "uneven": 0.02, "hue": 1.0,
+    "clear": 0.0, "watermarked": 0.0, "margin": None,
 }  # fmt: skip
 """What the default method knows of a pattern, here of a strong one without colour or peak."""
 

@@ -8,11 +8,15 @@ from typing import Any
 
 from noisescope_core.lattice import evidence as tiles
 from noisescope_core.whitened.makers.evidence import (
+    LEAST_CLEAR,
     LEAST_COLOUR,
+    LEAST_COLOUR_ALONE,
+    LEAST_IMAGES,
     LEAST_PEAK,
     LEAST_SPREAD,
     LEAST_STRENGTH,
     MOST_GRID,
+    MOST_HUE,
     MOST_LATTICE,
     MOST_UNEVEN,
 )
@@ -109,11 +113,26 @@ RULES = (
         MOST_UNEVEN, False, "processing",
     ),
     Rule(
+        "images", 0,
+        "How many images share it.",
+        f"A few photographs have much in common by chance: below {LEAST_IMAGES}.",
+        LEAST_IMAGES, True, "device",
+    ),
+    Rule(
         "colour", 2,
         "Strength of the pattern in the colours, over that in the brightness; two standard errors "
         "are taken off.",
-        f"A camera\u2019s sensor leaves its pattern in the brightness: below {LEAST_COLOUR:g}.",
+        f"A camera\u2019s sensor leaves most of its pattern in the brightness: below "
+        f"{LEAST_COLOUR:g}. From {LEAST_COLOUR_ALONE:g} it decides alone.",
         LEAST_COLOUR, True, "device",
+    ),
+    Rule(
+        "hue", 2,
+        "How alike the pattern is in two differences of colours: 1 if it is the same; two standard "
+        "errors are added.",
+        "A sensor\u2019s is alike in both, for both are taken against its green photosites: above "
+        f"{MOST_HUE:g}.",
+        MOST_HUE, False, "device",
     ),
     Rule(
         "peak", 2,
@@ -122,6 +141,12 @@ RULES = (
         "Photosites differ one by one, so a sensor\u2019s pattern has no peak: below "
         f"{LEAST_PEAK:g}.",
         LEAST_PEAK, True, "device",
+    ),
+    Rule(
+        "clear", 2,
+        "Share of the pattern that single frequencies hold, each clear of noise.",
+        f"A sensor\u2019s pattern lies in all frequencies alike: below {LEAST_CLEAR:g}.",
+        LEAST_CLEAR, True, "device",
     ),
     Rule(
         "strength", 3,
@@ -210,12 +235,12 @@ OF_TILES = {
 }
 """By maker of a lattice: why it is taken for that."""
 
-NO_SENSOR = {
-    "colour": "is in the colours",
-    "peak": "has frequencies of its own",
-    "strength": "is strong",
-}
-"""By measurement that speaks against a sensor: why."""
+NO_SENSOR = (
+    ({"colour", "hue"}, "is another in each colour"),
+    ({"peak", "clear"}, "has frequencies of its own"),
+    ({"strength"}, "is strong"),
+)
+"""Measurements that together speak against a sensor, and why."""
 
 
 def measurements(record: Mapping[str, Any]) -> list[Measurement]:
@@ -233,7 +258,8 @@ def measurements(record: Mapping[str, Any]) -> list[Measurement]:
     if record["cohesion"] is None:
         return []
     rules = TILE_RULES if record.get("kind") == "lattice" else RULES
-    return [rule.measured(record) for rule in rules]
+    # What an earlier version found has fewer.
+    return [rule.measured(record) for rule in rules if record.get(rule.name) is not None]
 
 
 def reason(record: Mapping[str, Any]) -> str:
@@ -266,11 +292,13 @@ def reason(record: Mapping[str, Any]) -> str:
         return f"It is what processing leaves: {traces}."
     if maker == "device":
         return (
-            "It is in the brightness more than in the colours, smooth in frequency and weak, as "
+            "It is in the brightness, or alike in all colours, smooth in frequency and weak, as "
             "the pattern of a camera\u2019s sensor is. In doubt a pattern is taken for a "
             "device\u2019s."
         )
-    traces = " and ".join(trace for name, trace in NO_SENSOR.items() if name not in against)
+    traces = " and ".join(trace for names, trace in NO_SENSOR if not names & against)
+    if record["colour"] >= LEAST_COLOUR_ALONE:
+        traces = traces or "is in the colours"
     return (
         "It is all over the picture, as no overlay is; little of it lies where JPEG or resizing "
         f"would put it; and it {traces}, as no sensor\u2019s pattern is."

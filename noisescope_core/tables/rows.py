@@ -118,6 +118,8 @@ class FingerprintRow:
     spread: float | None = None
     lattice: float | None = None
     uneven: float | None = None
+    hue: float | None = None
+    clear: float | None = None
     in_reference: float | None = None
     tile_shared: float | None = None
     tile_energy: float | None = None

@@ -196,7 +196,7 @@ def describe(pile: Pile, shared: Sequence[SharedPattern], covered: Mask) -> list
             tiles[k].energy,
             pile.bins,
         )
-        evidence = replace(evidence, watermarked=watermarked)
+        evidence = replace(evidence, watermarked=watermarked, images=len(pattern.members))
         row = _row(pile, pattern, evidence, means[k], covered)
         compression, same = most_common(fact.compression for fact in facts)
         row = replace(row, header=compression, same_header=same, watermark=watermark)
@@ -220,7 +220,6 @@ def _row(
         fingerprint_id=fingerprint_id(members if mask is None else [*members, str(mask)]),
         width=width,
         height=height,
-        images=len(members),
         flagged=evidence.maker == "generator",
         cohesion=pattern.cohesion,
         repeats=pattern.repeats,

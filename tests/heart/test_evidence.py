@@ -71,8 +71,9 @@ def test_a_generator_is_one_saved_again_or_not(generated, quality):
     assert judged(pictures[:8]).maker == "generator"
 
 
+@pytest.mark.parametrize("quality", [None, 90])
 @pytest.mark.parametrize("body", [1, 2, 3])
-def test_the_sensor_of_one_camera_is_a_device(body):
+def test_the_sensor_of_one_camera_is_a_device(body, quality):
     # The same photosites every time, as the simulator's uploads never show them.
     camera = build_camera(np.random.default_rng((9, 199 + body)), SIDE, SIDE)
     site = camera.prnu[:SIDE, :SIDE]
@@ -81,7 +82,7 @@ def test_the_sensor_of_one_camera_is_a_device(body):
         _develop(camera, _expose(camera, rng, cv2.GaussianBlur(shown, (0, 0), 0.7), site))
         for shown in map(np.float32, scenes(5))
     ]
-    pictures = [saved_again(shot, 90) for shot in shots]
+    pictures = [saved_again(shot, quality) for shot in shots] if quality else shots
     evidence = judged(pictures)
     assert evidence.strength > 0.001
     assert evidence.maker == "device"
@@ -157,16 +158,29 @@ def test_a_ring_stands_out_wherever_the_edges_of_bands_are(middle):
 
 
 def test_the_rule():
-    plain = Evidence(strength=0.005, colour=1.0, peak=1.0, grid=0.4, spread=1.0)
-    assert plain.maker == "generator"
-    assert Evidence(0.005, 0.1, 1.0, 0.4, 1.0).maker == "device"
-    assert Evidence(0.005, 0.1, 5.0, 0.4, 1.0).maker == "generator"
-    assert Evidence(0.050, 0.1, 1.0, 0.4, 1.0).maker == "generator"
-    assert Evidence(0.005, 1.0, 1.0, 0.9, 1.0).maker == "processing"
+    def maker(strength=0.005, colour=0.1, peak=1.0, grid=0.4, spread=1.0, **more):
+        return Evidence(strength, colour, peak, grid, spread, **more).maker
+
+    assert maker() == "device"
+    # A sensor's colours vary together, with its green photosites.
+    assert maker(colour=1.0, hue=0.3) == "generator"
+    assert maker(colour=1.0, hue=0.8) == "device"
+    assert maker(colour=5.0, hue=0.8) == "generator"
+    # A ring that no single frequency holds is a small set's, or smooth.
+    assert maker(peak=5.0, clear=0.3) == "generator"
+    assert maker(peak=5.0, clear=0.02) == "device"
+    assert maker(strength=0.04) == "generator"
+    assert maker(strength=0.03) == "device"
+    # A few photographs have much in common by chance.
+    assert maker(colour=5.0, images=7) == "device"
+    assert maker(colour=5.0, grid=0.9) == "processing"
     # What leaks from the grid has no clear ring, and is little.
-    assert Evidence(0.005, 0.1, 6.0, 0.78, 1.0).maker == "generator"
-    assert Evidence(0.005, 0.1, 4.5, 0.78, 1.0).maker == "processing"
-    assert Evidence(0.005, 0.1, 9.0, 0.85, 1.0).maker == "processing"
-    assert Evidence(0.005, 1.0, 1.0, 0.4, 1.0, 0.6).maker == "processing"
-    assert Evidence(0.005, 1.0, 1.0, 0.4, 1.0, 0.0, 0.5).maker == "processing"
-    assert Evidence(0.005, 1.0, 1.0, 0.4, 0.1).maker == "overlay"
+    assert maker(peak=4.0, clear=0.3, grid=0.85) == "generator"
+    assert maker(peak=4.0, clear=0.1, grid=0.85) == "processing"
+    assert maker(peak=3.0, clear=0.3, grid=0.78) == "processing"
+    assert maker(peak=9.0, clear=0.3, grid=0.9) == "processing"
+    assert maker(colour=5.0, lattice=0.6) == "processing"
+    assert maker(peak=6.0, clear=0.3, lattice=0.4) == "generator"
+    assert maker(peak=4.0, clear=0.6, lattice=0.4) == "processing"
+    assert maker(colour=5.0, uneven=0.5) == "processing"
+    assert maker(colour=5.0, spread=0.1) == "overlay"

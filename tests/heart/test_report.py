@@ -313,7 +313,12 @@ def test_purity_and_growth_are_told() -> None:
 def test_evidence_says_what_another_maker_would_have() -> None:
     record = results()["fingerprints"][0] | EVIDENCE
     measured = {measurement.name: measurement for measurement in measurements(record)}
-    assert [name for name, value in measured.items() if value.against] == ["colour", "peak"]
+    assert [name for name, value in measured.items() if value.against] == [
+        "colour",
+        "hue",
+        "peak",
+        "clear",
+    ]
     assert measured["spread"].finding == "no overlay"
     assert "below 0.38" in measured["spread"].otherwise
     assert reason(record).endswith("and it is strong, as no sensor\u2019s pattern is.")
@@ -328,9 +333,9 @@ def test_evidence_says_what_another_maker_would_have() -> None:
 
 @pytest.mark.parametrize("maker", ["generator", "device", "overlay", "processing"])
 def test_evidence_agrees_with_the_rule(maker: str) -> None:
-    values = dict.fromkeys(("spread", "colour", "peak", "strength"), 9.0) | dict.fromkeys(
-        ("grid", "lattice", "uneven"), 0.0
-    )
+    values = dict.fromkeys(
+        ("spread", "images", "colour", "peak", "clear", "strength"), 9.0
+    ) | dict.fromkeys(("grid", "lattice", "uneven", "hue"), 0.0)
     values |= {
         "generator": {}, "device": {"colour": 0.1, "peak": 1.0, "strength": 0.01},
         "overlay": {"spread": 0.2}, "processing": {"uneven": 0.2},

@@ -7,9 +7,11 @@ them apart, and the rule:
 - *overlay*: a caption, a logo, a frame, a tiled watermark is in some places only. A generator's
   pattern is all over the image, so in the median tile the images agree as in the mean tile.
 - *device*: a camera's sensor varies in sensitivity from photosite to photosite. That is in the
-  brightness more than in the colours, which the camera interpolates, it is smooth in frequency,
-  for each photosite varies by itself, and it is weak. A generator's pattern is in the colours as
-  well, or has its energy where its upsampling puts it, or is strong. In doubt it is a device's.
+  brightness as much as in the colours; R - G and B - G share the green photosites, so what they
+  show is alike; no frequency stands out, for each photosite varies by itself; and it is weak. A
+  generator's pattern is in the colours alone, or differs between them, or has its energy at the
+  frequencies where its upsampling puts it, or is strong. In doubt, or of few
+  images, it is a device's.
 - *processing*: nearly all of it lies on the JPEG grid and on lines. (A pattern is only found if it
   stands without them, but what leaks from them can; a clear ring of frequencies does not.) Or much
   of what lies elsewhere repeats at a fixed distance and in many frequencies, as the edges of JPEG
@@ -42,32 +44,53 @@ CycleGAN had 0.44 or more, overlays that the search found on 20 images 0.24 or l
 MOST_GRID = 0.7
 """`Evidence.grid` above which a pattern is processing. Measured: CycleGAN had about 0.6."""
 
-CLEAR_GRID, CLEAR_PEAK = 0.8, 5.0
-"""`Evidence.grid` up to which, and `Evidence.peak` from which, a pattern beyond `MOST_GRID` is not
-processing for its grid alone: what leaks from the grid is a few per cent of it. Measured: CycleGAN
-blurred had 0.77 at most and 8 or more; of photographs those that leaked most, rounded down and
-halved, 0.95 and 4.5, those with least grid beyond `MOST_GRID`, a phone's, 0.85 and 1."""
+CLEAR_GRID, GRID_PEAK = 0.87, 3.5
+"""`Evidence.grid` up to which, and `Evidence.peak` from which, a pattern of clear frequencies
+beyond `MOST_GRID` is not processing for its grid alone: what leaks from it is a few per cent.
+Measured: CycleGAN blurred had 0.77 and 8, cropped to 0.75 and enlarged 0.81 to 0.85 and 3.9 to 4.3;
+of photographs those that leaked most, rounded down and halved, 0.95 and 4.5, those with least grid
+beyond `MOST_GRID`, a phone's and compressed ones, 0.85 and 1."""
+
+LATTICE_PEAK = 5.0
+"""`Evidence.peak` from which a lattice with clear frequencies is none of blocks. Measured: blocks
+had 3.6 at most, CycleGAN 6 and more."""
 
 MOST_LATTICE = 0.33
-"""`Evidence.lattice` above which a pattern is processing. Measured: CycleGAN had 0.32 at most,
-resized JPEG blocks 0.39 or more."""
+"""`Evidence.lattice` above which a pattern is processing, unless its frequencies are clear and one
+ring of them has `LATTICE_PEAK`. Measured: CycleGAN had 0.32, and 0.41 where it was weak, with a
+peak of 6; resized JPEG blocks 0.39 or more, with clear frequencies and a peak of 3.6 at most."""
 
 MOST_UNEVEN = 0.15
 """`Evidence.uneven` above which a pattern is processing. Measured: generators' images saved at
 quality 60 and resized had 0.14 at most."""
 
-LEAST_COLOUR = 0.35
-"""`Evidence.colour` that makes a pattern a generator's. Measured: of 8 simulated sensors all but
-one stayed below, and that one was processing by its grid."""
+LEAST_COLOUR, MOST_HUE = 0.35, 0.5
+"""`Evidence.colour` from which, and `Evidence.hue` up to which, a pattern is a generator's.
+Measured: sensors of a camera and of 8 simulated ones, uncompressed, had 0.36 to 1.08 and 0.67 or
+more; StyleGAN2 0.44 or more and 0.41 at most, where there were ten images."""
 
-LEAST_PEAK = 2.1
-"""`Evidence.peak` that makes a pattern a generator's. Measured: simulated sensors had 1.5 at most,
-blurred 1.9; photographs of a phone and a camera, compressed, cropped or resized, 1.8; CycleGAN
-cropped and enlarged had 2.4 to 2.5."""
+LEAST_COLOUR_ALONE = 3.0
+"""`Evidence.colour` that makes a pattern a generator's whatever its hue. Measured: sensors had 1.08
+at most, five images saved as WebP 2.0; latent diffusion 4.9 or more."""
 
-LEAST_STRENGTH = 0.025
+LEAST_PEAK, LEAST_CLEAR = 2.1, 0.15
+"""`Evidence.peak` and `Evidence.clear` that make a pattern a generator's. Measured: sensors of
+phones and cameras, cropped, filtered, resized, had up to 4.3 in sets of 5 and 2.6 in larger ones,
+and 0.03 at most, or 0.08 after JPEG and resizing; CycleGAN, cropped and enlarged, 2.4 to 2.5 and
+0.4."""
+
+LEAST_IMAGES = 8
+"""`Evidence.images` of a generator's pattern. Measured: sets of 5 and 6 photographs, saved as WebP
+or at a low quality, reached colours of 2 to 4 and peaks of 4."""
+
+LEAST_STRENGTH = 0.035
 """`Evidence.strength` that makes a pattern a generator's: a sensor's photosites differ by about a
-hundredth. Measured: simulated sensors had 0.016 at most."""
+hundredth. Measured: sensors had 0.023 at most, a set of five photographs 0.029; simulated
+generators 0.037 and more."""
+
+STANDS_CLEAR = 6.0
+"""Spreads of all frequencies beyond which one counts as clear. Chosen: of a pattern that lies in
+all alike two in ten thousand do."""
 
 MOST_WATERMARKED = 0.5
 """`Evidence.watermarked` above which a pattern is a generator's in any case: most members."""
@@ -120,8 +143,15 @@ class Evidence:
     uneven : float
         Variance over the image of how much noise its members have in a pixel, relative to the
         pixels around and without what repeats every 16; 0 if they have it everywhere.
+    hue : float
+        Correlation of the pattern in R - G with that in B - G, off the grid, two standard errors
+        more, at most 1. A sensor's is about 0.5 and more.
+    clear : float
+        Share of what lies off grid and lines, in grey, that single clear frequencies hold, 0..1.
     watermarked : float
         Share of the members that carry the known watermark of one generator, 0..1.
+    images : int
+        Members; as few as count, if it is not said.
     """
 
     strength: float
@@ -131,7 +161,10 @@ class Evidence:
     spread: float
     lattice: float = 0.0
     uneven: float = 0.0
+    hue: float = 1.0
+    clear: float = 0.0
     watermarked: float = 0.0
+    images: int = LEAST_IMAGES
 
     @property
     def maker(self) -> Maker:
@@ -141,21 +174,26 @@ class Evidence:
         --------
         >>> Evidence(strength=0.005, colour=0.1, peak=1.2, grid=0.3, spread=0.95).maker
         'device'
-        >>> Evidence(strength=0.005, colour=1.1, peak=1.2, grid=0.3, spread=0.95).maker
+        >>> Evidence(strength=0.005, colour=1.1, peak=1.2, grid=0.3, spread=0.95, hue=0.1).maker
         'generator'
         """
         if self.watermarked > MOST_WATERMARKED:
             return "generator"
         if self.spread < LEAST_SPREAD:
             return "overlay"
-        blocks = self.lattice > MOST_LATTICE or self.uneven > MOST_UNEVEN
-        most_grid = CLEAR_GRID if self.peak >= CLEAR_PEAK else MOST_GRID
-        if self.grid > most_grid or blocks:
+        stands_beside = self.peak >= GRID_PEAK and self.clear >= LEAST_CLEAR
+        if self.grid > (CLEAR_GRID if stands_beside else MOST_GRID) or self.uneven > MOST_UNEVEN:
             return "processing"
-        smooth = self.colour < LEAST_COLOUR and self.peak < LEAST_PEAK
-        if smooth and self.strength < LEAST_STRENGTH:
+        has_ring = self.peak >= LATTICE_PEAK and self.clear >= LEAST_CLEAR
+        if self.lattice > MOST_LATTICE and not has_ring:
+            return "processing"
+        if self.images < LEAST_IMAGES:
             return "device"
-        return "generator"
+        in_colours = self.colour >= LEAST_COLOUR and self.hue <= MOST_HUE
+        has_frequencies = self.peak >= LEAST_PEAK and self.clear >= LEAST_CLEAR
+        if in_colours or has_frequencies or self.colour >= LEAST_COLOUR_ALONE:
+            return "generator"
+        return "generator" if self.strength >= LEAST_STRENGTH else "device"
 
 
 def gather(
@@ -194,6 +232,8 @@ def gather(
         spread=_spread(tiles),
         lattice=_lattice(halves, bins),
         uneven=_uneven(energy),
+        hue=_hue(halves, bins),
+        clear=_clear(halves, bins),
     )
 
 
@@ -215,6 +255,40 @@ def own_energy(features: Iterable[NDArray[Any]], bins: Layout) -> NDArray[np.flo
         for plane in feature:
             energy += np.square(spatial(plane, bins), dtype=np.float64)
     return energy
+
+
+def _hue(halves: NDArray[np.float32], bins: Layout) -> float:
+    """Correlate a pattern in R - G with itself in B - G: an upper bound."""
+    off = slice(0, bins.cuts[len(RINGS)])
+    one, other = halves[:, 1:, off].astype(np.float64)
+    # Noise that the halves do not share has no sign.
+    shared = (one @ other.T + other @ one.T) / (2 * one.shape[1])
+    own = np.square(one).mean(1), np.square(other).mean(1)
+    error = np.sqrt((own[0] * own[1][::-1]).sum() / 4 / one.shape[1])
+    if min(shared[0, 0], shared[1, 1]) <= 0:
+        return 1.0
+    return float(min(1, (shared[0, 1] + 2 * error) / np.sqrt(shared[0, 0] * shared[1, 1])))
+
+
+def _clear(halves: NDArray[np.float32], bins: Layout) -> float:
+    """Share of a pattern in grey that frequencies hold which stand clear of noise."""
+    energy = _shared_energy(halves, bins)
+    # Noise stands out to either side, and so is taken off again.
+    clear = np.abs(energy) > STANDS_CLEAR * _noise_spread(energy)
+    whole = energy.sum()
+    return float(np.clip(energy[clear].sum() / whole, 0, 1)) if whole > 0 else 0.0
+
+
+def _shared_energy(halves: NDArray[np.float32], bins: Layout) -> NDArray[np.float64]:
+    """Energy that the halves share in grey, by bin, off grid and lines."""
+    # Noise that the halves do not share has no sign.
+    products = (halves[0, 0] * halves[1, 0]).astype(np.float64)
+    return np.asarray((products[0::2] + products[1::2])[: bins.cuts[len(RINGS)] // 2])
+
+
+def _noise_spread(energy: NDArray[np.float64]) -> float:
+    """Spread of products of noise: by Laplace's law the median tells, whatever lines add."""
+    return float(np.median(np.abs(energy)) * np.sqrt(2) / np.log(2))
 
 
 def _peak(rings: NDArray[np.float64], errors: NDArray[np.float64]) -> float:
@@ -239,17 +313,12 @@ def _rings_between(
     """
     height, width = bins.shape
     rows, columns = np.abs(np.fft.fftfreq(height)), np.arange(width // 2 + 1) / width
-    off = slice(0, bins.cuts[len(RINGS)] // 2)
-    frequencies = np.hypot(rows[:, None], columns).ravel()[bins.order[off]]
-    # Noise that the halves do not share has no sign.
-    products = (halves[0, 0] * halves[1, 0]).astype(np.float64)
-    energy = (products[0::2] + products[1::2])[off]
+    energy = _shared_energy(halves, bins)
+    frequencies = np.hypot(rows[:, None], columns).ravel()[bins.order[: len(energy)]]
     ring = np.searchsorted(np.add(RINGS, RINGS[1] / 2), frequencies, side="right")
     totals = np.bincount(ring, energy, len(RINGS))[1 : len(RINGS)]
     counts = np.maximum(np.bincount(ring, minlength=len(RINGS))[1 : len(RINGS)], 1)
-    # Products of noise follow Laplace's law: its median tells the spread, whatever lines add.
-    spread = np.median(np.abs(energy)) * np.sqrt(2) / np.log(2)
-    return totals / counts, spread / np.sqrt(counts)
+    return totals / counts, _noise_spread(energy) / np.sqrt(counts)
 
 
 def _spread(tiles: NDArray[np.float32]) -> float:
