@@ -58,8 +58,8 @@ def crop(path: str, kept: float, again: bool, config: Config) -> Crop | None:
     )
     piece = np.ascontiguousarray(pixels[top : top + height, left : left + width])
     how = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    data = encoded(piece, rng) if again else cv2.imencode(".png", piece[:, :, ::-1], how)[1]
-    (row,) = residual_rows(bytes(data), config, "image", {})
+    cut = encoded(piece, rng) if again else bytes(cv2.imencode(".png", piece[:, :, ::-1], how)[1])
+    (row,) = residual_rows(cut, config, "image", {})
     if row["status"] != "scored":
         return None
     return np.frombuffer(row["tile"], np.float16, VALUES), top % PERIOD, left % PERIOD

@@ -231,12 +231,18 @@ def test_rare_makers_stand_out_of_a_large_pile():
     assert np.isin(np.arange(60), np.argsort(-standing)[:150]).mean() > 0.95
 
 
-def test_a_rescaled_image_shows_its_tile_at_its_factor():
+def decoded(side):
+    """Pixels of a smooth scene with noise, in which a pattern of some pixels a side repeats."""
     rng = np.random.default_rng(50)
-    period = rng.normal(0, 6, (8, 8, 3))
+    period = rng.normal(0, 6, (side, side, 3))
     scene = cv2.resize(rng.uniform(60, 190, (12, 16, 3)), (640, 512), interpolation=cv2.INTER_CUBIC)
-    native = scene + np.tile(period, (64, 80, 1)) + rng.normal(0, 3, scene.shape)
-    pixels = np.clip(native, 0, 255).astype(np.uint8)
+    repeated = np.tile(period, (512 // side, 640 // side, 1))
+    native = scene + repeated + rng.normal(0, 3, scene.shape)
+    return np.clip(native, 0, 255).astype(np.uint8)
+
+
+def test_a_rescaled_image_shows_its_tile_at_its_factor():
+    pixels = decoded(8)
     small = cv2.resize(pixels, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
     factors = likely_factors((small.shape[1], small.shape[0]))
     place = [abs(factor - 0.8) < 1e-9 for factor in factors].index(True)
@@ -246,6 +252,17 @@ def test_a_rescaled_image_shows_its_tile_at_its_factor():
     at_factors = rescaled_features(small, extracted.channels, extracted.corner, factors)
     agreement = [np.corrcoef(tile, feature.astype(np.float64))[0, 1] for feature in at_factors]
     assert np.argmax(agreement) == place and agreement[place] > 0.7
+
+
+def test_a_crop_shows_its_tile_where_it_lies():
+    pixels, background = decoded(16), background_of(tiles_of(np.random.default_rng(5), 50))
+    tiles = [
+        extract(part, method_of(CONFIG).extract(part, CONFIG), CONFIG)[0].astype(np.float32)
+        for part in (pixels, np.ascontiguousarray(pixels[21:450, 11:600]))
+    ]
+    native, crop = background.units(np.stack(tiles))
+    scores = shifted_tile(background, native).scores(spectra_of_unit(background, crop))
+    assert divmod(int(np.argmax(scores)), 16) == (5, 11)
 
 
 def test_a_crop_is_found_where_it_lies_and_photographs_are_not(pile):
