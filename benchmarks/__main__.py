@@ -29,6 +29,7 @@ from benchmarks import (
     recipe,
     reliability,
     report,
+    rescaled,
     scale,
     sizes,
     trials,
@@ -220,6 +221,16 @@ def cropped_tables(options: Options) -> Iterator[Measured]:
     )
 
 
+def rescaled_tables(options: Options) -> Iterator[Measured]:
+    """Search sets that were rescaled by one factor."""
+    yield Measured(
+        "Sets rescaled by one factor",
+        list(rescaled.measure(options.data / "any_size" / "whitened")),
+        "30 images of a source, rescaled and saved again, among 600 photographs. `claimed`: images "
+        "that a native fingerprint claims at a factor; sets that are mostly of the source.",
+    )
+
+
 def sizes_tables(options: Options) -> Iterator[Measured]:
     """Search images of 500 sizes on Spark."""
     rows = list(sizes.measure(options.data, (1000, 10_000, 100_000)))
@@ -255,6 +266,7 @@ DEVELOPMENT: dict[str, Benchmark] = {
     "any-size": any_size_tables,
     "crowds": crowds_tables,
     "cropped": cropped_tables,
+    "rescaled": rescaled_tables,
 }
 """Only by name: these need the development images."""
 

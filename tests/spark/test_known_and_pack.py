@@ -179,6 +179,31 @@ def test_lattices_of_one_family_are_one_branch(run, found, tmp_path):
     ]
 
 
+def test_a_set_of_anothers_rescaled_images_is_of_its_family(run, found, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    results = open_results(str(run))
+    generator, lattice = results.table("fingerprints").to_pylist()
+    # Another lattice that would flag none of these images.
+    other = lattice | {"fingerprint_id": "f" * 12, "images": 12, "threshold": 1000.0}
+    put_fingerprints(copy, [generator, lattice, other])
+    verdicts = results.table("verdicts").to_pylist()
+    for row in verdicts:
+        if row["image_id"] in lattice["members"]:
+            row |= {"fingerprint_id": other["fingerprint_id"], "factor": 0.75}
+    first, *rest = (copy / "verdicts").glob("*.parquet")
+    pq.write_table(pa.Table.from_pylist(verdicts, arrow_schema(SCHEMAS["verdicts"])), first)
+    for part in rest:
+        part.unlink()
+    names = [word for name in (found[1], "ffff") for word in ("--fingerprint", name)]
+    done = noisescope("pack", "--run", copy, "--out", tmp_path / "pack.parquet", *names)
+    assert done.stdout.splitlines()[1:] == [
+        "└── family of 2",
+        f"    ├── {found[1]}  any size  24 images  undetermined  of {'f' * 12}, rescaled by 0.750",
+        f"    └── {'f' * 12}  any size  12 images  undetermined",
+    ]
+
+
 def test_what_cannot_be_packed_is_told_in_one_line(run, paper_run, tmp_path):
     named, file = ("--run", run), ("--out", tmp_path / "pack.parquet")
     assert "no finished run" in refused("pack", "--run", tmp_path, *file)
