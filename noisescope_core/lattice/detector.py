@@ -186,13 +186,14 @@ def _cropped_test(
     rivals: Sequence[LatticeFingerprint], fingerprints: Sequence[LatticeFingerprint]
 ) -> Callable[[str, NDArray[np.float32]], Score | None]:
     """Make the test of a tile, (1536,), at all shifts; it answers None if none is above its bar."""
-    backgrounds = {id(some.background): some.background for some in (*rivals, *fingerprints)}
     of_rivals, of_others = (
         [(some, shifted_tile(some.background, some.total)) for some in both]
         for both in (rivals, fingerprints)
     )
 
     def test(image_id: str, feature: NDArray[np.float32]) -> Score | None:
+        # By identity, here and not before: with Spark the test itself has travelled.
+        backgrounds = {id(some.background): some.background for some, _ in (*of_rivals, *of_others)}
         units = {key: some.units(feature[None])[0] for key, some in backgrounds.items()}
         spectra = {key: spectra_of_unit(some, units[key]) for key, some in backgrounds.items()}
         exceeded = [

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from noisescope_core.lattice.background import background_of
 from noisescope_core.lattice.detector import packed_background
 from noisescope_core.lattice.frequencies import elsewhere
 from noisescope_core.lattice.tiles import PERIOD, stacked
+from noisescope_core.methods import extracted, test_of
 from noisescope_core.tables.results import open_results
 from noisescope_core.tables.rows import FingerprintRow
 from noisescope_core.tables.schemas import REGISTRY_FILE, SCHEMAS, arrow_schema, names_in
@@ -128,13 +130,13 @@ def images(dump, tmp_path_factory):
     return folder
 
 
-def find_known(spark, images, fingerprints, out):
+def find_known(spark, images, fingerprints, out, *settings):
     from noisescope_core.spark.session.progress import Progress
     from noisescope_core.spark.stages.known import find_known as known
     from noisescope_core.spark.tables.run import Run
 
     progress = Progress(spark, Console(file=io.StringIO()))
-    config = load_config(None, SETTINGS)
+    config = load_config(None, (*SETTINGS, *settings))
     return known(Run(spark, str(out)), config, progress, str(images), str(fingerprints))
 
 
@@ -311,6 +313,34 @@ def test_single_images_of_any_size_are_scored_against_a_lattice(
     # What was looked for can be packed again.
     again = pack(results, tmp_path / "again.parquet")
     assert {one["fingerprint_id"] for family in again for one in family} == set(found)
+
+
+def test_a_crop_is_found_where_it_lies_with_spark_and_without(
+    spark, packs, found, images, tmp_path
+):
+    folder, cropped = tmp_path / "crops", "lattice.cropped=true"
+    folder.mkdir()
+    for name in ("larger-fake.png", "real-3.png"):
+        shutil.copy(images / name, folder)
+        save(folder / f"crop-of-{name}", cv2.imread(str(images / name))[5:, 11:, ::-1])
+    find_known(spark, folder, packs / "both.parquet", tmp_path / "out", cropped)
+    rows = verdicts_of(tmp_path / "out")
+    flagged = {
+        name: (row["shift_x"], row["shift_y"]) for name, row in rows.items() if row["is_fake"]
+    }
+    assert flagged == {"larger-fake.png": (None, None), "crop-of-larger-fake.png": (11, 5)}
+    assert rows["crop-of-larger-fake.png"]["fingerprint_id"] == found[1]
+    config = load_config(None, [cropped])
+    known = known_fingerprints(str(packs / "both.parquet"), config).tested
+    test = test_of([row for row in known if row.kind == "lattice"], config, True)
+    for name, row in rows.items():
+        pixels = cv2.imread(str(folder / name))[:, :, ::-1]
+        _, tile = extracted(np.ascontiguousarray(pixels), config).cells
+        score = test(row["image_id"], (row["width"], row["height"]), None, tile)
+        assert score.is_fake == row["is_fake"]
+        if score.is_fake:
+            assert (score.shift_x, score.shift_y) == flagged[name]
+            assert score.score == pytest.approx(row["score"], rel=1e-6)
 
 
 def test_a_run_and_its_pack_say_the_same(spark, run, packs, images, tmp_path):
