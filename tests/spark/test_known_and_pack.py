@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from noisescope_core import methods
 from noisescope_core.app.known import known_fingerprints
 from noisescope_core.app.packs import pack, read_pack, write_pack
 from noisescope_core.cli import main
@@ -21,7 +22,6 @@ from noisescope_core.lattice.background import background_of
 from noisescope_core.lattice.detector import packed_background
 from noisescope_core.lattice.frequencies import elsewhere
 from noisescope_core.lattice.tiles import PERIOD, stacked
-from noisescope_core.methods import extracted, test_of
 from noisescope_core.tables.results import open_results
 from noisescope_core.tables.rows import FingerprintRow
 from noisescope_core.tables.schemas import REGISTRY_FILE, SCHEMAS, arrow_schema, names_in
@@ -332,10 +332,10 @@ def test_a_crop_is_found_where_it_lies_with_spark_and_without(
     assert rows["crop-of-larger-fake.png"]["fingerprint_id"] == found[1]
     config = load_config(None, [cropped])
     known = known_fingerprints(str(packs / "both.parquet"), config).tested
-    test = test_of([row for row in known if row.kind == "lattice"], config, True)
+    test = methods.test_of([row for row in known if row.kind == "lattice"], config, True)
     for name, row in rows.items():
         pixels = cv2.imread(str(folder / name))[:, :, ::-1]
-        _, tile = extracted(np.ascontiguousarray(pixels), config).cells
+        _, tile = methods.extracted(np.ascontiguousarray(pixels), config).cells
         score = test(row["image_id"], (row["width"], row["height"]), None, tile)
         assert score.is_fake == row["is_fake"]
         if score.is_fake:
