@@ -116,6 +116,9 @@ class Lattice(_Section):
     rescaled: bool = Field(
         False, description="whether images are also tried as if rescaled from likely sizes"
     )
+    cropped: bool = Field(
+        False, description="whether images are also tried as if cropped, at all shifts of a tile"
+    )
     undetermined: Literal["report", "flag"] = Field(
         "report", description="what becomes of a lattice that may be a generator's or a phone's"
     )

@@ -37,7 +37,8 @@ class Score:
     fingerprint_id : of the fingerprint that the image fits best
     threshold : score above which the image carries it; None where the reference's scores decide
     confidence : probability, 0..1, that the image carries it
-    shift_x, shift_y : where the image lies on the fingerprint, pixels; None in place
+    shift_x, shift_y : where the image lies on the fingerprint, pixels; None in place; on a lattice
+        0..15, as its tile repeats
     factor : by which the image was rescaled since it was generated; None if it was not
     typical : whether the score is as the members' are, no more than one of their spreads below
     """
@@ -190,14 +191,14 @@ class Lattice:
     ----------
     extract : of pixels, what the method takes of them, and config: what is stored, float16
     find : of a pile, the patterns found in place, and config; told where to leave notes
-    test : of rows of such fingerprints
+    test : of rows of such fingerprints, and config
     explaining : for `explain`, of tiles
     least_images : images of all sizes that are needed
     """
 
     extract: Callable[[NDArray[np.uint8], Extracted, Config], NDArray[np.float16]]
     find: Callable[[LatticePile, Sequence[FingerprintRow], Config, Note], Sequence[FingerprintRow]]
-    test: Callable[[Sequence[Any]], LatticeTest]
+    test: Callable[[Sequence[Any], Config], LatticeTest]
     explaining: Explaining
     least_images: int
 

@@ -62,7 +62,7 @@ def test_of(fingerprints: Iterable[Any], config: Config, everywhere: bool) -> Te
         else:
             by_size.setdefault((row.width, row.height), []).append(row)
     in_place = method.test(by_size, config, everywhere)
-    of_lattices = method.lattice.test(lattices) if method.lattice and lattices else None
+    of_lattices = method.lattice.test(lattices, config) if method.lattice and lattices else None
 
     def test(
         image_id: str, size: Size, cell: pa.Buffer | None, tile: pa.Buffer | None

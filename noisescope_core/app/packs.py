@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import fs
@@ -20,7 +21,7 @@ from noisescope_core.app.places import absolute
 from noisescope_core.app.registry import MERGED, STATES, resolve_names
 from noisescope_core.errors import UsageError, first_line
 from noisescope_core.lattice.detector import unpacked_background
-from noisescope_core.lattice.families import families
+from noisescope_core.lattice.families import Rescaled, families, rescaled_sets
 from noisescope_core.lattice.tiles import PERIOD, VALUES
 from noisescope_core.methods import method_of
 from noisescope_core.tables.results import Results, open_results
@@ -61,7 +62,8 @@ def pack(
     Returns
     -------
     list of list of dict
-        Families, lattices' before others, the largest fingerprint first: columns `SHOWN` of each.
+        Families, lattices' before others, the largest fingerprint first: columns `SHOWN` of each,
+        and `origin` and `factor` of lattices whose images are another's, rescaled, else None.
 
     Raises
     ------
@@ -86,7 +88,16 @@ def pack(
         except ValueError as error:
             raise UsageError(f"{results.location}: {error}; it cannot be packed") from error
     write_pack(rows, absolute(out))
-    return _in_families(rows)
+    return _in_families(rows, _rescaled(results, rows))
+
+
+def _rescaled(results: Results, rows: Sequence[Mapping[str, Any]]) -> dict[str, Rescaled]:
+    """Say which packed lattices hold images of others, rescaled, by the verdicts of the run."""
+    columns = ("image_id", "fingerprint_id", "factor")
+    verdicts = results.table("verdicts", columns, ds.field("factor").is_valid()).to_pylist()
+    return rescaled_sets(
+        fingerprint_rows(row for row in rows if row["kind"] == "lattice"), verdicts
+    )
 
 
 def _chosen(results: Results, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -112,11 +123,16 @@ def _packed(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"state": state, "merged_into": None, "note": note, **row, "flagged": True}
 
 
-def _in_families(rows: Sequence[Mapping[str, Any]]) -> list[list[dict[str, Any]]]:
+def _in_families(
+    rows: Sequence[Mapping[str, Any]], rescaled: Mapping[str, Rescaled]
+) -> list[list[dict[str, Any]]]:
     ordered = sorted(rows, key=lambda row: (-row["images"], row["fingerprint_id"]))
     shown = {row["fingerprint_id"]: {name: row[name] for name in SHOWN} for row in ordered}
+    for name, row in shown.items():
+        found = rescaled.get(name)
+        row |= {"origin": found and found.origin, "factor": found and found.factor}
     lattices = [row for row in fingerprint_rows(ordered) if row.kind == "lattice"]
-    groups = families(lattices)
+    groups = families(lattices, rescaled)
     together = {name for group in groups for name in group}
     groups += [[name] for name in shown if name not in together]
     return [[shown[name] for name in group] for group in groups]

@@ -33,7 +33,7 @@ def pack(run: str, out: str, fingerprints: tuple[str, ...]) -> None:
     """Write the fingerprints of a run to one file, for noisescope known and other registries.
 
     Lattices whose makers have nearly the same decoder are shown as a family: each knows the others'
-    images.
+    images. So are sets of its images that were rescaled, with the factor (lattice.rescaled).
     """
     check_exist({"--run": run})
     from noisescope_core.app import packs
@@ -64,5 +64,7 @@ def _show(families: list[list[Record]], out: str) -> None:
 def _told(record: Record) -> str:
     """Tell a fingerprint in a line."""
     size = "any size" if record["kind"] == "lattice" else f"{record['width']} x {record['height']}"
-    cells = (record["fingerprint_id"], size, f"{record['images']:,} images", record["maker"])
+    cells = [record["fingerprint_id"], size, f"{record['images']:,} images", record["maker"]]
+    if record["origin"]:
+        cells.append(f"of {record['origin']}, rescaled by {record['factor']:.3f}")
     return "  ".join(map(str, cells))

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.lattice.background import Background
+from noisescope_core.lattice.cropped import (
+    SHIFTS_PRICE,
+    ShiftedTile,
+    shifted_tile,
+    spectra_of_unit,
+)
 from noisescope_core.lattice.discovery import LEAST_ELSEWHERE, LET_THROUGH
 from noisescope_core.lattice.frequencies import elsewhere
 from noisescope_core.lattice.rescaled import likely_factors, price
-from noisescope_core.lattice.tiles import VALUES
+from noisescope_core.lattice.tiles import PERIOD, VALUES
 from noisescope_core.method import LatticeTest, Score
 from noisescope_core.whitened.discovery.confidence import Bar, best_fit
 
@@ -48,10 +55,24 @@ class LatticeFingerprint:
     def agreed(self, image_id: str, unit: NDArray[np.float32]) -> float:
         """The same; of an image that shares one frequency alone, what it shares beside it."""
         score = self.standardised(image_id, unit)
+        return self._with_elsewhere(score, unit, self._others(image_id, unit))
+
+    def best_shift(
+        self, tile: ShiftedTile, unit: NDArray[np.float32], spectra: NDArray[Any]
+    ) -> tuple[float, int, int]:
+        """Score of an image as `agreed` has it, at the shift (down, right) at which it is best."""
+        scores = tile.scores(spectra) / self.bar.spread
+        scores[0, 0] = -np.inf  # in place
+        down, right = divmod(int(np.argmax(scores)), PERIOD)
+        score = float(scores[down, right])
+        return self._with_elsewhere(score, unit, tile.at(down, right)), down, right
+
+    def _with_elsewhere(
+        self, score: float, unit: NDArray[np.float32], total: NDArray[np.floating]
+    ) -> float:
         if score <= LEAST_ELSEWHERE:
             return score
         centre, spread = self.elsewhere
-        total = self._others(image_id, unit)
         beside = (float(elsewhere(unit[None], total[None])[0]) - centre) / spread
         return score if beside >= LEAST_ELSEWHERE else beside
 
@@ -106,7 +127,7 @@ def is_rival(row: Any) -> bool:
     return row.kind == "lattice" and not row.flagged and row.maker in ("device", "processing")
 
 
-def lattice_test(rows: Sequence[Any]) -> LatticeTest:
+def lattice_test(rows: Sequence[Any], config: Config) -> LatticeTest:
     """Make the test of images of any size against lattices, given by their rows.
 
     Returns
@@ -114,13 +135,14 @@ def lattice_test(rows: Sequence[Any]) -> LatticeTest:
     callable
         Takes an image's id, its size and its features as bytes, 1,536 float16 each: as it is, then
         at `likely_factors`, if these are tried. It answers as `confidence.best_fit` does. By how
-        far an image exceeds the bar of a
-        device's or processing's lattice, by so much more it must exceed a generator's. None if all
-        are such rivals.
+        far an image exceeds the bar of a device's or processing's lattice, by so much more it must
+        exceed a generator's. None if all are such rivals. What no fingerprint claims is tried at
+        all shifts, if crops are looked for.
     """
     backgrounds: dict[bytes, Background] = {}
     rivals = [fingerprint_of(row, backgrounds) for row in rows if is_rival(row)]
     fingerprints = [fingerprint_of(row, backgrounds) for row in rows if not is_rival(row)]
+    cropped = _cropped_test(rivals, fingerprints) if config.lattice.cropped else None
 
     def fitting(image_id: str, feature: NDArray[np.float32], dearer: float) -> Score:
         """Test one tile against all fingerprints, their bars raised by so many spreads."""
@@ -144,15 +166,52 @@ def lattice_test(rows: Sequence[Any]) -> LatticeTest:
         if not fingerprints:
             return None
         features = np.frombuffer(cell, np.float16).reshape(-1, VALUES).astype(np.float32)
-        native = fitting(image_id, features[0], 0.0)
-        if native.is_fake or len(features) == 1:
-            return native
+        best = fitting(image_id, features[0], 0.0)
+        if best.is_fake:
+            return best
+        factors = likely_factors(size) if len(features) > 1 else []
         dearer = price(LET_THROUGH, len(features))
-        best = native
-        for factor, feature in zip(likely_factors(size), features[1:], strict=True):
+        for factor, feature in zip(factors, features[1:], strict=True):
             score = fitting(image_id, feature, dearer)
             if score.is_fake and (not best.is_fake or score.score > best.score):
                 best = replace(score, factor=factor)
-        return best
+        if cropped is None or best.is_fake:
+            return best
+        return cropped(image_id, features[0]) or best
+
+    return test
+
+
+def _cropped_test(
+    rivals: Sequence[LatticeFingerprint], fingerprints: Sequence[LatticeFingerprint]
+) -> Callable[[str, NDArray[np.float32]], Score | None]:
+    """Make the test of a tile, (1536,), at all shifts; it answers None if none is above its bar."""
+    of_rivals, of_others = (
+        [(some, shifted_tile(some.background, some.total)) for some in both]
+        for both in (rivals, fingerprints)
+    )
+
+    def test(image_id: str, feature: NDArray[np.float32]) -> Score | None:
+        # By identity, here and not before: with Spark the test itself has travelled.
+        backgrounds = {id(some.background): some.background for some, _ in (*of_rivals, *of_others)}
+        units = {key: some.units(feature[None])[0] for key, some in backgrounds.items()}
+        spectra = {key: spectra_of_unit(some, units[key]) for key, some in backgrounds.items()}
+        exceeded = [
+            float(tile.scores(spectra[id(rival.background)]).max()) / rival.bar.spread
+            - rival.bar.threshold
+            for rival, tile in of_rivals
+        ]
+        dearer = SHIFTS_PRICE + max([0.0, *exceeded])
+        found = []
+        for some, tile in of_others:
+            if image_id in some.members:  # it lies in place
+                continue
+            key = id(some.background)
+            z, down, right = some.best_shift(tile, units[key], spectra[key])
+            bar = replace(some.bar, threshold=some.bar.threshold + dearer)
+            if z > bar.threshold:
+                score = best_fit([(some.fingerprint_id, bar, z)])
+                found.append((z / bar.threshold, replace(score, shift_x=right, shift_y=down)))
+        return max(found, key=lambda each: each[0])[1] if found else None
 
     return test

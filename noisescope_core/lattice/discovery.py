@@ -76,7 +76,7 @@ def shared_tiles(
     rng = np.random.default_rng(seed)
     for _ in range(CUTS):
         sets = _regrown(views, [part for members in sets for part in _parts(views, members, rng)])
-    return [_described(views, _agreeing_elsewhere(views, members)) for members in sets]
+    return [described(views, _agreeing_elsewhere(views, members)) for members in sets]
 
 
 def _parts(
@@ -183,7 +183,8 @@ def _agreeing_elsewhere(views: Views, members: NDArray[np.intp]) -> NDArray[np.i
     return kept if len(kept) >= LEAST else members
 
 
-def _described(views: Views, members: NDArray[np.intp]) -> SharedTile:
+def described(views: Views, members: NDArray[np.intp]) -> SharedTile:
+    """Set the bar of a set, given by the rows of its members."""
     is_member = np.zeros(len(views.tested), bool)
     is_member[members] = True
     cosines = views.cosines([members])[:, 0]

@@ -25,7 +25,7 @@ def surface(
     unit = ready.background.units(np.asarray(tile, np.float32).reshape(-1, VALUES)[:1])[0]
     total = ready.total / (np.linalg.norm(ready.total) + 1e-12)
     one, other = (fft.rfft2(values.reshape(SHAPE)) for values in (unit, total))
-    shifted = fft.irfft2(one * other.conj(), s=(PERIOD, PERIOD)).sum((0, 1))
+    shifted = fft.irfft2(one.conj() * other, s=(PERIOD, PERIOD)).sum((0, 1))
     return np.asarray(fft.fftshift(shifted) / (shifted.std() + 1e-12), np.float32)
 
 

@@ -63,8 +63,11 @@ def _carries_it(match: Match) -> tuple[str, str]:
     name = match.fingerprint["fingerprint_id"]
     evidence = _higher_references(match)
     if match.shift is not None:
+        where = _shifted(*match.shift)
+        if match.fingerprint.get("kind") == "lattice":
+            where += ", modulo 16,"
         evidence = (
-            f"It lies {_shifted(*match.shift)} on the images of that fingerprint: a crop, or an "
+            f"It lies {where} on the images of that fingerprint: a crop, or an "
             "image of another size."
         )
     return (

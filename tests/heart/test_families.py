@@ -7,7 +7,12 @@ import pytest
 
 from noisescope_core.lattice.background import background_of
 from noisescope_core.lattice.detector import packed_background
-from noisescope_core.lattice.families import families, typical_strength
+from noisescope_core.lattice.families import (
+    Rescaled,
+    families,
+    rescaled_sets,
+    typical_strength,
+)
 from noisescope_core.lattice.tiles import PERIOD, VALUES
 from noisescope_core.tables.rows import FingerprintRow
 
@@ -86,6 +91,34 @@ def test_a_chain_is_one_family():
     ]
     assert families([rows[0], rows[2]]) == [["x"], ["z"]]
     assert families([rows[0], rows[2], rows[1]]) == [["x", "z", "y"]]
+
+
+def claims(names, origin, factor):
+    return [{"image_id": name, "fingerprint_id": origin, "factor": factor} for name in names]
+
+
+def test_a_set_that_another_claims_at_one_factor_is_of_its_family():
+    native, half, other = (
+        lattice(name, tile, seed=k)
+        for k, (name, tile) in enumerate(zip("nho", DECODERS[:3], strict=True))
+    )
+    verdicts = claims(half.members[:12], "n", 0.5) + claims(half.members[12:16], "o", 1.5)
+    found = rescaled_sets([native, half, other], verdicts)
+    assert found == {"h": Rescaled("n", 0.5)}
+    assert families([native, half, other]) == [["n"], ["h"], ["o"]]
+    assert families([native, half, other], found) == [["n", "h"], ["o"]]
+
+
+def test_a_set_that_is_claimed_in_part_or_at_many_factors_is_nobody_elses():
+    half = lattice("h", DECODERS[1])
+    assert rescaled_sets([half], claims(half.members[:10], "n", 0.5)) == {}
+    assert rescaled_sets([half], claims(half.members, "h", 0.5)) == {}
+    spread = [
+        claim
+        for k, name in enumerate(half.members)
+        for claim in claims([name], "n", (0.5, 0.75, 1.5)[k % 3])
+    ]
+    assert rescaled_sets([half], spread) == {}
 
 
 def test_no_fingerprint_is_no_family():

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisescope_core.config import Config
+from noisescope_core.config import Config, configured
 from noisescope_core.lattice.background import background_of, views_of
+from noisescope_core.lattice.cropped import shifted_tile, spectra_of_unit
 from noisescope_core.lattice.detector import (
     fingerprint_of,
     lattice_test,
@@ -147,7 +148,7 @@ def test_undetermined_lattices_flag_if_one_asks_for_it(pile):
 
 def test_a_member_is_scored_without_itself(pile):
     row = max(find(pile, [], CONFIG), key=lambda row: row.images)
-    test = lattice_test([row])
+    test = lattice_test([row], CONFIG)
     member = next(image for image in pile.tested if image.image_id in row.members)
     size = (100, 80)
     own = test(member.image_id, size, member.tile.tobytes())
@@ -230,12 +231,18 @@ def test_rare_makers_stand_out_of_a_large_pile():
     assert np.isin(np.arange(60), np.argsort(-standing)[:150]).mean() > 0.95
 
 
-def test_a_rescaled_image_shows_its_tile_at_its_factor():
+def decoded(side):
+    """Pixels of a smooth scene with noise, in which a pattern of some pixels a side repeats."""
     rng = np.random.default_rng(50)
-    period = rng.normal(0, 6, (8, 8, 3))
+    period = rng.normal(0, 6, (side, side, 3))
     scene = cv2.resize(rng.uniform(60, 190, (12, 16, 3)), (640, 512), interpolation=cv2.INTER_CUBIC)
-    native = scene + np.tile(period, (64, 80, 1)) + rng.normal(0, 3, scene.shape)
-    pixels = np.clip(native, 0, 255).astype(np.uint8)
+    repeated = np.tile(period, (512 // side, 640 // side, 1))
+    native = scene + repeated + rng.normal(0, 3, scene.shape)
+    return np.clip(native, 0, 255).astype(np.uint8)
+
+
+def test_a_rescaled_image_shows_its_tile_at_its_factor():
+    pixels = decoded(8)
     small = cv2.resize(pixels, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
     factors = likely_factors((small.shape[1], small.shape[0]))
     place = [abs(factor - 0.8) < 1e-9 for factor in factors].index(True)
@@ -245,6 +252,64 @@ def test_a_rescaled_image_shows_its_tile_at_its_factor():
     at_factors = rescaled_features(small, extracted.channels, extracted.corner, factors)
     agreement = [np.corrcoef(tile, feature.astype(np.float64))[0, 1] for feature in at_factors]
     assert np.argmax(agreement) == place and agreement[place] > 0.7
+
+
+def test_a_crop_shows_its_tile_where_it_lies():
+    pixels, background = decoded(16), background_of(tiles_of(np.random.default_rng(5), 50))
+    tiles = [
+        extract(part, method_of(CONFIG).extract(part, CONFIG), CONFIG)[0].astype(np.float32)
+        for part in (pixels, np.ascontiguousarray(pixels[21:450, 11:600]))
+    ]
+    native, crop = background.units(np.stack(tiles))
+    scores = shifted_tile(background, native).scores(spectra_of_unit(background, crop))
+    assert divmod(int(np.argmax(scores)), 16) == (5, 11)
+
+
+def test_a_crop_is_found_where_it_lies_and_photographs_are_not(pile):
+    rows = find(pile, [], CONFIG)
+    row = next(row for row in rows if row.members[0].startswith("a"))
+    cropping = configured({"lattice.cropped": True})
+    test, in_place = lattice_test(rows, cropping), lattice_test(rows, CONFIG)
+    rng = np.random.default_rng(55)
+    moved = np.roll(dense(1).reshape(2, 3, 16, 16), (-3, -13), (-2, -1)).ravel()
+    # The grid of the last encoding stays in place.
+    crops = images_of(rng, "crop", tiles_of(rng, 30, 1.5 * moved))
+    found = [test(image.image_id, (90, 70), image.tile.tobytes()) for image in crops]
+    assert not any(in_place(crop.image_id, (90, 70), crop.tile.tobytes()).is_fake for crop in crops)
+    assert np.mean([score.is_fake for score in found]) > 0.9
+    for score in found:
+        if score.is_fake:
+            assert score.fingerprint_id == row.fingerprint_id and score.factor is None
+            # The tile repeats every 8 pixels.
+            assert (score.shift_y % 8, score.shift_x % 8) == (3, 5)
+    photographs = images_of(rng, "photo", tiles_of(rng, 200))
+    assert not any(test(one.image_id, (90, 70), one.tile.tobytes()).is_fake for one in photographs)
+
+
+def test_what_lies_in_place_is_told_as_before_where_crops_are_looked_for(pile):
+    rows = find(pile, [], CONFIG)
+    cropping = configured({"lattice.cropped": True})
+    tests = [lattice_test(rows, config) for config in (CONFIG, cropping)]
+    for image in pile.tested:
+        before, now = (test(image.image_id, (90, 70), image.tile.tobytes()) for test in tests)
+        assert before == now
+
+
+def test_scores_at_all_shifts_vary_as_in_place_does(pile):
+    (row, *_) = find(pile, [], CONFIG)
+    ready = fingerprint_of(row, {})
+    tile = shifted_tile(ready.background, ready.total)
+    rng = np.random.default_rng(56)
+    units = ready.background.units(tiles_of(rng, 400).astype(np.float32))
+    scores = np.stack([tile.scores(spectra_of_unit(ready.background, unit)) for unit in units])
+    in_place = units @ ready.total / np.linalg.norm(ready.total)
+    spreads = scores.std(0) / in_place.std()
+    assert spreads.min() > 0.8 and spreads.max() < 1.2
+    assert spreads.mean() == pytest.approx(1, abs=0.08)
+    down, right = 5, 12
+    direction = tile.at(down, right)[0]
+    cosines = units @ direction / np.linalg.norm(direction)
+    assert np.corrcoef(cosines, scores[:, down, right])[0, 1] > 0.9999
 
 
 def test_neighbours_are_the_same_however_they_are_found():

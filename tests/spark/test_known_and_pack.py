@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from noisescope_core import methods
 from noisescope_core.app.known import known_fingerprints
 from noisescope_core.app.packs import pack, read_pack, write_pack
 from noisescope_core.cli import main
@@ -128,13 +130,13 @@ def images(dump, tmp_path_factory):
     return folder
 
 
-def find_known(spark, images, fingerprints, out):
+def find_known(spark, images, fingerprints, out, *settings):
     from noisescope_core.spark.session.progress import Progress
     from noisescope_core.spark.stages.known import find_known as known
     from noisescope_core.spark.tables.run import Run
 
     progress = Progress(spark, Console(file=io.StringIO()))
-    config = load_config(None, SETTINGS)
+    config = load_config(None, (*SETTINGS, *settings))
     return known(Run(spark, str(out)), config, progress, str(images), str(fingerprints))
 
 
@@ -176,6 +178,31 @@ def test_lattices_of_one_family_are_one_branch(run, found, tmp_path):
         f"│   ├── {found[1]}  any size  24 images  undetermined",
         "│   └── ffffffffffff  any size  12 images  undetermined",
         f"└── {found[0]}  64 x 64  24 images  generator",
+    ]
+
+
+def test_a_set_of_anothers_rescaled_images_is_of_its_family(run, found, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    results = open_results(str(run))
+    generator, lattice = results.table("fingerprints").to_pylist()
+    # Another lattice that would flag none of these images.
+    other = lattice | {"fingerprint_id": "f" * 12, "images": 12, "threshold": 1000.0}
+    put_fingerprints(copy, [generator, lattice, other])
+    verdicts = results.table("verdicts").to_pylist()
+    for row in verdicts:
+        if row["image_id"] in lattice["members"]:
+            row |= {"fingerprint_id": other["fingerprint_id"], "factor": 0.75}
+    first, *rest = (copy / "verdicts").glob("*.parquet")
+    pq.write_table(pa.Table.from_pylist(verdicts, arrow_schema(SCHEMAS["verdicts"])), first)
+    for part in rest:
+        part.unlink()
+    names = [word for name in (found[1], "ffff") for word in ("--fingerprint", name)]
+    done = noisescope("pack", "--run", copy, "--out", tmp_path / "pack.parquet", *names)
+    assert done.stdout.splitlines()[1:] == [
+        "└── family of 2",
+        f"    ├── {found[1]}  any size  24 images  undetermined  of {'f' * 12}, rescaled by 0.750",
+        f"    └── {'f' * 12}  any size  12 images  undetermined",
     ]
 
 
@@ -286,6 +313,34 @@ def test_single_images_of_any_size_are_scored_against_a_lattice(
     # What was looked for can be packed again.
     again = pack(results, tmp_path / "again.parquet")
     assert {one["fingerprint_id"] for family in again for one in family} == set(found)
+
+
+def test_a_crop_is_found_where_it_lies_with_spark_and_without(
+    spark, packs, found, images, tmp_path
+):
+    folder, cropped = tmp_path / "crops", "lattice.cropped=true"
+    folder.mkdir()
+    for name in ("larger-fake.png", "real-3.png"):
+        shutil.copy(images / name, folder)
+        save(folder / f"crop-of-{name}", cv2.imread(str(images / name))[5:, 11:, ::-1])
+    find_known(spark, folder, packs / "both.parquet", tmp_path / "out", cropped)
+    rows = verdicts_of(tmp_path / "out")
+    flagged = {
+        name: (row["shift_x"], row["shift_y"]) for name, row in rows.items() if row["is_fake"]
+    }
+    assert flagged == {"larger-fake.png": (None, None), "crop-of-larger-fake.png": (11, 5)}
+    assert rows["crop-of-larger-fake.png"]["fingerprint_id"] == found[1]
+    config = load_config(None, [cropped])
+    known = known_fingerprints(str(packs / "both.parquet"), config).tested
+    test = methods.test_of([row for row in known if row.kind == "lattice"], config, True)
+    for name, row in rows.items():
+        pixels = cv2.imread(str(folder / name))[:, :, ::-1]
+        _, tile = methods.extracted(np.ascontiguousarray(pixels), config).cells
+        score = test(row["image_id"], (row["width"], row["height"]), None, tile)
+        assert score.is_fake == row["is_fake"]
+        if score.is_fake:
+            assert (score.shift_x, score.shift_y) == flagged[name]
+            assert score.score == pytest.approx(row["score"], rel=1e-6)
 
 
 def test_a_run_and_its_pack_say_the_same(spark, run, packs, images, tmp_path):

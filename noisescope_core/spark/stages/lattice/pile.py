@@ -75,7 +75,8 @@ def _standing_out(
 
 
 def _units(background: Background, batch: pa.RecordBatch) -> NDArray[np.float32]:
-    cells = [cell.view(np.float16) for cell in cells_of(batch["tile"])]
+    # Tiles at other sizes may follow that of the image as it is.
+    cells = [cell.view(np.float16)[:VALUES] for cell in cells_of(batch["tile"])]
     return background.units(stacked(cells))
 
 
