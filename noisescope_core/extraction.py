@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,14 @@ from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.decode import decode, read_header, thumbnail
-from noisescope_core.images.reference import Header, Preparation, preparations, prepared
+from noisescope_core.images.reference import (
+    Header,
+    Preparation,
+    across_sizes,
+    enough,
+    preparations,
+    prepared,
+)
 from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
 from noisescope_core.lattice.tiles import VALUES
@@ -72,27 +80,38 @@ def tile_row(data: bytes, config: Config) -> dict[str, Any]:
 
 
 def reference_preparations(
-    tested: Mapping[tuple[Size, Compression], int], reference: Iterable[Header], config: Config
+    in_place: Mapping[tuple[Size, Compression], int],
+    tested: Mapping[tuple[Size, Compression], int],
+    reference: Iterable[Header],
+    config: Config,
 ) -> dict[str, list[Preparation]]:
-    """Decide what is done to the reference images, as `reference.preparations` has it.
+    """Decide what is done to the reference images, size by size and across sizes (`reference`).
 
     Nobody asks for a method that takes the reference as it is (`Method.adapts_reference`).
 
     Parameters
     ----------
-    tested : number of distinct images by size and compression
+    in_place : number of distinct images by size and compression, of those searched size by size
+    tested : the same of all images
     reference : distinct images
     config : Config
     """
     method = method_of(config)
-    return preparations(
-        tested,
-        reference,
-        method.least_images(config),
+    least, headers = method.least_images(config), list(reference)
+    changed = preparations(
+        in_place,
+        headers,
+        least,
         method.least_reference(config),
         config.discovery.reference,
         config.seed,
     )
+    if method.lattice is None:
+        return changed
+    of_all: Counter[Compression] = Counter()
+    for (_, compression), count in sorted(tested.items()):
+        of_all[compression] += count
+    return across_sizes(of_all, headers, changed, enough(in_place, least), config.seed)
 
 
 def residual_rows(

@@ -258,7 +258,7 @@ def _preparations(
     counts = Counter((image.size, image.compression) for image in images)
     rows = (header_row(content, config) for content in reference.values())
     headers = {Header.of_row(row) for row in rows if row["reason"] is None}
-    return reference_preparations(counts, headers, config)
+    return reference_preparations(counts, counts, headers, config)
 
 
 def _verdict(
