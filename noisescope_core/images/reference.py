@@ -22,14 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core.images import Size
-from noisescope_core.images.compression import Compression, saved_again
+from noisescope_core.images.compression import QUALITY_STEP, Compression, saved_again
 
 DIFFER = 0.2
 """Share of the reference, 0..1, from which it is changed (docs/method.md, step 0). Chosen: fewer
 differ by chance."""
-
-QUALITY_STEP = 10
-"""JPEG qualities that count as one kind. Chosen (docs/method.md, step 0)."""
 
 SLACK = 1.25
 """An image is shrunk to at most so many times the size wanted, and cut from there. Chosen: drawn
@@ -98,7 +95,8 @@ def preparations(
         rng = np.random.default_rng([seed, *size])
         own = by_size.get(size, [])
         if len(own) >= least_reference:
-            for header, compression in _to_save_again(counts, own, rng):
+            made = _to_save_again(counts, own, rng)
+            for header, compression in made if len(made) >= DIFFER * len(own) else ():
                 by_image.setdefault(header.image_id, []).append(Preparation(size, compression))
             continue
         larger = [
@@ -134,7 +132,9 @@ def across_sizes(
     """Decide which reference images are saved again for what is compared across sizes.
 
     Images of all sizes together are made alike, as those of one size are by `preparations`. An
-    image of a size that is searched by itself stays as it is there.
+    image of a size that is searched by itself stays as it is there. None is saved finer than it
+    was, because that gives nothing back: with a reference saved again as 4:2:0 and then as 4:4:4,
+    more photographs were taken for undetermined makers' (docs/lattice.md).
 
     Parameters
     ----------
@@ -157,8 +157,13 @@ def across_sizes(
         own = [step for step in in_place.get(header.image_id, ()) if step.size == header.size]
         stay[(own[0].compression if own else None) or header.compression] += 1
     rng = np.random.default_rng(seed)
+    made = [
+        (header, compression)
+        for header, compression in _to_save_again(Counter(tested), free, rng, stay)
+        if compression.takes_from(header.compression)
+    ]
     by_image = {image_id: list(steps) for image_id, steps in in_place.items()}
-    for header, compression in _to_save_again(Counter(tested), free, rng, stay):
+    for header, compression in made if len(made) >= DIFFER * (len(free) + stay.total()) else ():
         by_image.setdefault(header.image_id, []).append(Preparation(header.size, compression))
     return by_image
 
@@ -257,7 +262,7 @@ def _to_save_again(
             images = [header for header in own if _kind(header.compression) == kind]
             spare += [images[k] for k in rng.permutation(count)[:surplus]]
     spare = [spare[k] for k in rng.permutation(len(spare))][: int(sum(lacking.values()))]
-    if not spare or len(spare) < DIFFER * there.total():
+    if not spare:
         return []
     missing: Counter[Compression] = Counter()
     for compression, count in counts.items():

@@ -36,6 +36,7 @@ def compression(quality, sampling="4:2:0"):
 
 
 J85, J95, PNG = compression(85), compression(95), Compression("PNG")
+FULL = compression(95, "4:4:4")
 
 
 def headers(count, size, kind, start=0):
@@ -130,6 +131,10 @@ def test_across_sizes_few_different_ones_and_what_cannot_be_undone_are_left_alon
     few = of_many_sizes(15, PNG) + of_many_sizes(85, J85, 15)
     assert across_sizes({J85: 50}, few, {}, ()) == {}
     assert across_sizes({PNG: 50}, of_many_sizes(50, J85), {}, ()) == {}
+    # What compression took cannot be given back.
+    assert across_sizes({J95: 50}, of_many_sizes(50, J85), {}, ()) == {}
+    assert across_sizes({FULL: 50}, of_many_sizes(50, J95), {}, ()) == {}
+    assert len(across_sizes({J85: 50}, of_many_sizes(50, FULL), {}, ())) == 50
     assert across_sizes({}, few, {}, ()) == across_sizes({J85: 50}, [], {}, ()) == {}
 
 
