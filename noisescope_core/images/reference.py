@@ -220,8 +220,8 @@ Kind = tuple[str, int | None]
 """Format, and quality by tens: what compressions are told apart by."""
 
 
-def _kind(compression: Compression) -> Kind:
-    """Give the kind of a compression."""
+def kind_of(compression: Compression) -> Kind:
+    """Tell the kind of a compression."""
     quality = compression.quality
     return compression.format, None if quality is None else quality // QUALITY_STEP
 
@@ -230,7 +230,7 @@ def _kinds(counts: Mapping[Compression, int]) -> Counter[Kind]:
     """Count images by kind."""
     kinds: Counter[Kind] = Counter()
     for compression, count in counts.items():
-        kinds[_kind(compression)] += count
+        kinds[kind_of(compression)] += count
     return kinds
 
 
@@ -259,14 +259,14 @@ def _to_save_again(
     for kind, count in changeable.items():
         surplus = int(there[kind] - share * wanted[kind])
         if surplus > 0:
-            images = [header for header in own if _kind(header.compression) == kind]
+            images = [header for header in own if kind_of(header.compression) == kind]
             spare += [images[k] for k in rng.permutation(count)[:surplus]]
     spare = [spare[k] for k in rng.permutation(len(spare))][: int(sum(lacking.values()))]
     if not spare:
         return []
     missing: Counter[Compression] = Counter()
     for compression, count in counts.items():
-        kind = _kind(compression)
+        kind = kind_of(compression)
         if kind in lacking:
             missing[compression] = round(1000 * lacking[kind] * count / wanted[kind])
     return list(zip(spare, _draw(missing, len(spare), rng), strict=True))
