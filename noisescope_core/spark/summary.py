@@ -15,13 +15,14 @@ from functools import partial
 from importlib import metadata
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
 from noisescope_core.config import Config
-from noisescope_core.extraction import counterparts_in_words, is_resized
+from noisescope_core.extraction import RESIZED, counterparts_in_words, is_resized
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import unlike
@@ -183,7 +184,8 @@ def _lattices(run: Run, config: Config) -> dict[str, int] | None:
     """Count what the search among all sizes saw and found; None by methods without one."""
     if method_of(config).lattice is None:
         return None
-    has_tile = ds.field("tile").is_valid()
+    has_tile, prepared = ds.field("tile").is_valid(), ds.field("prepared")
+    native = prepared.is_null() | ~pc.starts_with(prepared, RESIZED)
     flagged = Counter(
         row["flagged"]
         for row in run.rows("fingerprints", "kind", "flagged")
@@ -191,7 +193,7 @@ def _lattices(run: Run, config: Config) -> dict[str, int] | None:
     )
     return {
         "images": run.count(tested_table(run), has_tile),
-        "reference": run.count("reference_residuals", has_tile),
+        "reference": run.count("reference_residuals", has_tile & native),
         "fingerprints": flagged[True],
         "other_patterns": flagged[False],
     }
