@@ -27,14 +27,15 @@ from numpy.typing import NDArray
 from benchmarks.trials import SHARED
 from noisescope_core import methods
 from noisescope_core.config import Config, configured
-from noisescope_core.extraction import residual_rows
+from noisescope_core.extraction import lattice_image, residual_rows
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.decode import decode
 from noisescope_core.images.reference import Header, across_sizes
 from noisescope_core.in_memory import Judged, detect_extracted
+from noisescope_core.lattice.copies import without_copies
 from noisescope_core.lattice.find import find
 from noisescope_core.lattice.tiles import VALUES
-from noisescope_core.method import LatticeFeature, LatticePile
+from noisescope_core.method import LatticeFeature, LatticePile, distinct
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
 
 Row = dict[str, Any]
@@ -282,6 +283,30 @@ def measure_unlike(folder: Path, draws: int) -> Iterator[Row]:
         for name, made in (("as found", {}), ("made alike", again)):
             judged = [unlike_pile(again, found, made, seed, config) for seed in range(draws)]
             yield {"undetermined": undetermined, "reference": name, **summary(judged)}
+
+
+def measure_copies(folder: Path, draws: int) -> Iterator[Row]:
+    """Yield a row for every source: share of reference images that are left out as copies.
+
+    Tested images are as found. Copies are the same saved again, among the reference; others are the
+    reference images of the pile.
+    """
+    found, again = (extracted(condition, folder / "whitened", Config()) for condition in CONDITIONS)
+    copy_of = {row["path"]: row for rows in again.values() for row in rows}
+    counts: dict[str, Counter[tuple[str, bool]]] = {"copies": Counter(), "others": Counter()}
+    for seed in range(draws):
+        tested, others = _pile(found, seed)
+        copies = [copy_of[row["path"]] for row in tested if row["path"] in copy_of]
+        images = [distinct(list(map(lattice_image, rows))) for rows in (others + copies, tested)]
+        kept = {image.image_id for image in without_copies(*images)}
+        for name, rows in (("copies", copies), ("others", others)):
+            counts[name].update((row["source"], row["image_id"] in kept) for row in rows)
+    for source in GENERATORS | PHOTOGRAPHS:
+        yield {"source": source} | {
+            name: some[source, False] / total
+            for name, some in counts.items()
+            if (total := some[source, False] + some[source, True])
+        }
 
 
 def measure_look_alikes(folder: Path, draws: int) -> Iterator[Row]:
