@@ -49,7 +49,7 @@ def without_counterpart(
     --------
     >>> own, png = Compression("JPEG 4:2:0", bytes(range(1, 129))), Compression("PNG")
     >>> without_counterpart({own: 8, png: 12}, {png: 50}, {})
-    Counter({('JPEG 4:2:0', 2): 8})
+    Counter({('JPEG 4:2:0', 7): 8})
     """
     wanted, there = _by_source(tested), _by_source(reference)
     there.update(saved_again)
