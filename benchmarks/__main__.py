@@ -193,6 +193,16 @@ def any_size_tables(options: Options) -> Iterator[Measured]:
         list(any_size.measure_look_alikes(folder, 20)),
         "Lattices alone; sets mostly of the source, by the maker they were taken for.",
     )
+    yield Measured(
+        "Images saved again and a reference as found, lattices alone",
+        list(any_size.measure_unlike(folder, 30)),
+        "The pile as above, as if no two images shared a size; means of 30 draws.",
+    )
+    yield Measured(
+        "Copies of tested images among the reference that are recognised",
+        list(any_size.measure_copies(folder, 3)),
+        "Copies saved again, and other reference images of the same sources; shares of 3 draws.",
+    )
     rows = list(any_size.measure_growth((1000, 2000, 5000, 10_000, 20_000)))
     yield Measured(
         "Lattice search as the pile grows", rows, scale.exponent(rows, "images", "search, s")

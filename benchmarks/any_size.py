@@ -27,12 +27,15 @@ from numpy.typing import NDArray
 from benchmarks.trials import SHARED
 from noisescope_core import methods
 from noisescope_core.config import Config, configured
-from noisescope_core.extraction import residual_rows
+from noisescope_core.extraction import lattice_image, residual_rows
+from noisescope_core.images.compression import Compression
 from noisescope_core.images.decode import decode
+from noisescope_core.images.reference import Header, across_sizes
 from noisescope_core.in_memory import Judged, detect_extracted
+from noisescope_core.lattice.copies import without_copies
 from noisescope_core.lattice.find import find
 from noisescope_core.lattice.tiles import VALUES
-from noisescope_core.method import LatticeFeature, LatticePile
+from noisescope_core.method import LatticeFeature, LatticePile, distinct
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
 
 Row = dict[str, Any]
@@ -153,6 +156,11 @@ def encoded(pixels: NDArray[np.uint8], rng: np.random.Generator) -> bytes:
 
 def pile(rows: Rows, seed: int, config: Config) -> Draw:
     """Judge one pile: some images of each generator among photographs of all kinds."""
+    return _judged(*_pile(rows, seed), config)
+
+
+def _pile(rows: Rows, seed: int) -> tuple[list[Row], list[Row]]:
+    """Draw tested images and the reference of one pile."""
     rng = np.random.default_rng(seed)
     tested: list[Row] = []
     for source in GENERATORS:
@@ -160,8 +168,22 @@ def pile(rows: Rows, seed: int, config: Config) -> Draw:
         tested += _drawn(rows[source], count, rng)
     photographs = [row for source in PHOTOGRAPHS for row in rows[source]]
     photographs = _drawn(photographs, len(photographs), rng)
-    tested += photographs[:IN_PILE]
-    return _judged(tested, photographs[IN_PILE : IN_PILE + REFERENCE], config)
+    return tested + photographs[:IN_PILE], photographs[IN_PILE : IN_PILE + REFERENCE]
+
+
+def unlike_pile(tested: Rows, reference: Rows, again: Rows, seed: int, config: Config) -> Draw:
+    """Judge a pile as `pile` does, by a reference of another condition.
+
+    Parameters
+    ----------
+    again : rows that stand for those reference images which are made alike; {} to make none
+    """
+    drawn, photographs = (_pile(rows, seed) for rows in (tested, reference))
+    counts = Counter(Compression.of_row(row) for row in drawn[0])
+    headers = [replace(Header.of_row(row), image_id=row["path"]) for row in photographs[1]]
+    changed = across_sizes(counts, headers, {}, (), config.seed) if again else {}
+    made = {row["path"]: row for rows in again.values() for row in rows if row["path"] in changed}
+    return _judged(drawn[0], [made.get(row["path"], row) for row in photographs[1]], config)
 
 
 def look_alike(rows: Rows, source: str, seed: int, config: Config) -> Draw:
@@ -245,6 +267,46 @@ def summary(draws: Sequence[Draw]) -> Row:
         "purity": float(np.mean(pure)) if pure else "-",
         "unscored": float(np.mean(unscored)),
     }
+
+
+def measure_unlike(folder: Path, draws: int) -> Iterator[Row]:
+    """Yield a row of means for images saved again and a reference as found, made alike or not.
+
+    Lattices alone are searched, as if no two images shared a size. A reference image made alike is
+    the same image saved again at another quality drawn.
+    """
+    found, again = (extracted(condition, folder / "whitened", Config()) for condition in CONDITIONS)
+    for undetermined in ("report", "flag"):
+        config = configured(
+            {"discovery.least_images": 1_000_000, "lattice.undetermined": undetermined}
+        )
+        for name, made in (("as found", {}), ("made alike", again)):
+            judged = [unlike_pile(again, found, made, seed, config) for seed in range(draws)]
+            yield {"undetermined": undetermined, "reference": name, **summary(judged)}
+
+
+def measure_copies(folder: Path, draws: int) -> Iterator[Row]:
+    """Yield a row for every source: share of reference images that are left out as copies.
+
+    Tested images are as found. Copies are the same saved again, among the reference; others are the
+    reference images of the pile.
+    """
+    found, again = (extracted(condition, folder / "whitened", Config()) for condition in CONDITIONS)
+    copy_of = {row["path"]: row for rows in again.values() for row in rows}
+    counts: dict[str, Counter[tuple[str, bool]]] = {"copies": Counter(), "others": Counter()}
+    for seed in range(draws):
+        tested, others = _pile(found, seed)
+        copies = [copy_of[row["path"]] for row in tested if row["path"] in copy_of]
+        images = [distinct(list(map(lattice_image, rows))) for rows in (others + copies, tested)]
+        kept = {image.image_id for image in without_copies(*images)}
+        for name, rows in (("copies", copies), ("others", others)):
+            counts[name].update((row["source"], row["image_id"] in kept) for row in rows)
+    for source in GENERATORS | PHOTOGRAPHS:
+        yield {"source": source} | {
+            name: some[source, False] / total
+            for name, some in counts.items()
+            if (total := some[source, False] + some[source, True])
+        }
 
 
 def measure_look_alikes(folder: Path, draws: int) -> Iterator[Row]:

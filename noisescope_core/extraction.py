@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -11,9 +12,18 @@ from numpy.typing import NDArray
 
 from noisescope_core.config import Config
 from noisescope_core.images import Size
-from noisescope_core.images.compression import Compression
+from noisescope_core.images.compression import QUALITY_STEP, Compression
+from noisescope_core.images.counterparts import lacking_in_words
 from noisescope_core.images.decode import decode, read_header, thumbnail
-from noisescope_core.images.reference import Header, Preparation, preparations, prepared
+from noisescope_core.images.reference import (
+    Header,
+    Kind,
+    Preparation,
+    across_sizes,
+    enough,
+    preparations,
+    prepared,
+)
 from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
 from noisescope_core.lattice.tiles import VALUES
@@ -26,6 +36,10 @@ FLAT = 1e-3
 
 RESIZED = "resized to"
 """How `prepared` begins where a reference image was brought to another size."""
+
+
+SAVED_AGAIN = "saved again as"
+"""What comes before the compression where it was saved again."""
 
 
 OF_LATTICES = (
@@ -72,27 +86,38 @@ def tile_row(data: bytes, config: Config) -> dict[str, Any]:
 
 
 def reference_preparations(
-    tested: Mapping[tuple[Size, Compression], int], reference: Iterable[Header], config: Config
+    in_place: Mapping[tuple[Size, Compression], int],
+    tested: Mapping[tuple[Size, Compression], int],
+    reference: Iterable[Header],
+    config: Config,
 ) -> dict[str, list[Preparation]]:
-    """Decide what is done to the reference images, as `reference.preparations` has it.
+    """Decide what is done to the reference images, size by size and across sizes (`reference`).
 
     Nobody asks for a method that takes the reference as it is (`Method.adapts_reference`).
 
     Parameters
     ----------
-    tested : number of distinct images by size and compression
+    in_place : number of distinct images by size and compression, of those searched size by size
+    tested : the same of all images
     reference : distinct images
     config : Config
     """
     method = method_of(config)
-    return preparations(
-        tested,
-        reference,
-        method.least_images(config),
+    least, headers = method.least_images(config), list(reference)
+    changed = preparations(
+        in_place,
+        headers,
+        least,
         method.least_reference(config),
         config.discovery.reference,
         config.seed,
     )
+    if method.lattice is None:
+        return changed
+    of_all: Counter[Compression] = Counter()
+    for (_, compression), count in sorted(tested.items()):
+        of_all[compression] += count
+    return across_sizes(of_all, headers, changed, enough(in_place, least), config.seed)
 
 
 def residual_rows(
@@ -154,7 +179,7 @@ def _prepared_row(
     width, height = preparation.size
     steps = [] if pixels.shape[1::-1] == preparation.size else [f"{RESIZED} {width} x {height}"]
     if preparation.compression is not None:
-        steps.append(f"saved again as {preparation.compression}")
+        steps.append(f"{SAVED_AGAIN} {preparation.compression}")
     try:
         pixels = prepared(pixels, image_id, preparation)
     except Exception as error:
@@ -185,6 +210,34 @@ def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool)
 def is_resized(row: Mapping[str, Any]) -> bool:
     """Whether a row of `residuals` is of a reference image that was resized, as its lattice is."""
     return str(row.get("prepared") or "").startswith(RESIZED)
+
+
+def saved_as(row: Mapping[str, Any]) -> Kind | None:
+    """Tell from a row of `residuals` as what kind the image was saved again; None if it was not."""
+    _, again, made = str(row.get("prepared") or "").rpartition(f"{SAVED_AGAIN} ")
+    name, _, quality = made.rpartition(" quality ")
+    return (name, int(quality) // QUALITY_STEP) if again else None
+
+
+def counterparts_in_words(
+    tested: Mapping[Compression, int], reference: Iterable[tuple[Mapping[str, Any], int]]
+) -> list[str]:
+    """Warn of many tested images from devices and apps that the reference lacks.
+
+    Parameters
+    ----------
+    tested : number of images by compression
+    reference : rows with the columns of `residuals` that tell compressions, and numbers of images
+    """
+    as_found, again = Counter[Compression](), Counter[Kind]()
+    for row, images in reference:
+        if is_resized(row):
+            continue  # The image as it is, or saved again in its own size, is there besides.
+        if (kind := saved_as(row)) is None:
+            as_found[Compression.of_row(row)] += images
+        else:
+            again[kind] += images
+    return lacking_in_words(tested, as_found, again)
 
 
 def lattice_image(row: Mapping[str, Any]) -> LatticeFeature:

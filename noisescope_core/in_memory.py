@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from noisescope_core.config import Config
 from noisescope_core.extraction import (
+    counterparts_in_words,
     header_row,
     is_resized,
     reference_preparations,
@@ -120,6 +121,8 @@ def detect_extracted(
     note : callable
         Takes a sentence on what is going on.
     """
+    for warning in _warnings(tested, photographs):
+        note(warning)
     searched = search(_by_size(tested, config), _by_size(photographs, config), config, note)
     verdicts = [
         _verdict(row, searched.scores.get(row["image_id"]), searched.unscored) for row in tested
@@ -249,6 +252,20 @@ def _with_tiles(images: BySize) -> list[LatticeFeature]:
     ]
 
 
+def _warnings(
+    tested: Iterable[Mapping[str, Any]], reference: Iterable[Mapping[str, Any]]
+) -> list[str]:
+    """Warn of tested images that the reference has no counterpart of."""
+    images = {row["image_id"]: row for row in tested if row["status"] == "scored"}
+    photographs = {
+        (row["image_id"], row.get("prepared")): row
+        for row in reference
+        if row["status"] == "scored"
+    }
+    counts = Counter(Compression.of_row(row) for row in images.values())
+    return counterparts_in_words(counts, ((row, 1) for row in photographs.values()))
+
+
 def _preparations(
     tested: Iterable[Mapping[str, Any]], reference: Files, config: Config
 ) -> dict[str, list[Preparation]]:
@@ -258,7 +275,7 @@ def _preparations(
     counts = Counter((image.size, image.compression) for image in images)
     rows = (header_row(content, config) for content in reference.values())
     headers = {Header.of_row(row) for row in rows if row["reason"] is None}
-    return reference_preparations(counts, headers, config)
+    return reference_preparations(counts, counts, headers, config)
 
 
 def _verdict(

@@ -15,6 +15,9 @@ from PIL.JpegImagePlugin import JpegImageFile, get_sampling
 SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 """Names of chroma subsamplings, by Pillow's numbers."""
 
+QUALITY_STEP = 10
+"""JPEG qualities that count as one kind. Chosen (docs/method.md, step 0)."""
+
 LUMA_SUM = 3688
 """Sum of the luma table that JPEG gives as an example (ITU-T T.81, table K.1), quality 50."""
 
@@ -53,8 +56,29 @@ class Compression:
         scale = 100 * sum(self.tables[:64]) / LUMA_SUM
         return max(1, min(100, round((200 - scale) / 2 if scale <= 100 else 5000 / scale)))
 
+    def takes_from(self, before: Compression) -> bool:
+        """Whether it is as coarse as the one before, so that pixels saved again are like its own.
+
+        Examples
+        --------
+        >>> fine, coarse = (bytes([value] * 128) for value in (2, 20))
+        >>> Compression("JPEG 4:2:0", coarse).takes_from(Compression("JPEG 4:4:4", fine))
+        True
+        >>> Compression("JPEG 4:4:4", coarse).takes_from(Compression("JPEG 4:2:0", fine))
+        False
+        """
+        if self.quality is None or before.quality is None:
+            return True
+        coarse = self.quality // QUALITY_STEP <= before.quality // QUALITY_STEP
+        return coarse and _shared_chroma(self.format) >= _shared_chroma(before.format)
+
     def __str__(self) -> str:
         return f"{self.format} quality {self.quality}" if self.tables else self.format
+
+
+def _shared_chroma(name: str) -> int:
+    """Pixels that share a value of chroma, as far as the name of a format says so."""
+    return {"4:2:2": 2, "4:2:0": 4}.get(name.removeprefix("JPEG "), 1)
 
 
 def compression_of(header: Image.Image) -> Compression:

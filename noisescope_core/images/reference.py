@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -21,14 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noisescope_core.images import Size
-from noisescope_core.images.compression import Compression, saved_again
+from noisescope_core.images.compression import QUALITY_STEP, Compression, saved_again
 
 DIFFER = 0.2
 """Share of the reference, 0..1, from which it is changed (docs/method.md, step 0). Chosen: fewer
 differ by chance."""
-
-QUALITY_STEP = 10
-"""JPEG qualities that count as one kind. Chosen (docs/method.md, step 0)."""
 
 SLACK = 1.25
 """An image is shrunk to at most so many times the size wanted, and cut from there. Chosen: drawn
@@ -92,17 +90,13 @@ def preparations(
     by_size: dict[Size, list[Header]] = {}
     for header in sorted(reference, key=lambda header: header.image_id):
         by_size.setdefault(header.size, []).append(header)
-    wanted: dict[Size, Counter[Compression]] = {}
-    for (size, compression), count in sorted(tested.items()):
-        wanted.setdefault(size, Counter())[compression] += count
     by_image: dict[str, list[Preparation]] = {}
-    for size, counts in wanted.items():
-        if counts.total() < least_images:
-            continue
+    for size, counts in enough(tested, least_images).items():
         rng = np.random.default_rng([seed, *size])
         own = by_size.get(size, [])
         if len(own) >= least_reference:
-            for header, compression in _to_save_again(counts, own, rng):
+            made = _to_save_again(counts, own, rng)
+            for header, compression in made if len(made) >= DIFFER * len(own) else ():
                 by_image.setdefault(header.image_id, []).append(Preparation(size, compression))
             continue
         larger = [
@@ -115,6 +109,62 @@ def preparations(
         for k, compression in zip(drawn, _draw(counts, len(drawn), rng), strict=True):
             preparation = Preparation(size, compression if compression.tables else None)
             by_image.setdefault(larger[k].image_id, []).append(preparation)
+    return by_image
+
+
+def enough(
+    tested: Mapping[tuple[Size, Compression], int], least_images: int
+) -> dict[Size, Counter[Compression]]:
+    """Count the images of each size by compression, of sizes that have so many at least."""
+    sizes: dict[Size, Counter[Compression]] = {}
+    for (size, compression), count in sorted(tested.items()):
+        sizes.setdefault(size, Counter())[compression] += count
+    return {size: counts for size, counts in sizes.items() if counts.total() >= least_images}
+
+
+def across_sizes(
+    tested: Mapping[Compression, int],
+    reference: Iterable[Header],
+    in_place: Mapping[str, list[Preparation]],
+    sizes: Collection[Size],
+    seed: int = 0,
+) -> dict[str, list[Preparation]]:
+    """Decide which reference images are saved again for what is compared across sizes.
+
+    Images of all sizes together are made alike, as those of one size are by `preparations`. An
+    image of a size that is searched by itself stays as it is there. None is saved finer than it
+    was, because that gives nothing back: with a reference saved again as 4:2:0 and then as 4:4:4,
+    more photographs were taken for undetermined makers' (docs/lattice.md).
+
+    Parameters
+    ----------
+    tested : number of images of all sizes by compression
+    reference : distinct images
+    in_place : what is done to reference images size by size, from `preparations`
+    sizes : searched by themselves
+
+    Returns
+    -------
+    dict
+        As `preparations` has it, with `in_place` among it. No image is resized for this.
+    """
+    stay: Counter[Compression] = Counter()
+    free = []
+    for header in sorted(reference, key=lambda header: header.image_id):
+        if header.size not in sizes:
+            free.append(header)
+            continue
+        own = [step for step in in_place.get(header.image_id, ()) if step.size == header.size]
+        stay[(own[0].compression if own else None) or header.compression] += 1
+    rng = np.random.default_rng(seed)
+    made = [
+        (header, compression)
+        for header, compression in _to_save_again(Counter(tested), free, rng, stay)
+        if compression.takes_from(header.compression)
+    ]
+    by_image = {image_id: list(steps) for image_id, steps in in_place.items()}
+    for header, compression in made if len(made) >= DIFFER * (len(free) + stay.total()) else ():
+        by_image.setdefault(header.image_id, []).append(Preparation(header.size, compression))
     return by_image
 
 
@@ -170,8 +220,8 @@ Kind = tuple[str, int | None]
 """Format, and quality by tens: what compressions are told apart by."""
 
 
-def _kind(compression: Compression) -> Kind:
-    """Give the kind of a compression."""
+def kind_of(compression: Compression) -> Kind:
+    """Tell the kind of a compression."""
     quality = compression.quality
     return compression.format, None if quality is None else quality // QUALITY_STEP
 
@@ -180,34 +230,43 @@ def _kinds(counts: Mapping[Compression, int]) -> Counter[Kind]:
     """Count images by kind."""
     kinds: Counter[Kind] = Counter()
     for compression, count in counts.items():
-        kinds[_kind(compression)] += count
+        kinds[kind_of(compression)] += count
     return kinds
 
 
 def _to_save_again(
-    counts: Counter[Compression], own: Sequence[Header], rng: np.random.Generator
+    counts: Counter[Compression],
+    own: Sequence[Header],
+    rng: np.random.Generator,
+    beside: Mapping[Compression, int] = MappingProxyType({}),
 ) -> list[tuple[Header, Compression]]:
-    """Draw the reference images of kinds that are too many, and for each a kind that is lacking."""
+    """Draw the reference images of kinds that are too many, and for each a kind that is lacking.
+
+    Those `beside` are part of the reference, and stay as they are.
+    """
     wanted = _kinds(counts)
-    there = _kinds(Counter(header.compression for header in own))
-    share = len(own) / wanted.total()
+    changeable = _kinds(Counter(header.compression for header in own))
+    there = changeable + _kinds(beside)
+    if not wanted:
+        return []
+    share = there.total() / wanted.total()
     lacking = {
         kind: share * count - there[kind]
         for kind, count in wanted.items()
         if kind[1] is not None and share * count > there[kind]
     }
     spare = []
-    for kind, count in there.items():
-        surplus = int(count - share * wanted[kind])
+    for kind, count in changeable.items():
+        surplus = int(there[kind] - share * wanted[kind])
         if surplus > 0:
-            images = [header for header in own if _kind(header.compression) == kind]
+            images = [header for header in own if kind_of(header.compression) == kind]
             spare += [images[k] for k in rng.permutation(count)[:surplus]]
     spare = [spare[k] for k in rng.permutation(len(spare))][: int(sum(lacking.values()))]
-    if len(spare) < DIFFER * len(own):
+    if not spare:
         return []
     missing: Counter[Compression] = Counter()
     for compression, count in counts.items():
-        kind = _kind(compression)
+        kind = kind_of(compression)
         if kind in lacking:
             missing[compression] = round(1000 * lacking[kind] * count / wanted[kind])
     return list(zip(spare, _draw(missing, len(spare), rng), strict=True))

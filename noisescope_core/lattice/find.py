@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from noisescope_core.config import Config
 from noisescope_core.fingerprint import fingerprint_id, most_common
 from noisescope_core.lattice.background import Views, views_of
+from noisescope_core.lattice.copies import without_copies
 from noisescope_core.lattice.detector import packed_background
 from noisescope_core.lattice.discovery import SharedTile, shared_tiles
 from noisescope_core.lattice.evidence import evidence_of
@@ -48,10 +49,14 @@ def find(
         images that share a pattern in place, too, is that pattern's and left out.
     """
     tested = distinct(pile.tested)
-    there = {image.image_id for image in tested}
+    if len(tested) < LEAST:
+        return []
+    known = distinct(pile.reference)[: config.lattice.reference]
     # An image cannot be held against itself.
-    reference = [image for image in distinct(pile.reference) if image.image_id not in there]
-    if len(tested) < LEAST or len(reference) < config.discovery.least_reference:
+    reference = without_copies(known, tested)
+    if copies := len(known) - len(reference):
+        note(f"lattices: {copies:,} reference images are copies of tested ones and left out")
+    if len(reference) < config.discovery.least_reference:
         return []
     photographs = stacked([image.tile for image in reference])
     views = views_of(np.stack([image.tile for image in tested]), photographs)

@@ -9,16 +9,20 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib import metadata
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
 from noisescope_core.config import Config
+from noisescope_core.extraction import RESIZED, counterparts_in_words, is_resized
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import unlike
@@ -52,7 +56,7 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
     parts: dict[str, Callable[[Run], list[Any]]] = {
         "verdicts": count_verdicts,
         "reference": _reference,
-        "unlike": _unlike,
+        "unlike": partial(_unlike, config=config),
         "carrying": _carrying,
     }
     # Small queries are mostly waiting.
@@ -180,7 +184,8 @@ def _lattices(run: Run, config: Config) -> dict[str, int] | None:
     """Count what the search among all sizes saw and found; None by methods without one."""
     if method_of(config).lattice is None:
         return None
-    has_tile = ds.field("tile").is_valid()
+    has_tile, prepared = ds.field("tile").is_valid(), ds.field("prepared")
+    native = prepared.is_null() | ~pc.starts_with(prepared, RESIZED)
     flagged = Counter(
         row["flagged"]
         for row in run.rows("fingerprints", "kind", "flagged")
@@ -188,7 +193,7 @@ def _lattices(run: Run, config: Config) -> dict[str, int] | None:
     )
     return {
         "images": run.count(tested_table(run), has_tile),
-        "reference": run.count("reference_residuals", has_tile),
+        "reference": run.count("reference_residuals", has_tile & native),
         "fingerprints": flagged[True],
         "other_patterns": flagged[False],
     }
@@ -255,10 +260,41 @@ def _reference(run: Run) -> list[str]:
     return warnings
 
 
-def _unlike(run: Run) -> list[str]:
-    """Warn of sizes whose reference is small, adapted, or compressed otherwise than the images."""
-    kinds: dict[str, dict[Size, Counter[Compression]]] = {}
-    adapted: Counter[Size] = Counter()
+@dataclass(frozen=True)
+class _Held:
+    """Tested and reference images that are held against each other.
+
+    Attributes
+    ----------
+    name : their size in words
+    reference : number of reference images
+    adapted : of these, resized or saved again
+    tested, as_found : number of tested images, and of reference images left as they are, by
+        compression
+    """
+
+    name: str
+    reference: int
+    adapted: int
+    tested: Counter[Compression]
+    as_found: Counter[Compression]
+
+    @classmethod
+    def of_rows(cls, name: str, tested: list[Row], reference: list[Row], images: int) -> _Held:
+        """Count what rows tell of numbers of images."""
+        adapted = sum(row.images for row in reference if row.prepared)
+        as_found = [row for row in reference if not row.prepared]
+        return cls(name, images, adapted, _by_compression(tested), _by_compression(as_found))
+
+    @property
+    def unmended(self) -> float:
+        """Share of the reference that is unlike; what was saved again is alike by now."""
+        as_found = self.as_found.total()
+        return unlike(self.tested, self.as_found) * as_found / self.reference if as_found else 0.0
+
+
+def _unlike(run: Run, config: Config) -> list[str]:
+    """Warn of a reference that is small, adapted, or of other compressions than the images are."""
     tested = tested_images(run).withColumn("prepared", F.lit(None).cast("string"))
     reference = run.read("reference_residuals").where("status = 'scored'")
     counts = [
@@ -267,36 +303,48 @@ def _unlike(run: Run) -> list[str]:
         )
         for images in (tested, reference)
     ]
-    for role, rows in zip(("image", "reference"), collected(*counts), strict=True):
-        sizes = kinds.setdefault(role, {})
-        for row in rows:
-            size = row.width, row.height
-            adapted[size] += row.images if row.prepared else 0
-            compression = Compression.of_row(row)
-            if row.prepared is None:
-                sizes.setdefault(size, Counter())[compression] += row.images
-    few, changed, otherwise = [], [], []
-    for size, calibrated in _calibrated(run).items():
-        if calibrated["reason"] is not None:
-            continue
-        images = calibrated["reference"]
-        name = f"{size[0]} x {size[1]}"
-        if images < FEW:
-            few.append(f"{name}: {images:,}")
-        if adapted[size]:
-            changed.append(f"{name}: {adapted[size]:,} of {images:,}")
-        there = kinds["reference"].get(size)
-        share = unlike(kinds["image"][size], there) if there else 0.0
-        # What was saved again is alike by now, and not among these.
-        unmended = share * there.total() / images if there else 0.0
-        if unmended > 0.5:
-            otherwise.append(f"{name}: {unmended:.0%}")
-    warnings = []
-    if few:
-        warnings.append(
-            f"Few reference images ({', '.join(few)}). Weak generators may be missed and bars are "
-            f"rough; {FEW:,} and more of each size are good."
+    of_tested, of_reference = collected(*counts)
+    sizes = {
+        size: row["reference"] for size, row in _calibrated(run).items() if row["reason"] is None
+    }
+    held = []
+    for size, images in sizes.items():
+        own, known = (
+            [row for row in rows if (row.width, row.height) == size]
+            for rows in (of_tested, of_reference)
         )
+        held.append(_Held.of_rows(f"{size[0]} x {size[1]}", own, known, images))
+    warnings = _few(held)
+    native = [row for row in of_reference if not is_resized(row.asDict())]
+    if method_of(config).lattice and any((row.width, row.height) not in sizes for row in native):
+        images = sum(row.images for row in native)
+        held.append(_Held.of_rows("all sizes together", of_tested, native, images))
+    warnings += _changed(held)
+    every_row = ((row.asDict(), row.images) for row in of_reference)
+    return warnings + counterparts_in_words(_by_compression(of_tested), every_row)
+
+
+def _by_compression(rows: list[Row]) -> Counter[Compression]:
+    counts: Counter[Compression] = Counter()
+    for row in rows:
+        counts[Compression.of_row(row)] += row.images
+    return counts
+
+
+def _few(held: list[_Held]) -> list[str]:
+    few = [f"{one.name}: {one.reference:,}" for one in held if one.reference < FEW]
+    if not few:
+        return []
+    return [
+        f"Few reference images ({', '.join(few)}). Weak generators may be missed and bars are "
+        f"rough; {FEW:,} and more of each size are good."
+    ]
+
+
+def _changed(held: list[_Held]) -> list[str]:
+    changed = [f"{one.name}: {one.adapted:,} of {one.reference:,}" for one in held if one.adapted]
+    otherwise = [f"{one.name}: {one.unmended:.0%}" for one in held if one.unmended > 0.5]
+    warnings = []
     if changed:
         warnings.append(
             "Reference images that were resized or saved again like the tested images "

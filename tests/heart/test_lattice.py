@@ -1,5 +1,7 @@
 """Lattices: sets of images that share a tile, whose it is, and images held against it."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from noisescope_core.config import Config, configured
 from noisescope_core.lattice.background import background_of, views_of
+from noisescope_core.lattice.copies import without_copies
 from noisescope_core.lattice.cropped import shifted_tile, spectra_of_unit
 from noisescope_core.lattice.detector import (
     fingerprint_of,
@@ -88,6 +91,38 @@ def test_an_image_that_is_also_tested_is_no_reference(pile):
     assert {row.fingerprint_id for row in find(both, [], CONFIG)} == {
         row.fingerprint_id for row in find(pile, [], CONFIG)
     }
+
+
+def test_near_copies_of_tested_images_are_no_reference(pile):
+    rng = np.random.default_rng(5)
+    saved_again = [
+        LatticeFeature(
+            f"copy{k:02}",
+            (image.tile + rng.normal(size=VALUES)).astype(np.float16),
+            np.clip(image.sketch + rng.normal(0, 3, 1024), 0, 255).astype(np.uint8),
+        )
+        for k, image in enumerate(pile.tested[:26])
+    ]
+    notes = []
+    among = LatticePile(pile.tested, [*pile.reference, *saved_again])
+    assert find(among, [], CONFIG, notes.append) == find(pile, [], CONFIG)
+    assert notes[0] == "lattices: 26 reference images are copies of tested ones and left out"
+    # Neither the same picture with other noise nor the same noise in another picture is one.
+    others = [
+        replace(image, image_id=f"other{k}", sketch=rng.integers(0, 255, 1024, dtype=np.uint8))
+        for k, image in enumerate(pile.tested[:5])
+    ]
+    others += [
+        replace(other, image_id=f"scene{k}", sketch=image.sketch)
+        for k, (other, image) in enumerate(zip(pile.reference, pile.tested, strict=False))
+    ]
+    assert without_copies(others, pile.tested) == others
+
+
+def test_no_more_reference_images_serve_than_are_asked_for(pile):
+    config = configured({"lattice.reference": 100})
+    first = LatticePile(pile.tested, pile.reference[:100])
+    assert find(pile, [], config) == find(first, [], CONFIG)
 
 
 def test_too_few_reference_images_find_nothing(pile):

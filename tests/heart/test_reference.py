@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from noisescope_core.images.compression import Compression, compression_of, saved_again
-from noisescope_core.images.reference import Header, Preparation, preparations, prepared, unlike
+from noisescope_core.images.reference import (
+    Header,
+    Preparation,
+    across_sizes,
+    preparations,
+    prepared,
+    unlike,
+)
 from tests.conftest import picture
 
 PIXELS = np.clip(picture(np.random.default_rng(0), (96, 128)), 0, 255).astype(np.uint8)
@@ -29,6 +36,7 @@ def compression(quality, sampling="4:2:0"):
 
 
 J85, J95, PNG = compression(85), compression(95), Compression("PNG")
+FULL = compression(95, "4:4:4")
 
 
 def headers(count, size, kind, start=0):
@@ -104,12 +112,59 @@ def test_a_size_without_reference_gets_larger_ones():
     assert set(done) < {f"{k:04d}" for k in range(100)}
 
 
+def of_many_sizes(count, kind, start=0):
+    return [Header(f"{k:04d}", (100 + k, 90), kind) for k in range(start, start + count)]
+
+
+def test_images_of_sizes_that_occur_once_are_saved_again_in_their_own_size():
+    reference = of_many_sizes(60, PNG) + of_many_sizes(40, J85, 60)
+    done = across_sizes({J85: 30, J95: 30}, reference, {}, ())
+    # Half of the reference is to be of quality 95; ten of the others are too few already.
+    assert done.keys() == {f"{k:04d}" for k in range(60)}
+    sizes = {header.image_id: header.size for header in reference}
+    assert all([step.size for step in steps] == [sizes[name]] for name, steps in done.items())
+    made = [step.compression for steps in done.values() for step in steps]
+    assert set(made) == {J85, J95} and 40 < made.count(J95) < 60
+
+
+def test_across_sizes_few_different_ones_and_what_cannot_be_undone_are_left_alone():
+    few = of_many_sizes(15, PNG) + of_many_sizes(85, J85, 15)
+    assert across_sizes({J85: 50}, few, {}, ()) == {}
+    assert across_sizes({PNG: 50}, of_many_sizes(50, J85), {}, ()) == {}
+    # What compression took cannot be given back.
+    assert across_sizes({J95: 50}, of_many_sizes(50, J85), {}, ()) == {}
+    assert across_sizes({FULL: 50}, of_many_sizes(50, J95), {}, ()) == {}
+    assert len(across_sizes({J85: 50}, of_many_sizes(50, FULL), {}, ())) == 50
+    assert across_sizes({}, few, {}, ()) == across_sizes({J85: 50}, [], {}, ()) == {}
+
+
+def test_across_sizes_an_image_keeps_what_its_size_was_made_for():
+    size = (64, 64)
+    of_size = headers(100, size, PNG)
+    in_place = preparations({(size, J95): 30}, of_size, 20, 60, 1000)
+    others = of_many_sizes(100, PNG, 200)
+    done = across_sizes({J95: 50, J85: 50}, of_size + others, in_place, {size})
+    assert {name: done[name] for name in in_place} == in_place
+    # Those of the size are of quality 95 by now, so all others are what lacks.
+    of_others = {name: steps for name, steps in done.items() if name not in in_place}
+    assert of_others.keys() == {header.image_id for header in others}
+    assert {step.compression for steps in of_others.values() for step in steps} == {J85}
+
+
+def test_an_image_that_was_resized_for_another_size_is_saved_again_in_its_own_besides():
+    in_place = {"0200": [Preparation((64, 64), J85)]}
+    done = across_sizes({J85: 50}, of_many_sizes(100, PNG, 200), in_place, {(64, 64)})
+    assert done["0200"] == [Preparation((64, 64), J85), Preparation((300, 90), J85)]
+
+
 @given(st.permutations(range(40)))
 def test_order_changes_nothing(order):
     reference = headers(20, (128, 96), PNG) + headers(20, (64, 64), J95, 20)
     tested = {((64, 64), J85): 30}
     shuffled = [reference[k] for k in order]
     assert preparations(tested, shuffled, 20, 30, 25) == preparations(tested, reference, 20, 30, 25)
+    made = across_sizes({J85: 30}, reference, {}, ())
+    assert made and across_sizes({J85: 30}, shuffled, {}, ()) == made
 
 
 def test_prepared_images_have_the_size_and_the_compression():

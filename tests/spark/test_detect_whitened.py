@@ -159,10 +159,13 @@ def test_the_reference_is_made_like_the_test_set(spark, dump, tmp_path):
     made = ds.dataset(tmp_path / "out" / "reference_residuals").to_table().to_pylist()
     assert len(made) == 140
     steps = {(row["width"], row["height"], row["prepared"], row["format"]) for row in made}
-    again = "resized to 80 x 72, saved again as JPEG 4:2:0 quality 95"
-    assert steps == {(130, 120, None, "PNG"), (80, 72, again, "PNG")}
-    assert any("like the tested images (80 x 72: 70 of 70)" in warning
-               for warning in summary["warnings"])  # fmt: skip
+    again = "saved again as JPEG 4:2:0 quality 95"
+    assert steps == {(130, 120, again, "PNG"), (80, 72, f"resized to 80 x 72, {again}", "PNG")}
+    told = "like the tested images (80 x 72: 70 of 70, all sizes together: 70 of 70)"
+    assert any(told in warning for warning in summary["warnings"])
+    # Lattices are held against each photograph once, in its own size.
+    assert summary["lattices"]["reference"] == 70
+    assert not any("hardly any reference" in warning for warning in summary["warnings"])
     assert not any("could not be used" in warning for warning in summary["warnings"])
 
 

@@ -33,7 +33,8 @@ def test_a_decoder_whose_images_share_no_size_is_found(told):
     found = flagged(any_size["first"])
     assert len(sizes(found.values())) > 0.9 * len(found)
     made = found.keys() & set(any_size["fake"])
-    assert len(made) >= 0.8 * FIRST
+    # The reference is compressed twice by now, which costs a few.
+    assert len(made) >= 0.75 * FIRST
     # A bar out of so few photographs may let one through.
     assert len(found) - len(made) <= 1
     # Every second image was saved again, so that one maker may have two fingerprints.

@@ -111,8 +111,7 @@ def _search(scan: Scan, sizes: list[Size]) -> None:
     run.write("residuals", waiting.where(of_sizes(sizes)))
     run.write("headers", waiting)
     content = content_of(sources["reference"], config)
-    # A reference is made like images of one size.
-    headers = reference_headers(content, config) if sizes else []
+    headers = reference_headers(content, config)
     extract_reference(run, config, progress, content, readable["reference"], headers)
     for stage in (calibrate, sample, correlate, cluster):
         stage(run, config, progress)

@@ -17,13 +17,14 @@ from noisescope_core.extraction import (
     residual_rows,
     tile_row,
 )
+from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import Header, Preparation
 from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import one_task
 from noisescope_core.spark.stages.listing import amount, content_of, list_files, plain_path
-from noisescope_core.spark.stages.sets import tested_images
+from noisescope_core.spark.stages.sets import tested_images, tested_table, tile_table
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.rows import RouteRow
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
@@ -116,15 +117,20 @@ def reference_headers(content: DataFrame, config: Config) -> list[Row]:
 def _preparations(run: Run, reference: list[Row], config: Config) -> dict[str, list[Preparation]]:
     if not method_of(config).adapts_reference:
         return {}
-    tested = (
-        tested_images(run)
-        .groupBy("width", "height", "format", "quantization")
-        .agg(F.countDistinct("image_id").alias("images"))
-    )
-    counts = {
-        ((row.width, row.height), Compression.of_row(row)): row.images for row in tested.collect()
-    }
-    return reference_preparations(counts, map(Header.of_row, reference), config)
+    in_place = _counted(tested_images(run))
+    # A scheduled scan searches some sizes by themselves, and all images together.
+    together = tile_table(run)
+    tested = in_place
+    if together != tested_table(run):
+        tested = _counted(run.read(together).where("reason is null"))
+    return reference_preparations(in_place, tested, map(Header.of_row, reference), config)
+
+
+def _counted(images: DataFrame) -> dict[tuple[Size, Compression], int]:
+    """Count distinct images by size and compression."""
+    groups = images.groupBy("width", "height", "format", "quantization")
+    rows = groups.agg(F.countDistinct("image_id").alias("images")).collect()
+    return {((row.width, row.height), Compression.of_row(row)): row.images for row in rows}
 
 
 def header_reader(

@@ -60,21 +60,13 @@ def first_of_group(
         Row numbers; an image without duplicates has its own. Duplicates of duplicates are
         duplicates.
     """
-    content = _standardised(sketches)
-    middle = slice(SKETCH_SIDE // 4, -(SKETCH_SIDE // 4))
-    inside = _standardised(sketches.reshape(-1, SKETCH_SIDE, SKETCH_SIDE)[:, middle, middle])
     # Of all pairs, a third is enough to know their spread.
     _, spread = median_and_spread(correlations[::3].ravel())
     first, second = np.nonzero(
         np.tril(correlations >= min(DUPLICATE_CORRELATION, BEYOND_CHANCE * float(spread)), -1)
     )
-    noise = correlations[first, second]
-    whole_content, inner_content = (
-        _products(pictures, first, second) for pictures in (content, inside)
-    )
-    best_content = np.maximum(whole_content, inner_content)
-    strong = (best_content >= DUPLICATE_CONTENT) & (noise >= DUPLICATE_CORRELATION)
-    same = (whole_content >= SAME_CONTENT) | strong
+    whole, inside = (_products(part, first, second) for part in contents(sketches))
+    same = show_one_picture(whole, inside, correlations[first, second], float(spread))
     links = coo_array(
         (np.ones(int(same.sum()), np.int8), (first[same], second[same])),
         shape=correlations.shape,
@@ -82,6 +74,34 @@ def first_of_group(
     _, group = connected_components(links, directed=False)
     _, start = np.unique(group, return_index=True)
     return np.asarray(start[group], np.intp)
+
+
+def contents(sketches: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Bring sketches, (n, 1024), and their middle halves to length 1: products are correlations."""
+    middle = slice(SKETCH_SIDE // 4, -(SKETCH_SIDE // 4))
+    inside = sketches.reshape(-1, SKETCH_SIDE, SKETCH_SIDE)[:, middle, middle]
+    return _standardised(sketches), _standardised(inside)
+
+
+def show_one_picture(
+    whole: NDArray[np.float32],
+    inside: NDArray[np.float32],
+    noise: NDArray[np.float32],
+    spread: float,
+) -> NDArray[np.bool_]:
+    """Say which pairs of images are duplicates.
+
+    Parameters
+    ----------
+    whole, inside : (n,) float, correlations of their sketches, and of the middle halves
+    noise : (n,) float, correlations of their noise
+    spread : of the correlations of all images' noise
+    """
+    beyond = noise >= min(DUPLICATE_CORRELATION, BEYOND_CHANCE * spread)
+    strong = noise >= DUPLICATE_CORRELATION
+    return (beyond & (whole >= SAME_CONTENT)) | (
+        strong & (np.maximum(whole, inside) >= DUPLICATE_CONTENT)
+    )
 
 
 def _products(

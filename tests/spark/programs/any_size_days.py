@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from noisescope_core.config import Config
@@ -65,7 +66,10 @@ def _any_size(days: Days, dump: Path) -> dict[str, Any]:
     """Scan a pile of all sizes, then some more of it, then nothing new."""
     write_dump(dump, photographs=40, generated=FIRST + 8, generators=1, cameras=2, reference=LEAST,
                size="any", seed=0, broken=False)  # fmt: skip
-    shutil.move(dump / "reference", days.reference)
+    # A reference without JPEG's traces of its own is made like the images that wait.
+    days.reference.mkdir(parents=True)
+    for file in (dump / "reference").iterdir():
+        save(days.reference / f"{file.stem}.png", cv2.imread(str(file))[:, :, ::-1])
     with (dump / "labels.csv").open() as lines:
         labels = list(csv.DictReader(lines))
     named = {
