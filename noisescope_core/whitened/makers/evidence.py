@@ -44,21 +44,18 @@ CycleGAN had 0.44 or more, overlays that the search found on 20 images 0.24 or l
 MOST_GRID = 0.7
 """`Evidence.grid` above which a pattern is processing. Measured: CycleGAN had about 0.6."""
 
-CLEAR_GRID, GRID_PEAK = 0.87, 3.5
+CLEAR_GRID, CLEAR_PEAK = 0.87, 3.5
 """`Evidence.grid` up to which, and `Evidence.peak` from which, a pattern of clear frequencies
 beyond `MOST_GRID` is not processing for its grid alone: what leaks from it is a few per cent.
 Measured: CycleGAN blurred had 0.77 and 8, cropped to 0.75 and enlarged 0.81 to 0.85 and 3.9 to 4.3;
 of photographs those that leaked most, rounded down and halved, 0.95 and 4.5, those with least grid
 beyond `MOST_GRID`, a phone's and compressed ones, 0.85 and 1."""
 
-LATTICE_PEAK = 5.0
-"""`Evidence.peak` from which a lattice with clear frequencies is none of blocks. Measured: blocks
-had 3.6 at most, CycleGAN 6 and more."""
-
 MOST_LATTICE = 0.33
 """`Evidence.lattice` above which a pattern is processing, unless its frequencies are clear and one
-ring of them has `LATTICE_PEAK`. Measured: CycleGAN had 0.32, and 0.41 where it was weak, with a
-peak of 6; resized JPEG blocks 0.39 or more, with clear frequencies and a peak of 3.6 at most."""
+ring of them has `CLEAR_PEAK`. Measured: CycleGAN had 0.32, and 0.34 to 0.41 where it was weak, with
+a peak of 3.9 to 6; resized JPEG blocks 0.39 or more, and a peak of 2.3 at most where they were
+clear."""
 
 MOST_UNEVEN = 0.15
 """`Evidence.uneven` above which a pattern is processing. Measured: generators' images saved at
@@ -181,11 +178,10 @@ class Evidence:
             return "generator"
         if self.spread < LEAST_SPREAD:
             return "overlay"
-        stands_beside = self.peak >= GRID_PEAK and self.clear >= LEAST_CLEAR
-        if self.grid > (CLEAR_GRID if stands_beside else MOST_GRID) or self.uneven > MOST_UNEVEN:
+        ring_is_clear = self.peak >= CLEAR_PEAK and self.clear >= LEAST_CLEAR
+        if self.grid > (CLEAR_GRID if ring_is_clear else MOST_GRID) or self.uneven > MOST_UNEVEN:
             return "processing"
-        has_ring = self.peak >= LATTICE_PEAK and self.clear >= LEAST_CLEAR
-        if self.lattice > MOST_LATTICE and not has_ring:
+        if self.lattice > MOST_LATTICE and not ring_is_clear:
             return "processing"
         if self.images < LEAST_IMAGES:
             return "device"
