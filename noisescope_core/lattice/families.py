@@ -282,7 +282,7 @@ def _tree(
         its = rescaled.get(row.fingerprint_id)
         branch = Branch(
             row.fingerprint_id, row.images, row.maker, row.flagged, depth,
-            origin=its and its.origin, factor=its and its.factor,
+            origin=its.origin if its else None, factor=its.factor if its else None,
         )  # fmt: skip
         if above is not None:
             there, here = strengths[above, number], strengths[number, above]
