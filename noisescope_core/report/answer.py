@@ -61,10 +61,8 @@ def families_in_words(summary: Record) -> list[str]:
     if not families:
         return []
     related = sum(map(len, families))
-    count, each = (
-        ("one family", "") if len(families) == 1 else (f"{len(families):,} families", " each")
-    )
-    return [f"Families: {related:,} fingerprints are {count} with nearly the same decoder{each}."]
+    count = "one family" if len(families) == 1 else f"{len(families):,} families"
+    return [f"Families: {related:,} fingerprints are {count} of related decoders."]
 
 
 def _searches(summary: Record) -> list[Record]:

@@ -115,10 +115,10 @@ def test_families_are_told_only_if_there_are_any() -> None:
     assert Page(html).ids.count("fingerprint-1") == 1
     assert "<code>77c0ffee77c0</code></a>" not in html
     assert families_in_words(run["summary"]) == [
-        "Families: 2 fingerprints are one family with nearly the same decoder."
+        "Families: 2 fingerprints are one family of related decoders."
     ]
     assert families_in_words(results(families=FAMILIES)["summary"]) == [
-        "Families: 4 fingerprints are 2 families with nearly the same decoder each."
+        "Families: 4 fingerprints are 2 families of related decoders."
     ]
 
 
