@@ -36,6 +36,18 @@ def results(**changes: Any) -> dict[str, Any]:
     }
 
 
+def related(name: str, depth: int = 0, **changes: Any) -> dict[str, Any]:
+    """One fingerprint of a family in a summary; from the second on with what it hangs on."""
+    root = dict.fromkeys(
+        ["above", "score_there", "bar_there", "score_here", "bar_here", "origin", "factor"]
+    )
+    hung = {"above": "3f2a91c0d4e5", "score_there": 145.1, "bar_there": 20.2, "score_here": 64.4,
+            "bar_here": 21.3}  # fmt: skip
+    branch = {"fingerprint_id": name, "images": 41, "maker": "generator", "flagged": True,
+              "depth": depth}  # fmt: skip
+    return branch | root | (hung if depth else {}) | changes
+
+
 def _summary() -> dict[str, Any]:
     return {
         "version": "0.1.0",

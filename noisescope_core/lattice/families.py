@@ -3,26 +3,32 @@
 One repository's generator is trained on from another's, or keeps its decoder, so that the
 fingerprint of one flags images of the other, at any size. What a platform rescaled by one factor
 is found as a set of its own; its images tell whose it is. In come rows of `fingerprints`, out come
-groups of them.
+groups of them, or trees.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from noisescope_core.lattice.background import Background
-from noisescope_core.lattice.detector import LatticeFingerprint, fingerprint_of
+from noisescope_core.lattice.detector import is_rival, unpacked_background
 from noisescope_core.lattice.rescaled import NEAREST
+from noisescope_core.whitened.discovery.confidence import Bar
 
 MOST_CLAIMED = 0.5
 """Share of a set's images above which they are another fingerprint's, rescaled. Measured: in sets
 enlarged by 1.5 and 2 it was .56 to .95, among rescaled photographs 0 (docs/lattice.md)."""
+
+MOST_RELATED = 300
+"""Lattices of a run whose families are told, at most. Chosen: backgrounds of that many, each its
+own, are 0.3 GB in memory, and their families take seconds."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,43 @@ class Rescaled:
 
 
 @dataclass(frozen=True)
-class _Print:
-    """A fingerprint, its mean tile before no background, (1536,), and its members' agreement."""
+class Branch:
+    """A fingerprint in the tree of its family.
 
-    ready: LatticeFingerprint
+    Scores and bars are on the scale of verdicts, a signed square.
+
+    Attributes
+    ----------
+    fingerprint_id, images, maker, flagged : columns of `fingerprints`
+    depth : steps from the first of the family
+    above : id of the fingerprint that it hangs on; None for the first, and so are the next four
+    score_there, bar_there : of a typical image of this fingerprint against `above`, and its bar
+    score_here, bar_here : of a typical image of `above` against this fingerprint, and its bar
+    origin, factor : as `Rescaled` has them, if its images are another's; else None
+    """
+
+    fingerprint_id: str
+    images: int
+    maker: str | None
+    flagged: bool
+    depth: int
+    above: str | None = None
+    score_there: float | None = None
+    bar_there: float | None = None
+    score_here: float | None = None
+    bar_here: float | None = None
+    origin: str | None = None
+    factor: float | None = None
+
+
+@dataclass(frozen=True)
+class _Print:
+    """A fingerprint: its mean unit, its mean tile before no background, its members' agreement."""
+
+    fingerprint_id: str
+    unit: NDArray[np.float64]
+    background: Background
+    bar: Bar
     tile: NDArray[np.float32]
     cohesion: float
 
@@ -105,18 +144,47 @@ def families(
     >>> families([])
     []
     """
-    backgrounds: dict[bytes, Background] = {}
-    prints = [_print_of(row, backgrounds) for row in rows]
-    family = list(range(len(prints)))
-    for later, one in enumerate(prints):
-        for earlier, other in enumerate(prints[:later]):
-            if family[later] != family[earlier] and _are_related(one, other, rescaled or {}):
-                kept, joined = sorted((family[later], family[earlier]))
-                family = [kept if number == joined else number for number in family]
-    groups: dict[int, list[str]] = {}
-    for number, one in zip(family, prints, strict=True):
-        groups.setdefault(number, []).append(one.ready.fingerprint_id)
-    return list(groups.values())
+    if not rows:
+        return []
+    prints = _prints(rows)
+    groups = _groups(_closeness(prints, _strengths(prints), rescaled or {}))
+    return [[rows[number].fingerprint_id for number in group] for group in groups]
+
+
+def trees(
+    rows: Sequence[Any], rescaled: Mapping[str, Rescaled] | None = None
+) -> list[list[Branch]]:
+    """Draw families of two and more as trees, each fingerprint beside one that it is closest to.
+
+    Those of devices and processing alone are left out.
+
+    Parameters
+    ----------
+    rows, rescaled : as for `families`, the rows in any order
+
+    Returns
+    -------
+    list of list of Branch
+        Generators' before others and the largest first, below each what hangs on it.
+
+    Examples
+    --------
+    >>> trees([])
+    []
+    """
+    if not rows:
+        return []
+    rescaled = rescaled or {}
+    ordered = sorted(rows, key=lambda row: (not row.flagged, -row.images, row.fingerprint_id))
+    prints = _prints(ordered)
+    strengths = _strengths(prints)
+    closeness = _closeness(prints, strengths, rescaled)
+    drawn = []
+    for group in _groups(closeness):
+        of_group, places = [ordered[number] for number in group], np.ix_(group, group)
+        if len(group) > 1 and not all(map(is_rival, of_group)):
+            drawn.append(_tree(of_group, strengths[places], closeness[places], rescaled))
+    return drawn
 
 
 def typical_strength(fingerprint: Any, other: Any) -> float:
@@ -134,35 +202,118 @@ def typical_strength(fingerprint: Any, other: Any) -> float:
         fingerprint is that of the two mean tiles, before the fingerprint's background, times the
         square root of the other's cohesion, which is its members' cosine with their own tile.
     """
-    return _strength(_print_of(fingerprint, {}), _print_of(other, {}))
+    return float(_strengths(_prints([fingerprint, other]))[0, 1])
 
 
-def _print_of(row: Any, backgrounds: dict[bytes, Background]) -> _Print:
-    ready = fingerprint_of(row, backgrounds)
-    mean = ready.total / max(len(ready.members), 1)
-    return _Print(
-        ready,
-        ready.background.unpressed(mean.astype(np.float32)[None])[0],
-        max(row.cohesion or 0.0, 0.0),
-    )
+def _prints(rows: Sequence[Any]) -> list[_Print]:
+    """Ready fingerprints; most of a run share one background."""
+    backgrounds: dict[bytes, Background] = {}
+    prints = []
+    for row in rows:
+        cell = bytes(row.background)
+        if cell not in backgrounds:
+            backgrounds[cell] = unpacked_background(cell)
+        background, unit = backgrounds[cell], np.frombuffer(row.whitened, np.float32)
+        tile, cohesion = background.unpressed(unit[None])[0], max(row.cohesion or 0.0, 0.0)
+        prints.append(
+            _Print(
+                row.fingerprint_id, unit.astype(np.float64), background, Bar.of_row(row), tile,
+                cohesion,
+            )
+        )  # fmt: skip
+    return prints
 
 
-def _strength(one: _Print, other: _Print) -> float:
-    """Standardised score of a typical image of another fingerprint against one."""
-    background, total = one.ready.background, one.ready.total
-    seen = background.whitened(other.tile[None])[0].astype(np.float64)
-    lengths = np.linalg.norm(seen) * np.linalg.norm(total)
-    cosine = float(seen @ total / (lengths + 1e-12))
-    return float(one.ready.bar.standardised(cosine * np.sqrt(other.cohesion)))
+def _strengths(prints: Sequence[_Print]) -> NDArray[np.float64]:
+    """Standardised scores of typical images: (n, n), in a row all against one fingerprint."""
+    tiles = np.stack([one.tile for one in prints])
+    cohesions = np.sqrt([one.cohesion for one in prints])
+    alike: dict[int, list[int]] = {}
+    for number, one in enumerate(prints):
+        alike.setdefault(id(one.background), []).append(number)
+    strengths = np.empty((len(prints), len(prints)))
+    for numbers in alike.values():
+        seen = prints[numbers[0]].background.whitened(tiles).astype(np.float64)
+        units = np.stack([prints[number].unit for number in numbers])
+        lengths = np.outer(np.linalg.norm(units, axis=1), np.linalg.norm(seen, axis=1))
+        cosines = units @ seen.T / (lengths + 1e-12) * cohesions
+        for number, row in zip(numbers, cosines, strict=True):
+            strengths[number] = prints[number].bar.standardised(row)
+    return strengths
 
 
-def _are_related(one: _Print, other: _Print, rescaled: Mapping[str, Rescaled]) -> bool:
-    names = one.ready.fingerprint_id, other.ready.fingerprint_id
-    for name, origin in (names, names[::-1]):
-        if name in rescaled and rescaled[name].origin == origin:
-            return True
-    return _flags(one, other) and _flags(other, one)
+def _closeness(
+    prints: Sequence[_Print], strengths: NDArray[np.float64], rescaled: Mapping[str, Rescaled]
+) -> NDArray[np.float64]:
+    """How far typical images of either exceed the other's bar at least, in spreads: (n, n).
+
+    It is 0 for what rescaling alone joins, minus infinity for what is not related.
+    """
+    above = strengths - np.array([[one.bar.threshold] for one in prints])
+    both = np.minimum(above, above.T)
+    closeness = np.where(both > 0, both, -np.inf)
+    places = {one.fingerprint_id: number for number, one in enumerate(prints)}
+    for name, found in rescaled.items():
+        if name in places and found.origin in places:
+            one, other = places[name], places[found.origin]
+            closeness[[one, other], [other, one]] = max(closeness[one, other], 0.0)
+    return closeness
 
 
-def _flags(one: _Print, other: _Print) -> bool:
-    return _strength(one, other) > one.ready.bar.threshold
+def _groups(closeness: NDArray[np.float64]) -> list[list[int]]:
+    """Numbers of those that are connected, in order."""
+    _, labels = connected_components(closeness >= 0, directed=False)
+    groups: dict[int, list[int]] = {}
+    for number, label in enumerate(labels.tolist()):
+        groups.setdefault(label, []).append(number)
+    return list(groups.values())
+
+
+def _tree(
+    rows: Sequence[Any],
+    strengths: NDArray[np.float64],
+    closeness: NDArray[np.float64],
+    rescaled: Mapping[str, Rescaled],
+) -> list[Branch]:
+    """Draw one family, the first row at the root."""
+    branches = []
+    for number, above, depth in _depth_first(_joined(closeness)):
+        row = rows[number]
+        its = rescaled.get(row.fingerprint_id)
+        branch = Branch(
+            row.fingerprint_id, row.images, row.maker, row.flagged, depth,
+            origin=its.origin if its else None, factor=its.factor if its else None,
+        )  # fmt: skip
+        if above is not None:
+            there, here = strengths[above, number], strengths[number, above]
+            branch = replace(
+                branch,
+                above=rows[above].fingerprint_id,
+                score_there=float(there * abs(there)),
+                bar_there=rows[above].threshold ** 2,
+                score_here=float(here * abs(here)),
+                bar_here=row.threshold**2,
+            )
+        branches.append(branch)
+    return branches
+
+
+def _joined(closeness: NDArray[np.float64]) -> dict[int, list[int]]:
+    """Join all of a family to the first, always the closest pair next: whom each has below it."""
+    inside, outside = [0], list(range(1, len(closeness)))
+    below: dict[int, list[int]] = {}
+    while outside:
+        part = closeness[np.ix_(inside, outside)]
+        above, number = divmod(int(np.argmax(part)), len(outside))
+        below.setdefault(inside[above], []).append(outside[number])
+        inside.append(outside.pop(number))
+    return below
+
+
+def _depth_first(
+    below: Mapping[int, Sequence[int]], number: int = 0, above: int | None = None, depth: int = 0
+) -> Iterator[tuple[int, int | None, int]]:
+    """Walk a tree: number, above it, and steps from the root."""
+    yield number, above, depth
+    for each in sorted(below.get(number, ())):
+        yield from _depth_first(below, each, number, depth + 1)

@@ -49,6 +49,22 @@ def answer(summary: Record) -> tuple[str, str]:
     return _headline(summary["counts"], fingerprints), _meaning(summary, words_of(summary))
 
 
+def families_in_words(summary: Record) -> list[str]:
+    """Say in a line how many fingerprints are related; none where no two are.
+
+    Parameters
+    ----------
+    summary : mapping
+        As for `render_report`.
+    """
+    families = summary.get("families")
+    if not families:
+        return []
+    related = sum(map(len, families))
+    count = "one family" if len(families) == 1 else f"{len(families):,} families"
+    return [f"Families: {related:,} fingerprints are {count} of related decoders."]
+
+
 def _searches(summary: Record) -> list[Record]:
     """All searches of a run: of every size, and of all sizes at once where there was one."""
     lattices = summary.get("lattices")

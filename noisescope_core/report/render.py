@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from noisescope_core.config import Config
+from noisescope_core.lattice.families import MOST_RELATED
 from noisescope_core.method import Words
 from noisescope_core.report.answer import Record, answer, words_of
 from noisescope_core.report.evidence import measurements, reason
@@ -55,7 +56,8 @@ def render_report(
     summary : mapping
         What ``summary.json`` holds: ``version``, ``versions``, ``method``, ``started``,
         ``seconds``, ``images``, ``reference``, ``counts``, ``reasons``, ``sizes``, ``stages``,
-        ``warnings``, ``config``; and ``out``, the run's directory.
+        ``warnings``, ``config``; and ``out``, the run's directory. ``lattices`` and ``families``
+        may be missing.
     fingerprints : sequence of mappings
         One per cluster examined: the columns of the table ``fingerprints`` but those that only
         scoring needs. ``pixels`` (float32, shape (H, W)) is None for those that are only listed.
@@ -86,6 +88,7 @@ def render_report(
     return template("report.html.j2").render(
         **_of_run(summary, words),
         **_of_fingerprints(examined, words),
+        **_of_families(summary, generators),
         gallery=[_with_picture(image) for image in in_order(flagged, generators)],
         further=in_order(further, generators),
         carriers=carriers([*flagged, *further], generators),
@@ -122,6 +125,18 @@ def _of_fingerprints(examined: Sequence[Record], words: Words) -> dict[str, Any]
         "largest_side": LARGEST_SIDE,
         "small_side": SMALL_SIDE,
         "zoom_side": ZOOM_SIDE,
+    }
+
+
+def _of_families(summary: Record, generators: Sequence[Record]) -> dict[str, Any]:
+    """Put together what the page tells of families, and where it tells of a fingerprint."""
+    pictured = [record for record in generators if record["pixels"] is not None]
+    lattices = summary.get("lattices") or {"fingerprints": 0, "other_patterns": 0}
+    return {
+        "families": summary.get("families", []),
+        "places": {record["fingerprint_id"]: number for number, record in enumerate(pictured, 1)},
+        "most_related": MOST_RELATED,
+        "lattices": lattices["fingerprints"] + lattices["other_patterns"],
     }
 
 

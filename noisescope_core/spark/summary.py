@@ -27,6 +27,7 @@ from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import unlike
 from noisescope_core.methods import method_of
+from noisescope_core.spark.families import families_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.methods import stages_of
 from noisescope_core.spark.stages.sets import route_of, tested_images, tested_table
@@ -76,6 +77,7 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
         "reasons": reasons_of(verdicts),
         "sizes": _sizes(run, config, verdicts),
         "lattices": _lattices(run, config),
+        "families": families_of(run, config),
         "fingerprints": _evidence(run),
         "warnings": warnings,
         # Settings of Spark may be secrets: keys of a store.

@@ -11,6 +11,7 @@ from noisescope_core.lattice.families import (
     Rescaled,
     families,
     rescaled_sets,
+    trees,
     typical_strength,
 )
 from noisescope_core.lattice.tiles import PERIOD, VALUES
@@ -123,3 +124,58 @@ def test_a_set_that_is_claimed_in_part_or_at_many_factors_is_nobody_elses():
 
 def test_no_fingerprint_is_no_family():
     assert families([]) == []
+    assert trees([]) == []
+
+
+def test_a_tree_says_how_typical_images_score_and_leaves_out_who_is_alone():
+    one = lattice("a", DECODERS[0], seed=1, members=30)
+    other = lattice("b", DECODERS[0] + 0.4 * DECODERS[2], 0.4, seed=3, reference=300)
+    ((first, second),) = trees([other, lattice("c", DECODERS[1], seed=2), one])
+    assert (first.fingerprint_id, first.depth, first.above, first.score_there) == (
+        "a", 0, None, None
+    )  # fmt: skip
+    assert (second.fingerprint_id, second.depth, second.above) == ("b", 1, "a")
+    assert second.score_there == pytest.approx(typical_strength(one, other) ** 2)
+    assert second.score_here == pytest.approx(typical_strength(other, one) ** 2)
+    assert (second.bar_there, second.bar_here) == (4.5**2, 4.5**2)
+    assert second.score_there > second.bar_there
+
+
+def test_in_a_chain_each_hangs_on_the_one_that_it_is_closest_to():
+    first, last = DECODERS[0], DECODERS[1]
+    tiles = {"x": first, "y": first + last, "z": last}
+    rows = [
+        lattice(name, tile, 0.4, seed=k, members=30 - k)
+        for k, (name, tile) in enumerate(tiles.items())
+    ]
+    (tree,) = trees(rows)
+    assert [(each.fingerprint_id, each.depth, each.above) for each in tree] == [
+        ("x", 0, None), ("y", 1, "x"), ("z", 2, "y"),
+    ]  # fmt: skip
+    # A generator's is the first, however few images it has.
+    (tree,) = trees([replace(row, flagged=row.fingerprint_id == "z") for row in rows])
+    assert [each.fingerprint_id for each in tree] == ["z", "y", "x"]
+
+
+def test_a_tree_says_whose_images_were_rescaled_and_devices_alone_are_none():
+    native, half = (lattice(name, tile) for name, tile in zip("nh", DECODERS, strict=False))
+    ((_, below),) = trees([half, native], {"n": Rescaled("h", 0.5)})
+    assert (below.fingerprint_id, below.above, below.origin, below.factor) == ("n", "h", "h", 0.5)
+    assert below.score_there < below.bar_there
+    pair = [lattice(name, DECODERS[0], seed=k) for k, name in enumerate("ab")]
+    phones = [replace(row, flagged=False, maker="device") for row in pair]
+    assert trees(phones) == []
+    assert len(trees([phones[0], replace(phones[1], maker="undetermined")])) == 1
+
+
+def test_hundreds_are_told_apart_as_two_are():
+    rng = np.random.default_rng(5)
+    rows = [lattice(f"{k:03d}", DECODERS[k % 3], seed=k) for k in range(9)]
+    tiles = rng.normal(size=(291, VALUES)).astype(np.float32)
+    alone = [
+        replace(rows[0], fingerprint_id=f"{k:03d}", whitened=tile.tobytes())
+        for k, tile in enumerate(tiles, 9)
+    ]
+    found = families([*rows, *alone])
+    assert found[:3] == [[f"{k:03d}" for k in range(first, 9, 3)] for first in range(3)]
+    assert found[3:] == [[row.fingerprint_id] for row in alone]

@@ -17,13 +17,13 @@ import pytest
 from noisescope_core.config import Config, load_config
 from noisescope_core.paper.words import WORDS
 from noisescope_core.report import render_report
-from noisescope_core.report.answer import answer
+from noisescope_core.report.answer import answer, families_in_words
 from noisescope_core.report.evidence import measurements, reason
 from noisescope_core.report.figures import fingerprint_pictures, score_figure
 from noisescope_core.report.formats import address, duration, percent, visible
 from noisescope_core.report.render import command
 from noisescope_core.whitened.makers.evidence import Evidence
-from tests.report_inputs import EVIDENCE, HOSTILE, results
+from tests.report_inputs import EVIDENCE, HOSTILE, related, results
 
 
 def counts(files: int, scored: int, fake: int) -> dict[str, int]:
@@ -91,6 +91,52 @@ def test_evidence_of_watermark_header_and_reference_is_told() -> None:
     assert "2.5 % of the reference photographs score above its threshold" in html
     assert "90 % of its images carry the watermark of Stable Diffusion" in html
     assert "75 % are JPEG &lt;4:2:0&gt;." in html
+
+
+FAMILIES = [
+    [related("3f2a91c0d4e5"), related("77c0ffee77c0", 1)],
+    [
+        related("0b51e6d2f3a8"),
+        related("e81d20b97c64", 1, maker="undetermined", origin="3f2a91c0d4e5", factor=0.75,
+                score_here=2.0),
+    ],
+]  # fmt: skip
+
+
+def test_families_are_told_only_if_there_are_any() -> None:
+    assert "Families" not in render_report(**results())
+    assert families_in_words(results(families=[])["summary"]) == []
+    run = results(families=FAMILIES[:1])
+    html = render_report(**run)
+    assert html.count("<h3>Families</h3>") == 1 and "rescaled" not in html
+    assert "145.1 <small>over 20.2</small>" in html and "64.4 <small>over 21.3</small>" in html
+    # To where the page tells of it; the other is shown nowhere.
+    assert '<a href="#fingerprint-1"><code>3f2a91c0d4e5</code></a>' in html
+    assert Page(html).ids.count("fingerprint-1") == 1
+    assert "<code>77c0ffee77c0</code></a>" not in html
+    assert families_in_words(run["summary"]) == [
+        "Families: 2 fingerprints are one family of related decoders."
+    ]
+    assert families_in_words(results(families=FAMILIES)["summary"]) == [
+        "Families: 4 fingerprints are 2 families of related decoders."
+    ]
+
+
+def test_a_family_says_what_was_rescaled_and_what_was_not_compared() -> None:
+    lattices = {"images": 9, "reference": 9, "fingerprints": 300, "other_patterns": 0}
+    html = render_report(**results(families=FAMILIES, lattices=lattices))
+    assert "or if one holds the other\u2019s images, rescaled" in html
+    assert "</code></a>, rescaled by 0.75" in html and "2.0 <small>under 21.3</small>" in html
+    assert "largest of" not in html
+    html = render_report(**results(families=FAMILIES, lattices=lattices | {"other_patterns": 9}))
+    assert "Only the 300 largest of 309 fingerprints of any size were compared." in html
+
+
+def test_names_in_families_are_escaped() -> None:
+    hostile = related(HOSTILE, 1, above=HOSTILE, maker=HOSTILE, origin=HOSTILE, factor=2.0)
+    html = render_report(**results(families=[[related(HOSTILE), hostile]]))
+    assert scripts(html) == [SCRIPT]
+    assert html.count("</title>") == 1 and not {"\u202e", "\x00"} & set(html)
 
 
 def test_page_stands_alone() -> None:

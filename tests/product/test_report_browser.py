@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from noisescope_core.report import render_report
-from tests.report_inputs import EVIDENCE, HOSTILE, results
+from tests.report_inputs import EVIDENCE, HOSTILE, related, results
 
 pytest.importorskip("playwright")
 
@@ -30,7 +30,12 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report of two generators: five images with a picture, three without, names of all kinds."""
-    run = results(method="whitened")
+    family = [
+        related(FIRST),
+        related(SECOND, 1),
+        related("e81d20b97c64", 2, origin=FIRST, factor=2.0),
+    ]
+    run = results(method="whitened", families=[family])
     one, other = run["fingerprints"]
     one |= EVIDENCE | {"growth": []}
     pixels = np.random.default_rng(1).normal(size=(96, 96)).astype(np.float32)

@@ -206,6 +206,36 @@ def test_a_set_of_anothers_rescaled_images_is_of_its_family(run, found, tmp_path
     ]
 
 
+def test_the_summary_of_a_run_tells_families(run, spark, tmp_path):
+    from noisescope_core.spark.families import families_of
+    from noisescope_core.spark.tables.run import Run
+
+    tables = Run(spark, str(tmp_path / "run"))
+    config = load_config(None, (*SETTINGS, "lattice.rescaled=true"))
+    shutil.copytree(run, tables.location)
+    assert families_of(tables, config) == []
+    generator, lattice = open_results(str(run)).table("fingerprints").to_pylist()
+    twin = lattice | {"fingerprint_id": "f" * 12, "images": 12}
+    put_fingerprints(tmp_path / "run", [generator, twin, lattice])
+    ((first, second),) = families_of(tables, config)
+    assert (first["fingerprint_id"], first["above"], first["maker"]) == (
+        lattice["fingerprint_id"], None, "undetermined",
+    )  # fmt: skip
+    assert (second["fingerprint_id"], second["above"]) == ("f" * 12, lattice["fingerprint_id"])
+    assert second["score_there"] == second["score_here"] > second["bar_here"] == 25
+    # What nobody flags, but most of whose images are another's at one factor.
+    put_fingerprints(tmp_path / "run", [generator, twin | {"threshold": 1000.0}, lattice])
+    assert families_of(tables, config) == []
+    verdicts = tables.rows("verdicts")
+    for row in verdicts:
+        if row["image_id"] in lattice["members"]:
+            row |= {"fingerprint_id": twin["fingerprint_id"], "factor": 0.75}
+    tables.write_rows("verdicts", verdicts)
+    ((first, second),) = families_of(tables, config)
+    assert (first["origin"], first["factor"], second["origin"]) == ("f" * 12, 0.75, None)
+    assert families_of(tables, load_config(None, SETTINGS)) == []
+
+
 def test_what_cannot_be_packed_is_told_in_one_line(run, paper_run, tmp_path):
     named, file = ("--run", run), ("--out", tmp_path / "pack.parquet")
     assert "no finished run" in refused("pack", "--run", tmp_path, *file)

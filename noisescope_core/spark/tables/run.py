@@ -79,9 +79,12 @@ class Run:
         self._check_finished(name)
         return self.spark.read.schema(SCHEMAS[name]).parquet(self.path(name))
 
-    def batches(self, name: str, where: ds.Expression) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, name: str, where: ds.Expression, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Read rows that only the driver needs, past Spark's JVM; raises as `read` does."""
-        yield from self._dataset(name).to_batches(filter=where, batch_size=ROWS_PER_BATCH)
+        wanted = None if columns is None else list(columns)
+        yield from self._dataset(name).to_batches(wanted, where, batch_size=ROWS_PER_BATCH)
 
     def rows(self, name: str, *columns: str) -> list[dict[str, Any]]:
         """Read a small table, or some columns of it, past Spark's JVM; raises as `read` does."""
