@@ -117,13 +117,13 @@ def _lattices(
     images = sum(size.images for size in sizes)
     searched, known = min(images, config.lattice.images), min(reference, config.lattice.reference)
     alone = sum(size.images * rates.extract[size.size] for size in sizes if not size.stages)
-    # Every image with every other, twice, and with the reference.
+    # Every image with every other, twice, and with the reference: on the driver, by one core.
     products = 4.0 * searched * (searched + known) * VALUES / rates.flops
     return {
         "images": images,
         "searched": searched,
         "reference": known,
-        "seconds": round((alone + products) / rates.cores + JOB_SECONDS, 1),
+        "seconds": round(alone / rates.cores + products + JOB_SECONDS, 1),
     }
 
 

@@ -61,7 +61,8 @@ def _standing_out(
 ) -> DataFrame:
     """Keep the images that stand out most along the leading directions of all."""
     photographs = stacked([image.tile for image in reference])
-    views = views_of(photographs[:1], photographs)
+    # No tested image is looked at yet, only their sums.
+    views = views_of(photographs[:0], photographs)
     tiles = tested.select("image_id", "tile")
     parts = tiles.mapInArrow(_adder(shipped(run.spark, views.whole)), _MOMENT)
     rows = parts.groupBy("part").applyInArrow(added, _MOMENT).collect()
