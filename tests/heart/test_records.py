@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noisescope_core.config import load_config
+from noisescope_core.extraction import residual_rows
+from noisescope_core.images.decode import decode
 from noisescope_core.images.records import Said, read, said_by
 from noisescope_core.images.records.cbor import decoded
 from noisescope_core.images.records.spans import BOUND, Span, Unreadable
+from noisescope_core.images.watermark import WORDS
+from noisescope_core.in_memory import detect
+from tests.conftest import SMALL
+from tests.heart.test_watermark import marked, photograph
 from tests.record_files import (
     CAPTURED,
     COMPOSITE,
@@ -155,8 +162,9 @@ def test_the_most_trusted_record_counts():
     file = jpeg_with(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP_TRAINED), file=file)
     assert said_by(file) == Said("iptc", "Ideogram", "Canon R5")
     signed = jpeg_with(*app11(generated()), file=file)
-    assert said_by(signed, "Stable Diffusion") == Said("c2pa", "ChatGPT", "Canon R5")
-    assert said_by(encoded("PNG"), "Stable Diffusion") == Said("watermark", "Stable Diffusion")
+    assert said_by(signed).with_watermark("Stable Diffusion") == Said("c2pa", "ChatGPT", "Canon R5")
+    marked = said_by(encoded("PNG")).with_watermark("Stable Diffusion")
+    assert marked == Said("watermark", "Stable Diffusion")
 
 
 def test_claims_of_c2pa():
@@ -317,8 +325,49 @@ def test_files_made_to_take_long(data):
 
 
 def test_the_pixels_of_the_files_are_sound():
-    from noisescope_core.images.decode import decode
-
     for name, (data, _, _) in FILES.items():
         if name not in ("c2pa avif", "c2pa jxl"):
             assert decode(data).pixels.shape == PIXELS.shape, name
+
+
+@pytest.mark.parametrize("method", ["paper", "whitened"])
+def test_what_files_say_changes_no_verdict(method, dump):
+    """The same pixels, photographs that claim to be generated and fakes from a camera."""
+    config = load_config(None, (*SMALL, f"method={method}"))
+    silent = {file.name: file.read_bytes() for file in dump.images.iterdir()}
+    tiff = exif(make="Canon", model="R5").tobytes()[6:]
+    saying = {
+        name: png_with(
+            chunk(b"eXIf", tiff) if name in dump.fakes else chunk(b"caBX", generated()), file=data
+        )
+        for name, data in silent.items()
+    }
+    reference = {file.name: file.read_bytes() for file in dump.reference.iterdir()}
+    before, after = (detect(files, reference, config).verdicts for files in (silent, saying))
+    assert [one.is_fake for one in after] == [one.is_fake for one in before]
+    assert {one.path for one in after if one.is_fake} == dump.fakes
+    for verdict in before:
+        assert (verdict.claimed_by, verdict.claimed_generator, verdict.camera) == (None,) * 3
+    for verdict in after:
+        said = verdict.claimed_by, verdict.claimed_generator, verdict.camera
+        fake = verdict.path in dump.fakes
+        assert said == ((None, None, "Canon R5") if fake else ("c2pa", "ChatGPT", None))
+
+
+def test_files_without_a_score_say_things_too(small_config):
+    signed = png_with(chunk(b"caBX", generated()))
+    for data, status in ((signed, "unscored"), (signed[:-30], "quarantined")):
+        (row,) = residual_rows(data, small_config, "image", {})
+        assert (row["status"], row["claimed_by"]) == (status, "c2pa")
+        (row,) = residual_rows(data, small_config, "reference", {})
+        assert row["claimed_by"] is None
+
+
+def test_a_watermark_claims_where_no_record_does(small_config):
+    pixels = marked(photograph(0), WORDS["Stable Diffusion"])
+    for data, said in (
+        (encoded("PNG", pixels), ("watermark", "Stable Diffusion")),
+        (encoded("PNG", pixels, exif=exif(software="NovelAI")), ("exif", "NovelAI")),
+    ):
+        (row,) = residual_rows(data, small_config, "image", {})
+        assert (row["claimed_by"], row["claimed_generator"]) == said

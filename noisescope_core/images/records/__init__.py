@@ -10,16 +10,16 @@ it is of a tool that only generates, by the names that it writes.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from noisescope_core.images.records import c2pa, exif, iptc, texts
 from noisescope_core.images.records.containers import XMP, Record, Text, records
 from noisescope_core.images.records.spans import BOUND, Span, Unreadable
 from noisescope_core.images.records.words import cleaned
 
-TRUST = ("c2pa", "iptc", "png-text", "exif", "watermark")
-"""Records that may claim, the one first that counts if several do. Chosen: the first is signed, the
-second made to say it, the others are habits of tools; a watermark names a family of them."""
+TRUST = ("c2pa", "iptc", "png-text", "exif")
+"""Records that may claim, the one first that counts if several do, before a watermark. Chosen: the
+first is signed, the second made to say it, the others are habits of tools."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Said:
 
     Attributes
     ----------
-    claimed_by : one of `TRUST`, None if nothing claims that the image is generated
+    claimed_by : one of `TRUST` or `watermark`, None if nothing claims that the image is generated
     claimed_generator : as that record names it, one line of at most 200 characters, None without
     camera : make and model by EXIF or XMP, likewise
     """
@@ -37,14 +37,15 @@ class Said:
     claimed_generator: str | None = None
     camera: str | None = None
 
+    def with_watermark(self, name: str | None) -> Said:
+        """Let a known watermark in the pixels claim where no record does."""
+        if name is None or self.claimed_by is not None:
+            return self
+        return replace(self, claimed_by="watermark", claimed_generator=name)
 
-def said_by(data: bytes, watermark: str | None = None) -> Said:
+
+def said_by(data: bytes) -> Said:
     """Read what a file says of itself. No file raises.
-
-    Parameters
-    ----------
-    data : content of the file
-    watermark : known watermark in its pixels
 
     Examples
     --------
@@ -55,8 +56,6 @@ def said_by(data: bytes, watermark: str | None = None) -> Said:
         claims, camera = read(Span.of(data, BOUND))
     except Exception:  # One file must not cost the run, whatever is wrong with it.
         claims, camera = {}, None
-    if watermark:
-        claims["watermark"] = watermark
     by = next((kind for kind in TRUST if kind in claims), None)
     return Said(by, cleaned(claims[by]) if by else None, cleaned(camera))
 
