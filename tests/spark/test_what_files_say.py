@@ -1,12 +1,14 @@
 """What files say arrives in the verdicts of a run, whether residuals are stored or not."""
 
 import io
+import json
 
 import pyarrow.dataset as ds
 import pytest
 from rich.console import Console
 
 from noisescope_core.config import load_config
+from noisescope_core.report.answer import records_in_words
 from tests.conftest import SMALL
 from tests.record_files import chunk, exif, generated, png_texts, png_with
 from tests.runs import run_detect, verdicts_of
@@ -61,6 +63,29 @@ def test_the_columns_are_in_the_verdicts(runs, dump, run):
     verdicts = verdicts_of(runs / run)
     assert {name for name, row in verdicts.items() if row["is_fake"]} == dump.fakes
     assert verdicts["broken.png"]["status"] == "quarantined"
+
+
+@pytest.mark.parametrize("run", ["found", "known"])
+def test_the_summary_counts_what_carriers_of_a_fingerprint_say(runs, dump, run):
+    summary = json.loads((runs / run / "summary.json").read_text())
+    (told,) = records_in_words(summary)
+    assert told.startswith("Records: 3 images say they are generated, of which 1 carries a finger")
+    carrying, others = summary["records"]
+    assert carrying.pop("fingerprint_id") and others.pop("fingerprint_id") is None
+    assert carrying == {
+        "images": len(dump.fakes), "claiming": 1, "cameras": 0, "generator": "Gen <b>", "named": 1,
+    }  # fmt: skip
+    # Of two names as frequent the first of the alphabet is told.
+    assert others == {
+        "images": 61 - len(dump.fakes), "claiming": 2, "cameras": 1,
+        "generator": "AUTOMATIC1111", "named": 1,
+    }  # fmt: skip
+
+
+def test_names_are_escaped_in_the_report(runs):
+    page = (runs / "found/report.html").read_text()
+    assert "1 of them by <b>Gen &lt;b&gt;</b>" in page
+    assert "Nothing is verified, and no verdict depends on it." in page
 
 
 def test_the_reference_is_not_asked(runs):
