@@ -32,7 +32,7 @@ def detect(
     config = read_config(config_file, settings)
     check_exist({"--images": images, "--reference": reference})
     run, progress = open_run(out, config, whole=True, locations=(images, reference))
-    from noisescope_core.report.answer import answer, families_in_words
+    from noisescope_core.report.answer import answer, families_in_words, records_in_words
     from noisescope_core.spark.session.jvm import keep_classes
     from noisescope_core.spark.stages.detect import detect as detect_all
 
@@ -42,6 +42,11 @@ def detect(
     check_any_scored(summary, places["verdicts"])
     for warning in summary["warnings"]:
         print_line(f"Warning: {warning}")
-    lines = [*answer(summary), *families_in_words(summary), f"Report: {places['report']}"]
+    lines = [
+        *answer(summary),
+        *families_in_words(summary),
+        *records_in_words(summary),
+        f"Report: {places['report']}",
+    ]
     print_result(summary | places, lambda: click.echo("\n".join(lines)))
     keep_classes()

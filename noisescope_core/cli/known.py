@@ -57,6 +57,7 @@ def known(
 
 
 def _show(summary: dict[str, Any], verdicts: str) -> None:
+    from noisescope_core.report.answer import records_in_words
     from noisescope_core.report.formats import plural
 
     counts = summary["counts"]
@@ -68,4 +69,6 @@ def _show(summary: dict[str, Any], verdicts: str) -> None:
             click.echo(f"{record['fingerprint_id']}: {plural(record['carried'], 'image')}")
     if not counts["fake"]:
         click.echo("That does not prove any of them a photograph.")
+    for line in records_in_words(summary):
+        click.echo(line)
     click.echo(f"Verdicts: {verdicts}")
