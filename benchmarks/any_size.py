@@ -165,9 +165,9 @@ def _pile(rows: Rows, seed: int) -> tuple[list[Row], list[Row]]:
     tested: list[Row] = []
     for source in GENERATORS:
         count = int(rng.integers(OF_EACH[0], OF_EACH[1] + 1))
-        tested += _drawn(rows[source], count, rng)
+        tested += drawn(rows[source], count, rng)
     photographs = [row for source in PHOTOGRAPHS for row in rows[source]]
-    photographs = _drawn(photographs, len(photographs), rng)
+    photographs = drawn(photographs, len(photographs), rng)
     return tested + photographs[:IN_PILE], photographs[IN_PILE : IN_PILE + REFERENCE]
 
 
@@ -178,25 +178,26 @@ def unlike_pile(tested: Rows, reference: Rows, again: Rows, seed: int, config: C
     ----------
     again : rows that stand for those reference images which are made alike; {} to make none
     """
-    drawn, photographs = (_pile(rows, seed) for rows in (tested, reference))
-    counts = Counter(Compression.of_row(row) for row in drawn[0])
+    images, photographs = (_pile(rows, seed) for rows in (tested, reference))
+    counts = Counter(Compression.of_row(row) for row in images[0])
     headers = [replace(Header.of_row(row), image_id=row["path"]) for row in photographs[1]]
     changed = across_sizes(counts, headers, {}, (), config.seed) if again else {}
     made = {row["path"]: row for rows in again.values() for row in rows if row["path"] in changed}
-    return _judged(drawn[0], [made.get(row["path"], row) for row in photographs[1]], config)
+    return _judged(images[0], [made.get(row["path"], row) for row in photographs[1]], config)
 
 
 def look_alike(rows: Rows, source: str, seed: int, config: Config) -> Draw:
     """Judge all images of one source of photographs among 300 of others, none in the reference."""
     rng = np.random.default_rng(seed)
     others = [row for name in PHOTOGRAPHS if name != source for row in rows[name]]
-    others = _drawn(others, len(others), rng)
+    others = drawn(others, len(others), rng)
     most = 60 if len(rows[source]) > 100 else len(rows[source])
-    tested = _drawn(rows[source], most, rng) + others[:300]
+    tested = drawn(rows[source], most, rng) + others[:300]
     return _judged(tested, others[300 : 300 + REFERENCE], config)
 
 
-def _drawn(rows: Sequence[Row], count: int, rng: np.random.Generator) -> list[Row]:
+def drawn(rows: Sequence[Row], count: int, rng: np.random.Generator) -> list[Row]:
+    """Draw rows, so many at most."""
     return [rows[place] for place in rng.permutation(len(rows))[:count]]
 
 

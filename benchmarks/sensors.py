@@ -17,7 +17,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.any_size import GENERATORS, PHOTOGRAPHS, encoded, files_of, in_place_alone
+from benchmarks.any_size import (
+    GENERATORS,
+    PHOTOGRAPHS,
+    drawn,
+    encoded,
+    files_of,
+    in_place_alone,
+)
 from noisescope_core.config import Config
 from noisescope_core.extraction import residual_rows
 from noisescope_core.images.decode import decode
@@ -104,20 +111,20 @@ def _judged(
     rng = np.random.default_rng(seed)
     everything = [row for rows in photographs.values() for row in rows]
     for count in OF_EACH:
-        tested = [row for rows in generators.values() for row in _drawn(rows, count, rng)]
+        tested = [row for rows in generators.values() for row in drawn(rows, count, rng)]
         yield from _patterns(tested, everything, rng, config)
     for source in sources:
         own = photographs.get(source, [])
         others = [row for row in everything if row["source"] != source]
         for count in TESTED if len(own) >= min(TESTED) else ():
-            yield from _patterns(_drawn(own, count, rng), others, rng, config)
+            yield from _patterns(drawn(own, count, rng), others, rng, config)
 
 
 def _patterns(
     tested: Sequence[Row], photographs: Sequence[Row], rng: np.random.Generator, config: Config
 ) -> Iterator[Row]:
     """Search some images among half of the photographs; the other half is the reference."""
-    photographs = _drawn(photographs, len(photographs), rng)
+    photographs = drawn(photographs, len(photographs), rng)
     half = len(photographs) // 2
     if half < LEAST:
         return
@@ -136,10 +143,6 @@ def _patterns(
             "flagged": sum(bool(one.is_fake) and one.path in PHOTOGRAPHS for one in flagged),
             **{measure: getattr(found, measure) for measure in MEASURES},
         }
-
-
-def _drawn(rows: Sequence[Row], count: int, rng: np.random.Generator) -> list[Row]:
-    return [rows[place] for place in rng.permutation(len(rows))[:count]]
 
 
 def _extracted(

@@ -48,7 +48,7 @@ class ShiftedTile:
 
         At (y, x) the image's first pixel lies at (y, x) of the tile.
         """
-        return np.asarray(_products(spectra, self.spectra) * self.scales, np.float32)
+        return np.asarray(products_at_shifts(spectra, self.spectra) * self.scales, np.float32)
 
     def at(self, down: int, right: int) -> NDArray[np.float32]:
         """Give the tile at one shift, the background pressed out: (1, 1536)."""
@@ -59,15 +59,16 @@ class ShiftedTile:
 def spectra_of_unit(background: Background, unit: NDArray[np.float32]) -> NDArray[np.complex64]:
     """Ready an image's unit, (1536,), for `ShiftedTile.scores`: (6, 16, 9)."""
     # Pressed out of the image or out of the shifted tile, the product is the same.
-    return _spectra(background.whitened(unit[None])[0])
+    return spectra_of(background.whitened(unit[None])[0])
 
 
 def shifted_tile(background: Background, total: NDArray[np.float64]) -> ShiftedTile:
     """Ready a fingerprint, given the sum of its members' units, (1536,)."""
     mean = np.asarray(total / (np.linalg.norm(total) + 1e-12), np.float32)
-    spectra = _spectra(mean)
+    spectra = spectra_of(mean)
     # Energy of the shifted tile along each of the background's directions, and along all others.
-    along = np.square(_products(_spectra(background.directions), spectra), dtype=np.float64)
+    directions = spectra_of(background.directions)
+    along = np.square(products_at_shifts(directions, spectra), dtype=np.float64)
     energies = np.concatenate([along, np.maximum(1 - along.sum(0, keepdims=True), 0)])
     gains = np.square(np.append(background.gains, background.rest), dtype=np.float64)
     # A gain is 1 / sqrt(moment + 1), so that of photographs' moment 1 - gain^2 is left.
@@ -78,14 +79,15 @@ def shifted_tile(background: Background, total: NDArray[np.float64]) -> ShiftedT
     return ShiftedTile(background, mean, spectra, np.asarray(scales, np.float32))
 
 
-def _planes(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+def _planes(tiles: NDArray[Any]) -> NDArray[Any]:
     return tiles.reshape(*tiles.shape[:-1], -1, PERIOD, PERIOD)
 
 
-def _spectra(tiles: NDArray[np.float32]) -> NDArray[Any]:
+def spectra_of(tiles: NDArray[np.floating]) -> NDArray[Any]:
+    """Ready tiles, (..., 1536), for `products_at_shifts`: (..., 6, 16, 9)."""
     return np.asarray(fft.rfft2(_planes(tiles)))
 
 
-def _products(spectra: NDArray[Any], tile: NDArray[Any]) -> NDArray[np.float32]:
+def products_at_shifts(spectra: NDArray[Any], tile: NDArray[Any]) -> NDArray[np.float32]:
     """Products of tiles with one that is shifted, all planes together: (..., 16, 16)."""
     return np.asarray(fft.irfft2((spectra.conj() * tile).sum(-3), s=(PERIOD, PERIOD)), np.float32)

@@ -95,6 +95,14 @@ def unpacked_background(cell: bytes) -> Background:
     return Background(directions.astype(np.float32), gains[:-1], float(gains[-1]))
 
 
+def background_of_row(row: Any, backgrounds: dict[bytes, Background]) -> Background:
+    """Read the background of a row of `fingerprints`, unless another had the same."""
+    cell = bytes(row.background)
+    if cell not in backgrounds:
+        backgrounds[cell] = unpacked_background(cell)
+    return backgrounds[cell]
+
+
 def fingerprint_of(row: Any, backgrounds: dict[bytes, Background]) -> LatticeFingerprint:
     """Ready a row of `fingerprints` whose kind is `lattice`.
 
@@ -103,15 +111,12 @@ def fingerprint_of(row: Any, backgrounds: dict[bytes, Background]) -> LatticeFin
     row : of the table
     backgrounds : those read so far, by cell; most fingerprints of a run share one
     """
-    cell = bytes(row.background)
-    if cell not in backgrounds:
-        backgrounds[cell] = unpacked_background(cell)
     mean = np.frombuffer(row.whitened, np.float32).astype(np.float64)
     return LatticeFingerprint(
         row.fingerprint_id,
         mean * len(row.members),
         frozenset(row.members),
-        backgrounds[cell],
+        background_of_row(row, backgrounds),
         Bar.of_row(row),
         (row.elsewhere_centre, row.elsewhere_spread),
     )

@@ -11,8 +11,9 @@ from scipy import fft
 
 from noisescope_core.config import Config
 from noisescope_core.images import Size
+from noisescope_core.lattice.cropped import products_at_shifts, spectra_of
 from noisescope_core.lattice.detector import fingerprint_of
-from noisescope_core.lattice.tiles import PERIOD, SHAPE, VALUES
+from noisescope_core.lattice.tiles import VALUES
 from noisescope_core.method import Explaining
 from noisescope_core.tables.rows import FingerprintRow
 
@@ -24,8 +25,7 @@ def surface(
     ready = fingerprint_of(fingerprint, {})
     unit = ready.background.units(np.asarray(tile, np.float32).reshape(-1, VALUES)[:1])[0]
     total = ready.total / (np.linalg.norm(ready.total) + 1e-12)
-    one, other = (fft.rfft2(values.reshape(SHAPE)) for values in (unit, total))
-    shifted = fft.irfft2(one.conj() * other, s=(PERIOD, PERIOD)).sum((0, 1))
+    shifted = products_at_shifts(spectra_of(unit), spectra_of(total))
     return np.asarray(fft.fftshift(shifted) / (shifted.std() + 1e-12), np.float32)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from noisescope_core.lattice.background import Background
-from noisescope_core.lattice.detector import is_rival, unpacked_background
+from noisescope_core.lattice.detector import background_of_row, is_rival
 from noisescope_core.lattice.rescaled import NEAREST
 from noisescope_core.whitened.discovery.confidence import Bar
 
@@ -210,10 +210,8 @@ def _prints(rows: Sequence[Any]) -> list[_Print]:
     backgrounds: dict[bytes, Background] = {}
     prints = []
     for row in rows:
-        cell = bytes(row.background)
-        if cell not in backgrounds:
-            backgrounds[cell] = unpacked_background(cell)
-        background, unit = backgrounds[cell], np.frombuffer(row.whitened, np.float32)
+        background = background_of_row(row, backgrounds)
+        unit = np.frombuffer(row.whitened, np.float32)
         tile, cohesion = background.unpressed(unit[None])[0], max(row.cohesion or 0.0, 0.0)
         prints.append(
             _Print(

@@ -312,13 +312,11 @@ def _unlike(run: Run, config: Config) -> list[str]:
     sizes = {
         size: row["reference"] for size, row in _calibrated(run).items() if row["reason"] is None
     }
-    held = []
-    for size, images in sizes.items():
-        own, known = (
-            [row for row in rows if (row.width, row.height) == size]
-            for rows in (of_tested, of_reference)
-        )
-        held.append(_Held.of_rows(f"{size[0]} x {size[1]}", own, known, images))
+    own, known = (_by_size(rows) for rows in (of_tested, of_reference))
+    held = [
+        _Held.of_rows(f"{size[0]} x {size[1]}", own[size], known[size], images)
+        for size, images in sizes.items()
+    ]
     warnings = _few(held)
     native = [row for row in of_reference if not is_resized(row.asDict())]
     if method_of(config).lattice and any((row.width, row.height) not in sizes for row in native):
@@ -327,6 +325,13 @@ def _unlike(run: Run, config: Config) -> list[str]:
     warnings += _changed(held)
     every_row = ((row.asDict(), row.images) for row in of_reference)
     return warnings + counterparts_in_words(_by_compression(of_tested), every_row)
+
+
+def _by_size(rows: list[Row]) -> defaultdict[Size, list[Row]]:
+    sizes: defaultdict[Size, list[Row]] = defaultdict(list)
+    for row in rows:
+        sizes[row.width, row.height].append(row)
+    return sizes
 
 
 def _by_compression(rows: list[Row]) -> Counter[Compression]:

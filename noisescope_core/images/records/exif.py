@@ -9,15 +9,15 @@ from noisescope_core.images.records.spans import Span, Unreadable
 from noisescope_core.images.records.texts import tool_of
 from noisescope_core.images.records.words import LONGEST
 
-DESCRIPTION, MAKE, MODEL, SOFTWARE, XMP, IIM, C2PA, EXIF, COMMENT = (
-    0x010E, 0x010F, 0x0110, 0x0131, 0x02BC, 0x83BB, 0xCD41, 0x8769, 0x9286,
+DESCRIPTION, MAKE, MODEL, SOFTWARE, XMP, C2PA, EXIF, COMMENT = (
+    0x010E, 0x010F, 0x0110, 0x0131, 0x02BC, 0xCD41, 0x8769, 0x9286,
 )  # fmt: skip
 """Tags that are read (TIFF 6.0, EXIF 2.32, C2PA): all others are passed over."""
 
 LONGEST_TEXT = 1 << 16
 """Bytes of a text that are looked at. Chosen: what tells a tool comes early, settings are short."""
 
-_WANTED = frozenset({DESCRIPTION, MAKE, MODEL, SOFTWARE, XMP, IIM, C2PA, EXIF, COMMENT})
+_WANTED = frozenset({DESCRIPTION, MAKE, MODEL, SOFTWARE, XMP, C2PA, EXIF, COMMENT})
 
 _ENTRY = 12
 """Bytes of an entry: tag, type, count, and a value or where it is (TIFF 6.0)."""

@@ -10,8 +10,8 @@ them apart, and the rule:
   brightness as much as in the colours; R - G and B - G share the green photosites, so what they
   show is alike; no frequency stands out, for each photosite varies by itself; and it is weak. A
   generator's pattern is in the colours alone, or differs between them, or has its energy at the
-  frequencies where its upsampling puts it, or is strong. In doubt, or of few
-  images, it is a device's.
+  frequencies where its upsampling puts it, or is strong. In doubt, or of few images, it is a
+  device's.
 - *processing*: nearly all of it lies on the JPEG grid and on lines. (A pattern is only found if it
   stands without them, but what leaks from them can; a clear ring of frequencies does not.) Or much
   of what lies elsewhere repeats at a fixed distance and in many frequencies, as the edges of JPEG
@@ -220,17 +220,19 @@ def gather(
     grey = max(off[0], off_error[0])
     shares = bins.shares()[: len(RINGS)]
     in_bands = agreement[: len(RINGS)] / shares, error[: len(RINGS)] / shares
+    energy_shared = _shared_energy(halves, bins)
+    noise = _noise_spread(energy_shared)
     whole = float(np.maximum(agreement, 0).sum())
     return Evidence(
         strength=float(off[0]),
         colour=float((off[1:].mean() - 2 * off_error[1:].mean()) / grey),
-        peak=max(_peak(*in_bands), _peak(*_rings_between(halves, bins))),
+        peak=max(_peak(*in_bands), _peak(*_rings_between(energy_shared, noise, bins))),
         grid=float(np.maximum(agreement[~OFF_GRID], 0).sum() / max(whole, 1e-12)),
         spread=_spread(tiles),
         lattice=_lattice(halves, bins),
         uneven=_uneven(energy),
         hue=_hue(halves, bins),
-        clear=_clear(halves, bins),
+        clear=_clear(energy_shared, noise),
     )
 
 
@@ -267,11 +269,10 @@ def _hue(halves: NDArray[np.float32], bins: Layout) -> float:
     return float(min(1, (shared[0, 1] + 2 * error) / np.sqrt(shared[0, 0] * shared[1, 1])))
 
 
-def _clear(halves: NDArray[np.float32], bins: Layout) -> float:
+def _clear(energy: NDArray[np.float64], noise: float) -> float:
     """Share of a pattern in grey that frequencies hold which stand clear of noise."""
-    energy = _shared_energy(halves, bins)
     # Noise stands out to either side, and so is taken off again.
-    clear = np.abs(energy) > STANDS_CLEAR * _noise_spread(energy)
+    clear = np.abs(energy) > STANDS_CLEAR * noise
     whole = energy.sum()
     return float(np.clip(energy[clear].sum() / whole, 0, 1)) if whole > 0 else 0.0
 
@@ -298,7 +299,7 @@ def _peak(rings: NDArray[np.float64], errors: NDArray[np.float64]) -> float:
 
 
 def _rings_between(
-    halves: NDArray[np.float32], bins: Layout
+    energy: NDArray[np.float64], noise: float, bins: Layout
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Measure a pattern in grey on rings that begin half a ring further out than the bands'.
 
@@ -310,12 +311,11 @@ def _rings_between(
     """
     height, width = bins.shape
     rows, columns = np.abs(np.fft.fftfreq(height)), np.arange(width // 2 + 1) / width
-    energy = _shared_energy(halves, bins)
     frequencies = np.hypot(rows[:, None], columns).ravel()[bins.order[: len(energy)]]
     ring = np.searchsorted(np.add(RINGS, RINGS[1] / 2), frequencies, side="right")
     totals = np.bincount(ring, energy, len(RINGS))[1 : len(RINGS)]
     counts = np.maximum(np.bincount(ring, minlength=len(RINGS))[1 : len(RINGS)], 1)
-    return totals / counts, _noise_spread(energy) / np.sqrt(counts)
+    return totals / counts, noise / np.sqrt(counts)
 
 
 def _spread(tiles: NDArray[np.float32]) -> float:
