@@ -1,5 +1,6 @@
 # make demo   makes images of all sizes itself and finds the generated ones among them
 # make test   runs the tests
+# make test-all    those, and the slow ones: clusters, killed processes
 # make test-heart  runs those that need neither Spark nor Java
 # make test-oldest  runs those that need Spark on the oldest Spark that setup.cfg allows
 # make lint   checks style and types
@@ -19,7 +20,7 @@ apt = { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y $$package >/dev/null 2>&1 && exit 0; \
 	done; echo "needed: sudo apt-get install $(firstword $(1))" >&2; exit 1; }
 
-.PHONY: help setup demo test test-heart test-oldest lint bench wheel docs clean
+.PHONY: help setup demo test test-all test-heart test-oldest lint bench wheel docs clean
 help:
 	@sed -n 's/^# \(make\|Each\)/\1/p' Makefile
 
@@ -50,6 +51,9 @@ demo: setup
 test: setup
 	@for browser in chromium chromium-browser google-chrome; do \
 	command -v $$browser >/dev/null && exit 0; done; ($(call apt,chromium)) || true
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-all: setup
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-heart: .venv/installed

@@ -15,6 +15,7 @@ from noisescope_core.images import Size
 from noisescope_core.images.compression import QUALITY_STEP, Compression
 from noisescope_core.images.counterparts import lacking_in_words
 from noisescope_core.images.decode import decode, read_header, thumbnail
+from noisescope_core.images.records import Said, said_by
 from noisescope_core.images.reference import (
     Header,
     Kind,
@@ -145,6 +146,9 @@ def residual_rows(
         "bytes": len(data),
         "status": "quarantined",
     }
+    # What is said of a reference image decides nothing, so nobody asks.
+    said = said_by(data) if role == "image" else Said()
+    row |= vars(said)
     try:
         image = decode(data, config.decode.max_pixels, config.decode.max_bytes)
     except Exception as error:  # One file must not cost the run, whatever is wrong with it.
@@ -159,10 +163,13 @@ def residual_rows(
         "quality": image.compression.quality,
         "quantization": image.compression.tables,
     }
-    if method_of(config).adapts_reference:
-        row["watermark"] = watermark_of(image.pixels)
-        if row["watermark"] and role == "reference":
-            reason = f"generated: carries the watermark of {row['watermark']}"
+    adapts = method_of(config).adapts_reference
+    watermark = watermark_of(image.pixels) if adapts or role == "image" else None
+    row |= vars(said.with_watermark(watermark))
+    if adapts:
+        row["watermark"] = watermark
+        if watermark and role == "reference":
+            reason = f"generated: carries the watermark of {watermark}"
             yield row | {"status": "unscored", "reason": reason}
             return
     wanted = changed.get(row["image_id"], [])

@@ -41,6 +41,7 @@ from noisescope_core.method import (
 )
 from noisescope_core.methods import method_of, shortage, test_of, unscored
 from noisescope_core.tables.rows import FingerprintRow, VerdictRow
+from noisescope_core.tables.schemas import SAYS, names_in
 
 Files = Mapping[str, bytes]
 """Contents of files by path."""
@@ -290,6 +291,7 @@ def _verdict(
         height=size[1],
         status=row["status"],
         reason=row.get("reason"),
+        **{name: row.get(name) for name in names_in(SAYS)},
     )
     # A size that cannot be decided by itself may lie on another size's fingerprint.
     is_fake = score is not None and score.is_fake

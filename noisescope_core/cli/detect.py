@@ -33,7 +33,12 @@ def detect(
     check_exist({"--images": images, "--reference": reference})
     check_apart("--out", out, {"--images": images, "--reference": reference})
     run, progress = open_run(out, config, whole=True, locations=(images, reference))
-    from noisescope_core.report.answer import answer, families_in_words, set_aside_in_words
+    from noisescope_core.report.answer import (
+        answer,
+        families_in_words,
+        records_in_words,
+        set_aside_in_words,
+    )
     from noisescope_core.spark.session.jvm import keep_classes
     from noisescope_core.spark.stages.detect import detect as detect_all
 
@@ -44,8 +49,11 @@ def detect(
     for warning in summary["warnings"]:
         print_line(f"Warning: {warning}")
     lines = [
-        *answer(summary), *families_in_words(summary), *set_aside_in_words(summary),
+        *answer(summary),
+        *families_in_words(summary),
+        *records_in_words(summary),
+        *set_aside_in_words(summary),
         f"Report: {places['report']}",
-    ]  # fmt: skip
+    ]
     print_result(summary | places, lambda: click.echo("\n".join(lines)))
     keep_classes()

@@ -58,7 +58,7 @@ def known(
 
 
 def _show(summary: dict[str, Any], verdicts: str) -> None:
-    from noisescope_core.report.answer import set_aside_in_words
+    from noisescope_core.report.answer import records_in_words, set_aside_in_words
     from noisescope_core.report.formats import plural
 
     counts = summary["counts"]
@@ -70,6 +70,6 @@ def _show(summary: dict[str, Any], verdicts: str) -> None:
             click.echo(f"{record['fingerprint_id']}: {plural(record['carried'], 'image')}")
     if not counts["fake"]:
         click.echo("That does not prove any of them a photograph.")
-    for line in set_aside_in_words(summary):
+    for line in (*records_in_words(summary), *set_aside_in_words(summary)):
         click.echo(line)
     click.echo(f"Verdicts: {verdicts}")

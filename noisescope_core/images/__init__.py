@@ -1,4 +1,4 @@
-"""Image files: decoding, how they were compressed, watermarks, and the reference made like them."""
+"""Image files: decoding, compression, watermarks, records, the reference made like them."""
 
 Size = tuple[int, int]
 """(width, height), pixels."""

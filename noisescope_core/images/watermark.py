@@ -6,9 +6,14 @@ Stable Diffusion's scripts write a fixed word into the first chroma plane (open-
 invisible-watermark, method dwtDct): of every 4 x 4 block of the Haar approximation the largest
 coefficient, but the first, lies in the upper or lower half of a step of 36. Blocks carry the
 bits in turn, over and over. Saving as JPEG mostly destroys it.
+
+Some tools write it into bytes, some into numbers with a fraction, for which OpenCV puts the middle
+of chroma at 0.5 instead of 128: another coefficient is the largest. Both are looked at.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,9 +34,14 @@ CHANCE = 1e-9
 
 WORDS = {
     "Stable Diffusion": np.unpackbits(np.frombuffer(b"StableDiffusionV1", np.uint8)),
-    "Stable Diffusion XL": np.array([int(bit) for bit in f"{0xB3EC907BB19E:048b}"], np.uint8),
+    "Stable Diffusion 2": np.unpackbits(np.frombuffer(b"SDV2", np.uint8)),
+    "Stable Diffusion XL": np.array([int(bit) for bit in f"{0xB3EC907BB19E:b}"], np.uint8),
+    "FLUX": np.array([int(bit) for bit in f"{0x2AFE879CF52E:b}"], np.uint8),
 }
-"""Bits that each tool writes, from its published source."""
+"""Bits that each tool writes, from its published source: CompVis/stable-diffusion and
+Stability-AI/stablediffusion (scripts/txt2img.py), Stability-AI/generative-models
+(scripts/demo/streamlit_helpers.py), black-forest-labs/flux (src/flux/util.py), which drops the
+leading zeros of its number."""
 
 
 def watermark_of(pixels: NDArray[np.uint8]) -> str | None:
@@ -49,9 +59,13 @@ def watermark_of(pixels: NDArray[np.uint8]) -> str | None:
     if pixels.ndim == 2 or min(pixels.shape[:2]) < 2 * BLOCK:
         return None
     height, width = (side // BLOCK * BLOCK for side in pixels[:ROWS].shape[:2])
-    chroma = cv2.cvtColor(np.ascontiguousarray(pixels[:height, :width]), cv2.COLOR_RGB2YUV)[
-        :, :, 1
-    ].astype(np.float32)
+    seen = np.ascontiguousarray(pixels[:height, :width])
+    return _word_in(seen) or _word_in(seen.astype(np.float32))
+
+
+def _word_in(pixels: NDArray[Any]) -> str | None:
+    """Read a word that was written into pixels of this type, uint8 or float32."""
+    chroma = cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV)[:, :, 1].astype(np.float32)
     low = (chroma[0::2, 0::2] + chroma[0::2, 1::2] + chroma[1::2, 0::2] + chroma[1::2, 1::2]) / 2
     rows, columns = (side // BLOCK for side in low.shape)
     blocks = low[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)

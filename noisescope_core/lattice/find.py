@@ -55,7 +55,7 @@ def find(
     # An image cannot be held against itself.
     reference = without_copies(known, tested)
     if copies := len(known) - len(reference):
-        note(f"lattices: {copies:,} reference images are copies of tested ones and left out")
+        note(f"lattices: copies of tested images left out of the reference: {copies:,}")
     if len(reference) < config.discovery.least_reference:
         return []
     photographs = stacked([image.tile for image in reference])

@@ -65,6 +65,26 @@ def families_in_words(summary: Record) -> list[str]:
     return [f"Families: {related:,} fingerprints are {count} of related decoders."]
 
 
+def records_in_words(summary: Record) -> list[str]:
+    """Say in a line how many images say of themselves that they are generated; none if none does.
+
+    Parameters
+    ----------
+    summary : mapping
+        As for `render_report`; also one of `known`.
+    """
+    claims = [(row["fingerprint_id"], row["claiming"]) for row in summary.get("records", ())]
+    claiming = sum(images for _, images in claims)
+    of_flagged = sum(images for fingerprint, images in claims if fingerprint is not None)
+    if not claiming:
+        return []
+    return [
+        f"Records: {plural(claiming, 'image')} {'says it is' if claiming == 1 else 'say they are'} "
+        f"generated, of which {of_flagged:,} carr{'ies' if of_flagged == 1 else 'y'} a "
+        "fingerprint. Nothing is verified, and no verdict depends on it."
+    ]
+
+
 def set_aside_in_words(summary: Record) -> list[str]:
     """Say in a line how many files could not be read, and the most frequent reasons.
 

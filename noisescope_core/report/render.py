@@ -18,7 +18,7 @@ from markupsafe import Markup
 from noisescope_core.config import Config
 from noisescope_core.lattice.families import MOST_RELATED
 from noisescope_core.method import Words
-from noisescope_core.report.answer import Record, answer, words_of
+from noisescope_core.report.answer import Record, answer, records_in_words, words_of
 from noisescope_core.report.evidence import measurements, reason
 from noisescope_core.report.figures import (
     LARGEST_SIDE,
@@ -56,8 +56,8 @@ def render_report(
     summary : mapping
         What ``summary.json`` holds: ``version``, ``versions``, ``method``, ``started``,
         ``seconds``, ``images``, ``reference``, ``counts``, ``reasons``, ``sizes``, ``stages``,
-        ``warnings``, ``config``; and ``out``, the run's directory. ``lattices`` and ``families``
-        may be missing.
+        ``warnings``, ``config``; and ``out``, the run's directory. ``lattices``, ``families``
+        and ``records`` may be missing.
     fingerprints : sequence of mappings
         One per cluster examined: the columns of the table ``fingerprints`` but those that only
         scoring needs. ``pixels`` (float32, shape (H, W)) is None for those that are only listed.
@@ -106,6 +106,8 @@ def _of_run(summary: Record, words: Words) -> dict[str, Any]:
         "summary": summary,
         "counts": summary["counts"],
         "headline": headline,
+        "records": {row["fingerprint_id"]: row for row in summary.get("records", ())},
+        "claims": records_in_words(summary),
         "meaning": meaning,
         "words": words,
         "terms": [(term, meaning.format_map(shares)) for term, meaning in words.terms],

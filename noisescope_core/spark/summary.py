@@ -28,6 +28,7 @@ from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import unlike
 from noisescope_core.methods import method_of
 from noisescope_core.spark.families import families_of
+from noisescope_core.spark.records import records_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.methods import stages_of
 from noisescope_core.spark.stages.sets import route_of, tested_images, tested_table
@@ -59,6 +60,7 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
         "reference": _reference,
         "unlike": partial(_unlike, config=config),
         "carrying": _carrying,
+        "records": records_of,
     }
     # Small queries are mostly waiting.
     with ThreadPoolExecutor() as pool:
@@ -78,6 +80,7 @@ def summarise(run: Run, config: Config) -> dict[str, Any]:
         "sizes": _sizes(run, config, verdicts),
         "lattices": _lattices(run, config),
         "families": families_of(run, config),
+        "records": results["records"],
         "fingerprints": _evidence(run),
         "warnings": warnings,
         # Settings of Spark may be secrets: keys of a store.

@@ -168,6 +168,9 @@ class VerdictRow:
     shift_x: int | None = None
     shift_y: int | None = None
     factor: float | None = None
+    claimed_by: str | None = None
+    claimed_generator: str | None = None
+    camera: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

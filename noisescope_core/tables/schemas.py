@@ -25,10 +25,13 @@ def names_in(declared: str) -> list[str]:
     return list(types_in(declared))
 
 
-IMAGES = """
+SAYS = "claimed_by string, claimed_generator string, camera string"
+"""What a file says of itself (`images.records`)."""
+
+IMAGES = f"""
     path string, image_id string, bytes long, width int, height int, status string,
     reason string, format string, quality int, quantization binary, watermark string,
-    prepared string"""
+    prepared string, {SAYS}"""
 """What is known of a file once it is decoded."""
 
 CELLS = ("thumbnail", "sketch", "residual", "tile")
@@ -93,10 +96,10 @@ SCHEMAS = {
         {", ".join(f"{name} binary" for name in CELLS)}""",
     "scans": f"{IMAGES}, {ANSWER}, thumbnail binary",
     "scores": f"role string, path string, image_id string, width int, height int, {ANSWER}",
-    "verdicts": """
+    "verdicts": f"""
         path string, image_id string, width int, height int, status string, reason string,
         score double, threshold double, is_fake boolean, fingerprint_id string,
-        confidence double, shift_x int, shift_y int, factor double""",
+        confidence double, shift_x int, shift_y int, factor double, {SAYS}""",
 }
 """Columns of the tables of a run."""
 

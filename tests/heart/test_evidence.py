@@ -176,7 +176,7 @@ def test_the_rule():
     assert maker(colour=5.0, grid=0.9) == "processing"
     # What leaks from the grid has no clear ring, and is little.
     assert maker(peak=4.0, clear=0.3, grid=0.85) == "generator"
-    assert maker(peak=4.0, clear=0.1, grid=0.85) == "processing"
+    assert maker(peak=4.0, clear=0.05, grid=0.85) == "processing"
     assert maker(peak=3.0, clear=0.3, grid=0.78) == "processing"
     assert maker(peak=9.0, clear=0.3, grid=0.9) == "processing"
     assert maker(colour=5.0, lattice=0.6) == "processing"

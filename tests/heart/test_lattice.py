@@ -106,7 +106,7 @@ def test_near_copies_of_tested_images_are_no_reference(pile):
     notes = []
     among = LatticePile(pile.tested, [*pile.reference, *saved_again])
     assert find(among, [], CONFIG, notes.append) == find(pile, [], CONFIG)
-    assert notes[0] == "lattices: 26 reference images are copies of tested ones and left out"
+    assert notes[0] == "lattices: copies of tested images left out of the reference: 26"
     # Neither the same picture with other noise nor the same noise in another picture is one.
     others = [
         replace(image, image_id=f"other{k}", sketch=rng.integers(0, 255, 1024, dtype=np.uint8))

@@ -150,6 +150,21 @@ def test_names_in_families_are_escaped() -> None:
     assert html.count("</title>") == 1 and not {"\u202e", "\x00"} & set(html)
 
 
+def test_what_images_say_is_counted_beside_their_fingerprint() -> None:
+    said = {"fingerprint_id": "3f2a91c0d4e5", "images": 118, "claiming": 9, "cameras": 1,
+            "generator": HOSTILE, "named": 7}  # fmt: skip
+    html = render_report(**results(records=[said]))
+    assert "Of 118 images that carry it 9 say they are generated, 7 of them by <b>" in html
+    assert "That makes 90 % of those that say anything" in html
+    assert "Records: 9 images say they are generated, of which 9 carry a fingerprint." in html
+    assert scripts(html) == [SCRIPT]
+    silent = render_report(**results())
+    assert "Records" not in silent
+    unnamed = said | {"fingerprint_id": None, "generator": None, "named": 0}
+    html = render_report(**results(records=[unnamed]))
+    assert "of which 0 carry" in html and "<dt>Records" not in html
+
+
 def test_page_stands_alone() -> None:
     html = render_report(**results(reference="/data/photos"))
     assert "http://" not in html and "https://" not in html

@@ -8,9 +8,12 @@ from noisescope_core.images.watermark import STEP, WORDS, watermark_of
 from tests.conftest import picture
 
 
-def marked(pixels, word):
-    """Write a word as the published scheme does: one Haar coefficient of every 4 x 4 block."""
-    yuv = cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV)
+def marked(pixels, word, kind=np.uint8):
+    """Write a word as the published scheme does: one Haar coefficient of every 4 x 4 block.
+
+    Tools give it pixels of either kind.
+    """
+    yuv = cv2.cvtColor(pixels.astype(kind), cv2.COLOR_RGB2YUV)
     chroma = yuv[:, :, 1].astype(np.float64)
     number = 0
     for top in range(0, chroma.shape[0], 8):
@@ -18,12 +21,16 @@ def marked(pixels, word):
             block = chroma[top : top + 8, left : left + 8].reshape(4, 2, 4, 2)
             low = block.sum((1, 3)) / 2
             row, column = divmod(int(np.abs(low.ravel()[1:]).argmax()) + 1, 4)
-            wanted = (low[row, column] // STEP + 0.25 + 0.5 * word[number % len(word)]) * STEP
-            block[row, :, column] += (wanted - low[row, column]) / 2
+            value = abs(low[row, column])
+            wanted = (value // STEP + 0.25 + 0.5 * word[number % len(word)]) * STEP
+            block[row, :, column] += np.copysign(wanted - value, low[row, column]) / 2
             number += 1
             chroma[top : top + 8, left : left + 8] = block.reshape(8, 8)
-    yuv[:, :, 1] = np.clip(np.rint(chroma), 0, 255)
-    return cv2.cvtColor(yuv, cv2.COLOR_YUV2RGB)
+    if kind is np.uint8:
+        chroma = np.clip(np.rint(chroma), 0, 255)
+    yuv[:, :, 1] = chroma
+    rgb = cv2.cvtColor(yuv, cv2.COLOR_YUV2RGB)
+    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
 
 
 def photograph(seed, shape=(256, 256)):
@@ -32,9 +39,12 @@ def photograph(seed, shape=(256, 256)):
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
 @pytest.mark.parametrize("name", WORDS)
-def test_a_watermark_is_named(name):
-    assert watermark_of(marked(photograph(0), WORDS[name])) == name
+def test_a_watermark_is_named(name, kind):
+    # A word of 32 bits has to be read without a mistake: at the size of its images.
+    pixels = photograph(0, (512, 512))
+    assert watermark_of(marked(pixels, WORDS[name], kind)) == name
 
 
 def test_other_words_and_photographs_have_none():

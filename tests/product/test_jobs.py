@@ -87,6 +87,7 @@ def test_the_wheel_brings_what_the_jobs_need(wheel):
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "jobs"))]
 
 
+@pytest.mark.slow
 def test_stages_one_by_one_equal_all_at_once(wheel, config, dump, paper_run, tmp_path):
     script = tmp_path / "one_by_one.py"
     script.write_text(ONE_BY_ONE)

@@ -128,6 +128,7 @@ def test_a_notebook_over_connect_equals_classic(server, whitened_run, dump, tmp_
     assert verdict_rows(tmp_path) == classic(whitened_run)
 
 
+@pytest.mark.slow
 def test_the_notebook_of_scheduled_scans_over_connect(server, tmp_path):
     # The other notebooks run in tests/product/test_notebooks.py.
     settings = (

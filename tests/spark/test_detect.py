@@ -28,6 +28,7 @@ pytest.importorskip("pyspark")
 COLUMNS = [
     "path", "image_id", "width", "height", "status", "reason", "score", "threshold", "is_fake",
     "fingerprint_id", "confidence", "shift_x", "shift_y", "factor",
+    "claimed_by", "claimed_generator", "camera",
 ]  # fmt: skip
 
 

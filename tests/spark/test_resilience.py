@@ -201,6 +201,7 @@ def standalone(tmp_path, started):
     return url, workers
 
 
+@pytest.mark.slow
 def test_a_scan_on_a_standalone_cluster_loses_an_executor_and_nothing_else(
     paper_run, dump, tmp_path, started, standalone
 ):
@@ -233,6 +234,7 @@ def test_a_scan_on_a_standalone_cluster_loses_an_executor_and_nothing_else(
     assert verdicts(Path(out)).equals(verdicts(paper_run.out))
 
 
+@pytest.mark.slow
 def test_killed_executors_change_nothing(paper_run, dump, tmp_path, started):
     out, log = tmp_path / "out", tmp_path / "log"
     events, port = tmp_path / "events", free_port()
@@ -265,6 +267,7 @@ def test_killed_executors_change_nothing(paper_run, dump, tmp_path, started):
     assert verdicts(out).num_rows == len(os.listdir(dump.images))
 
 
+@pytest.mark.slow
 def test_a_killed_driver_continues_where_it_was(whitened_run, dump, tmp_path, started):
     settings = (*SMALL, *INTERPRETED, "method=whitened")
     out, log = tmp_path / "out", tmp_path / "log"

@@ -18,6 +18,7 @@ from noisescope_core.app.places import absolute
 from noisescope_core.config import Config
 from noisescope_core.errors import UsageError
 from noisescope_core.methods import method_of
+from noisescope_core.spark.records import records_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.listing import content_of, list_files
 from noisescope_core.spark.stages.score import Tests, scanned, tests_of
@@ -126,6 +127,7 @@ def _summarise(run: Run, config: Config, known: Known) -> dict[str, Any]:
             {name: getattr(row, name) for name in SHOWN} | {"carried": carried[row.fingerprint_id]}
             for row in known.rows
         ],
+        "records": records_of(run),
         "warnings": _warnings(counts, known),
         # Settings of Spark may be secrets: keys of a store.
         "config": config.model_dump(exclude={"spark": {"conf"}}),

@@ -9,9 +9,9 @@ from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.methods import method_of
 from noisescope_core.spark.tables.run import Run
-from noisescope_core.tables.schemas import ANSWER, names_in
+from noisescope_core.tables.schemas import ANSWER, SAYS, names_in
 
-_OF_IMAGES = ("path", "image_id", "width", "height", "status", "reason")
+_OF_IMAGES = ("path", "image_id", "width", "height", "status", "reason", *names_in(SAYS))
 
 
 def write_verdicts(

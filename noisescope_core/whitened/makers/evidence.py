@@ -70,11 +70,12 @@ LEAST_COLOUR_ALONE = 3.0
 """`Evidence.colour` that makes a pattern a generator's whatever its hue. Measured: sensors had 1.08
 at most, five images saved as WebP 2.0; latent diffusion 4.9 or more."""
 
-LEAST_PEAK, LEAST_CLEAR = 2.1, 0.15
+LEAST_PEAK, LEAST_CLEAR = 2.1, 0.09
 """`Evidence.peak` and `Evidence.clear` that make a pattern a generator's. Measured: sensors of
 phones and cameras, cropped, filtered, resized, had up to 4.3 in sets of 5 and 2.6 in larger ones,
-and 0.03 at most, or 0.08 after JPEG and resizing; CycleGAN, cropped and enlarged, 2.4 to 2.5 and
-0.4."""
+and 0.03 at most where they had 2.1; simulated sensors of 96 to 160 pixels up to 5.2 and 0.07;
+CycleGAN, cropped and enlarged, 2.4 to 2.5 and 0.4; simulated generators of 96 pixels, saved at 75,
+2.4 to 3.1 and 0.04 to 0.15."""
 
 LEAST_IMAGES = 8
 """`Evidence.images` of a generator's pattern. Measured: sets of 5 and 6 photographs, saved as WebP
