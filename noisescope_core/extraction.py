@@ -57,7 +57,7 @@ def header_row(data: bytes, config: Config) -> dict[str, Any]:
     dict
         Columns of `headers` (docs/tables.md) but the path. No file raises.
     """
-    header, _ = read_header(data, config.decode.max_pixels, config.decode.max_bytes)
+    header = read_header(data, config.decode.max_pixels, config.decode.max_bytes)
     compression = header.compression
     return {
         "image_id": hashlib.sha256(data).hexdigest(),

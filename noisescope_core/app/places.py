@@ -42,12 +42,14 @@ def make_folder(folder: str, option: str) -> str:
     Raises
     ------
     UsageError
-        If the folder cannot be made.
+        If the folder cannot be made, or nothing can be written into it.
     """
     folder = absolute(folder)
     if not is_uri(folder):
         try:
             os.makedirs(folder, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
         except OSError as error:
             raise UsageError(
                 f"{option}: {folder} cannot be written to ({error.strerror})"

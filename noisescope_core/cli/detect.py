@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from noisescope_core.cli.shared.commands import Command
-from noisescope_core.cli.shared.inputs import check_exist, read_config
+from noisescope_core.cli.shared.inputs import check_apart, check_exist, read_config
 from noisescope_core.cli.shared.options import CONFIG, IMAGES, OUT, REFERENCE, RESULT, with_options
 from noisescope_core.cli.shared.output import check_any_scored, print_line, print_result
 from noisescope_core.cli.shared.session import open_run
@@ -31,8 +31,14 @@ def detect(
     """
     config = read_config(config_file, settings)
     check_exist({"--images": images, "--reference": reference})
+    check_apart("--out", out, {"--images": images, "--reference": reference})
     run, progress = open_run(out, config, whole=True, locations=(images, reference))
-    from noisescope_core.report.answer import answer, families_in_words, records_in_words
+    from noisescope_core.report.answer import (
+        answer,
+        families_in_words,
+        records_in_words,
+        set_aside_in_words,
+    )
     from noisescope_core.spark.session.jvm import keep_classes
     from noisescope_core.spark.stages.detect import detect as detect_all
 
@@ -46,6 +52,7 @@ def detect(
         *answer(summary),
         *families_in_words(summary),
         *records_in_words(summary),
+        *set_aside_in_words(summary),
         f"Report: {places['report']}",
     ]
     print_result(summary | places, lambda: click.echo("\n".join(lines)))

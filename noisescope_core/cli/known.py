@@ -8,7 +8,7 @@ import click
 
 from noisescope_core.app.places import absolute
 from noisescope_core.cli.shared.commands import Command
-from noisescope_core.cli.shared.inputs import check_exist, read_config
+from noisescope_core.cli.shared.inputs import check_apart, check_exist, read_config
 from noisescope_core.cli.shared.options import (
     CONFIG,
     FINGERPRINTS,
@@ -40,6 +40,7 @@ def known(
     """
     config = read_config(config_file, settings)
     check_exist({"--images": images, "--fingerprints": fingerprints})
+    check_apart("--out", out, {"--images": images})
     from noisescope_core.app.known import known_fingerprints
 
     # Read once more when Spark is there; what is wrong with them is told before it starts.
@@ -57,7 +58,7 @@ def known(
 
 
 def _show(summary: dict[str, Any], verdicts: str) -> None:
-    from noisescope_core.report.answer import records_in_words
+    from noisescope_core.report.answer import records_in_words, set_aside_in_words
     from noisescope_core.report.formats import plural
 
     counts = summary["counts"]
@@ -69,6 +70,6 @@ def _show(summary: dict[str, Any], verdicts: str) -> None:
             click.echo(f"{record['fingerprint_id']}: {plural(record['carried'], 'image')}")
     if not counts["fake"]:
         click.echo("That does not prove any of them a photograph.")
-    for line in records_in_words(summary):
+    for line in (*records_in_words(summary), *set_aside_in_words(summary)):
         click.echo(line)
     click.echo(f"Verdicts: {verdicts}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import click
 
 from noisescope_core.cli.shared.commands import Command
-from noisescope_core.cli.shared.inputs import read_config
+from noisescope_core.cli.shared.inputs import check_apart, read_config
 from noisescope_core.cli.shared.options import CONFIG, OUT, QUIET, Decorator, with_options
 from noisescope_core.cli.shared.session import open_run
 
@@ -30,6 +30,7 @@ def stage_command(stage: Callable[..., None], *options: Decorator) -> click.Comm
         out: str, config_file: str | None, settings: tuple[str, ...], **folders: str
     ) -> None:
         config = read_config(config_file, settings)
+        check_apart("--out", out, {f"--{name}": folder for name, folder in folders.items()})
         run, progress = open_run(out, config, locations=tuple(folders.values()))
         from noisescope_core.spark.tables.run import UNFINISHED
 

@@ -127,9 +127,9 @@ def _needed(trial: Trial) -> dict[str, int]:
 def _smaller_side(file: Path) -> int:
     with file.open("rb") as stream:
         start = stream.read(HEADER_BYTES)
-        header, _ = read_header(start, MAX_PIXELS, MAX_BYTES)
+        header = read_header(start, MAX_PIXELS, MAX_BYTES)
         if header.reason:  # WebP is not read in part.
-            header, _ = read_header(start + stream.read(), MAX_PIXELS, MAX_BYTES)
+            header = read_header(start + stream.read(), MAX_PIXELS, MAX_BYTES)
     return 0 if header.reason else min(header.width, header.height)
 
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import EXTRASAMPLES, TiffImageFile
+from PIL.TiffImagePlugin import EXTRASAMPLES
 
+from noisescope_core.images import jpeg, png, tiff, webp
 from noisescope_core.images.compression import Compression, compression_of
+from noisescope_core.images.formats import DAMAGED, READ, UNKNOWN, format_of, not_supported
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -25,6 +28,15 @@ ORIENTATION = 0x0112
 
 UNASSOCIATED_ALPHA = 2
 """Value of the tag ExtraSamples for alpha that colours are not multiplied by (TIFF 6.0)."""
+
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Shares of red, green and blue in luma (ITU-R BT.601)."""
+
+PILLOW_TOO = ("TIFF", "GIF")
+"""Formats that Pillow reads where OpenCV does not: other codecs, a GIF without its last byte."""
+
+ASKED_TWICE = ("JPEG 2000",)
+"""Formats, and compressed TIFF besides, of which OpenCV gives pixels where data is broken."""
 
 THUMBNAIL_QUALITY = 80
 """JPEG quality of thumbnails, 1..100. Chosen."""
@@ -65,33 +77,60 @@ def refused_size(size: int, limit: int) -> str | None:
     return f"file of {size:,} bytes, limit {limit:,} (decode.max_bytes)" if size > limit else None
 
 
-def read_header(data: bytes, max_pixels: int, max_bytes: int) -> tuple[Decoded, dict[int, Any]]:
-    """Read what a file says of itself: `decode` without pixels, and the tags of a TIFF."""
+def read_header(data: bytes, max_pixels: int, max_bytes: int) -> Decoded:
+    """Read what a file, or its beginning, says of itself: `decode` without pixels."""
+    return _opened(data, max_pixels, max_bytes).header
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A file whose header was read, and what its format asks for besides."""
+
+    header: Decoded
+    format: str = ""
+    data: bytes = b""
+    layout: jpeg.Layout | None = None
+    page: tiff.Page | None = None
+
+
+def _opened(data: bytes, max_pixels: int, max_bytes: int) -> _Opened:
     if reason := refused_size(len(data), max_bytes):
-        return Decoded(None, reason=reason), {}
+        return _Opened(Decoded(None, reason=reason))
+    name = format_of(data)
+    if name not in READ:
+        return _Opened(Decoded(None, reason=not_supported(name) if name else UNKNOWN))
+    layout, frames = None, 0
+    if name == "PNG":
+        data, frames = png.pixels_alone(data)
+    elif name == "JPEG":
+        layout = jpeg.layout_of(data)
+        data = jpeg.with_end(data, layout)
     limit = f"limit {max_pixels:,} (decode.max_pixels)"
     try:
-        with warnings.catch_warnings():
-            # Pillow's own warning about large images: the limit below is the one that counts.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as header:
-                width, height = header.size
-                # What a camera appends to its JPEG (a depth map, a gain map) is not an animation.
-                frames = 1 if header.format == "MPO" else getattr(header, "n_frames", 1)
-                tiff = dict(header.tag_v2) if isinstance(header, TiffImageFile) else {}
-                compression = compression_of(header)
-    except UnidentifiedImageError:
-        return Decoded(None, reason="not an image, or of a format that is not supported"), {}
+        page = tiff.main_page(data) if name == "TIFF" else None
+        header = _header_of_page(page) if page else _header_of(data, name, frames)
     except Image.DecompressionBombError:
-        return Decoded(None, reason=f"too many pixels to decode, {limit}"), {}
-    except Exception as error:  # Pillow's readers raise whatever a broken header makes them.
-        return Decoded(None, reason=f"broken image header ({type(error).__name__})"), {}
-    reason = None
-    if width * height > max_pixels:
-        reason = f"{width:,} x {height:,} pixels are too many to decode, {limit}"
-    elif frames > 1:
-        reason = f"animation of {frames} frames, not one image"
-    return Decoded(None, width, height, reason, compression), tiff
+        return _Opened(Decoded(None, reason=f"too many pixels to decode, {limit}"))
+    except Exception:  # Pillow's readers raise whatever a broken header makes them.
+        return _Opened(Decoded(None, reason=DAMAGED))
+    if header.width * header.height > max_pixels:
+        reason = f"{header.width:,} x {header.height:,} pixels are too many to decode, {limit}"
+        header = replace(header, reason=reason)
+    return _Opened(header, name, data, layout, page)
+
+
+def _header_of(data: bytes, name: str, frames: int) -> Decoded:
+    """Read a header by Pillow; `frames` where they are known, else 0."""
+    with _pillow_image(data, name) as header:
+        # What a camera appends to its JPEG (a depth map, a gain map) is not an animation.
+        single = frames == 1 or header.format == "MPO"
+        frames = 1 if single else frames or getattr(header, "n_frames", 1)
+        reason = f"animation of {frames} frames, not one image" if frames > 1 else None
+        return Decoded(None, *header.size, reason, compression_of(header))
+
+
+def _header_of_page(page: tiff.Page) -> Decoded:
+    return Decoded(None, *page.size, page.reason, Compression("TIFF"))
 
 
 def decode(data: bytes, max_pixels: int = 33_554_432, max_bytes: int = 104_857_600) -> Decoded:
@@ -116,38 +155,114 @@ def decode(data: bytes, max_pixels: int = 33_554_432, max_bytes: int = 104_857_6
     >>> decode(b"no image").reason
     'not an image, or of a format that is not supported'
     """
-    header, tiff = read_header(data, max_pixels, max_bytes)
-    if header.reason:
-        return header
-    try:
-        pixels = cv2.imdecode(
-            np.frombuffer(data, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        )
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        return replace(header, reason="truncated or corrupt image data")
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-    if tiff:
-        try:
-            pixels = _tiff_as_stored(pixels, data, tiff)
-        except Exception:  # The second reader may refuse what the first let pass.
-            return replace(header, reason="truncated or corrupt image data")
+    file = _opened(data, max_pixels, max_bytes)
+    if file.header.reason:
+        return file.header
+    pixels = None if _shows_loss(file) else _pixels_of(file)
+    if pixels is None or _lacks_its_end(file, pixels) or _is_refused_besides(file):
+        return replace(file.header, reason=DAMAGED)
     height, width = pixels.shape[:2]
-    return replace(header, pixels=pixels.astype(np.uint8, copy=False), width=width, height=height)
+    return replace(
+        file.header, pixels=pixels.astype(np.uint8, copy=False), width=width, height=height
+    )
 
 
-def _tiff_as_stored(
-    pixels: NDArray[np.uint8], data: bytes, tags: dict[int, Any]
-) -> NDArray[np.uint8]:
+def _shows_loss(file: _Opened) -> bool:
+    """Whether the bytes alone show that a part of the image is lost; no pixel is decoded."""
+    if file.layout is not None:
+        return jpeg.lost_in(file.data, file.layout)
+    area = file.header.width * file.header.height
+    return file.format == "WebP" and webp.is_blanked(file.data, area)
+
+
+def _pixels_of(file: _Opened) -> NDArray[np.uint8] | None:
+    """Decode by OpenCV, and by Pillow what OpenCV lacks a codec for; None if neither can."""
+    pixels = _by_opencv(file.data, file.page.number if file.page else 0)
+    try:
+        if pixels is None and file.format in PILLOW_TOO:
+            pixels = _by_pillow(file)
+        if file.page is not None and pixels is not None:
+            pixels = _tiff_as_stored(pixels, file, file.page)
+    except Exception:  # The second reader may refuse what the first let pass.
+        return None
+    return pixels
+
+
+def _by_opencv(data: bytes, page: int = 0) -> NDArray[np.uint8] | None:
+    """Decode a file, of several pages one; RGB order."""
+    buffer = np.frombuffer(data, np.uint8)
+    flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        if page:
+            pages = cv2.imdecodemulti(buffer, flags, range=(page, page + 1))[1]
+            pixels = pages[0] if pages else None
+        else:
+            pixels = cv2.imdecode(buffer, flags)
+    except cv2.error:
+        return None
+    if pixels is not None and pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return pixels
+
+
+def _by_pillow(file: _Opened) -> NDArray[np.uint8]:
+    """Decode a file, of several pages one; RGB order. Raises what Pillow raises."""
+    with _pillow_image(file.data, file.format) as image:
+        image.seek(file.page.number if file.page else 0)
+        if image.mode.startswith("I;16"):
+            return (np.asarray(image) >> 8).astype(np.uint8)
+        if image.mode in ("1", "L", "LA"):
+            return np.asarray(image.convert("L"))
+        # Alpha is dropped only after a palette that has some was looked up.
+        return np.asarray(image.convert("RGBA"))[:, :, :3]
+
+
+@contextmanager
+def _pillow_image(data: bytes, name: str) -> Iterator[Image.Image]:
+    """Open a file by Pillow, without its warnings: of large images, say, whose limit is ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data), formats=[READ[name]]) as image:
+            yield image
+
+
+def _lacks_its_end(file: _Opened, pixels: NDArray[np.uint8]) -> bool:
+    """Whether a JPEG's data ends before its image does, by what other bytes behind it change.
+
+    Pillow is asked, as OpenCV's decoder writes a line to standard error about those bytes.
+    """
+    if file.layout is None:
+        return False
+    last = pixels[-1, -1]
+    luma = float(last @ LUMA if pixels.ndim == 3 else last)
+    if not jpeg.may_lack(file.layout, luma):
+        return False
+    with _pillow_image(jpeg.filled(file.data), file.format) as image:
+        filled = np.asarray(image)
+    if np.array_equal(filled, pixels):
+        return False
+    with _pillow_image(file.data, file.format) as image:
+        return not np.array_equal(filled, np.asarray(image))
+
+
+def _is_refused_besides(file: _Opened) -> bool:
+    """Whether Pillow, asked as well where OpenCV lets damage pass, finds the data broken."""
+    if not (file.page.compressed if file.page else file.format in ASKED_TWICE):
+        return False
+    try:
+        _by_pillow(file)
+    except UnidentifiedImageError:  # It knows no such pixels, so it says nothing of these.
+        return False
+    except Exception:
+        return True
+    return False
+
+
+def _tiff_as_stored(pixels: NDArray[np.uint8], file: _Opened, page: tiff.Page) -> NDArray[np.uint8]:
     """Undo what the TIFF reader does whatever it is told: blend the alpha, turn the image."""
-    if pixels.ndim == 3 and UNASSOCIATED_ALPHA in tags.get(EXTRASAMPLES, ()):
-        with warnings.catch_warnings(), Image.open(io.BytesIO(data)) as image:
-            warnings.simplefilter("ignore")
-            # This reader turns the image too.
-            pixels = np.asarray(image.convert("RGBA"))[:, :, :3]
-    orientation = tags.get(ORIENTATION, 1)
+    if pixels.ndim == 3 and UNASSOCIATED_ALPHA in page.tags.get(EXTRASAMPLES, ()):
+        pixels = _by_pillow(file)  # This reader turns the image too.
+    orientation = page.tags.get(ORIENTATION, 1)
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 6, 7):

@@ -85,6 +85,25 @@ def records_in_words(summary: Record) -> list[str]:
     ]
 
 
+def set_aside_in_words(summary: Record) -> list[str]:
+    """Say in a line how many files could not be read, and the most frequent reasons.
+
+    Parameters
+    ----------
+    summary : mapping
+        As for `render_report`.
+    """
+    count = summary["counts"]["quarantined"]
+    if not count:
+        return []
+    causes = [cause for cause in summary["reasons"] if cause["status"] == "quarantined"]
+    causes.sort(key=lambda cause: -cause["files"])
+    told = [f"{cause['files']:,}: {cause['reason']}" for cause in causes[:MOST_REASONS]]
+    left_out = len(causes) - MOST_REASONS
+    more = [f"and {plural(left_out, 'other reason')}"] if left_out > 0 else []
+    return [f"Set aside, not read: {plural(count, 'file')} ({'; '.join([*told, *more])})."]
+
+
 def _searches(summary: Record) -> list[Record]:
     """All searches of a run: of every size, and of all sizes at once where there was one."""
     lattices = summary.get("lattices")

@@ -48,7 +48,9 @@ def test_finds_a_pattern_without_pyspark():
 def test_detect_without_pyspark_says_what_to_install(tmp_path):
     code = "from noisescope_core.cli import main; main()"
     folder = str(tmp_path)
-    done = python(code, "detect", "--images", folder, "--reference", folder, "--out", folder)
+    done = python(
+        code, "detect", "--images", folder, "--reference", folder, "--out", f"{folder}-run"
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("noisescope: pyspark is not installed: pip install")
     assert len(done.stderr.splitlines()) == 1

@@ -17,7 +17,7 @@ import pytest
 from noisescope_core.config import Config, load_config
 from noisescope_core.paper.words import WORDS
 from noisescope_core.report import render_report
-from noisescope_core.report.answer import answer, families_in_words
+from noisescope_core.report.answer import answer, families_in_words, set_aside_in_words
 from noisescope_core.report.evidence import measurements, reason
 from noisescope_core.report.figures import fingerprint_pictures, score_figure
 from noisescope_core.report.formats import address, duration, percent, visible
@@ -101,6 +101,17 @@ FAMILIES = [
                 score_here=2.0),
     ],
 ]  # fmt: skip
+
+
+def test_files_that_were_set_aside_are_told_with_their_reasons() -> None:
+    summary = results()["summary"]
+    told = [("quarantined", f"reason {k}", k) for k in (1, 2, 3, 4)] + [("unscored", "flat", 9)]
+    reasons = [dict(zip(("status", "reason", "files"), one, strict=True)) for one in told]
+    counts = summary["counts"] | {"quarantined": 10}
+    assert set_aside_in_words(summary | {"counts": counts, "reasons": reasons}) == [
+        "Set aside, not read: 10 files (4: reason 4; 3: reason 3; 2: reason 2; and 1 other reason)."
+    ]
+    assert set_aside_in_words({"counts": counts | {"quarantined": 0}}) == []
 
 
 def test_families_are_told_only_if_there_are_any() -> None:

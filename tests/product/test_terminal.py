@@ -4,10 +4,12 @@ import contextlib
 import io
 import json
 import logging
+import os
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -18,8 +20,11 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from noisescope_core.app import progress
+from noisescope_core.app.places import make_folder
 from noisescope_core.app.progress import Stage
 from noisescope_core.cli import SECTIONS, main
+from noisescope_core.cli.shared.inputs import check_apart
+from noisescope_core.cli.shared.options import FOLDER
 from noisescope_core.config import load_config
 from noisescope_core.errors import UsageError
 
@@ -96,6 +101,75 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments, said):
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr.startswith("noisescope: ") and done.stderr.count("\n") == 1
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("inner", ["", "/run", "/../images/run"])
+@pytest.mark.parametrize("command", ["detect", "known", "scan"])
+def test_what_is_written_does_not_lie_among_what_is_read(tmp_path, command, inner):
+    images = tmp_path / "images"
+    for folder in ("images", "reference", "images-2"):
+        (tmp_path / folder).mkdir()
+    out = f"{images}{inner}"
+    reference = ["--reference", tmp_path / "reference"]
+    more, option = {
+        "detect": (reference, "--out"),
+        "known": (["--fingerprints", tmp_path / "reference"], "--out"),
+        "scan": (reference, "--tables"),
+    }[command]
+    done = noisescope(command, "--images", images, *more, option, out)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"noisescope: {option}: {out} lies in {images} (--images)")
+    assert done.stderr.count("\n") == 1
+    assert list(images.iterdir()) == []
+
+
+def test_a_neighbour_of_the_images_is_a_place_to_write():
+    check_apart("--out", "/data/images-2", {"--images": "/data/images", "--reference": None})
+    check_apart("--out", "s3a://bucket/run", {"--images": "/data/images"})
+    with pytest.raises(UsageError, match="name a folder outside"):
+        check_apart("--out", "s3a://bucket/images/run", {"--images": "s3a://bucket/images/"})
+
+
+def test_where_nothing_can_be_written_is_told_before_anything_starts(tmp_path):
+    for folder in ("images", "reference"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "file").touch()
+    given = "--images", tmp_path / "images", "--reference", tmp_path / "reference"
+    for out in (tmp_path / "file", tmp_path / "file/run", "/proc/run"):
+        done = noisescope("detect", *given, "--out", out)
+        assert done.exit_code == 2
+        assert done.stderr.startswith(f"noisescope: --out: {out} cannot be written to (")
+
+
+def test_a_folder_that_takes_no_files_is_told(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UsageError, match=r"cannot be written to \(Permission denied\)"):
+        make_folder(str(tmp_path), "--out")
+
+
+def test_the_home_folder_is_meant_where_the_shell_left_its_sign(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = noisescope("detect", "--images=~/nowhere", "--reference=~/x", "--out=~/out")
+    assert done.stderr.startswith(f"noisescope: --images: {tmp_path}/nowhere does not exist")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~").mkdir()
+    location = FOLDER.convert("~", None, None)
+    assert (location, FOLDER.convert("s3a://b/~", None, None)) == ("~", "s3a://b/~")
+
+
+def test_any_name_can_be_printed_whatever_the_encoding():
+    said = "from noisescope_core.cli.shared.errors import say_anything; say_anything(); "
+    names = "print('No generator\\u2019s: \\u5199.png, b\\udcff.png')"
+    for encoding in ("ascii", "latin-1", "cp1252"):
+        done = subprocess.run(
+            [sys.executable, "-c", said + names], capture_output=True, check=True,
+            env=os.environ | {"PYTHONIOENCODING": encoding},
+        )  # fmt: skip
+        text = done.stdout.decode(encoding).replace("\u2019", "'")
+        assert text == "No generator's: \\u5199.png, b\\udcff.png\n"
 
 
 def test_what_is_there_is_named_beside_what_is_not(tmp_path):

@@ -12,8 +12,21 @@ from PIL import Image
 
 from tests.conftest import picture
 
-HIDDEN = (".hidden.png", "_underscore.png", "dangling.png")
-"""Names that Spark does not list, and a link that leads nowhere."""
+UNLISTED = {
+    ".hidden.png": "hidden name",
+    "_underscore.png": "hidden name",
+    "_metadata.png": "hidden name",
+    ".copy.png.crc": "hidden name",
+    "half.png._COPYING_": "not yet copied",
+    "dangling.png": "link that leads nowhere",
+    "pipe.png": "not a file with content",
+    "not utf-8 \\xff.png": "name that is not UTF-8",
+    "not utf-8 \\xfe.png": "name that is not UTF-8",
+}
+"""Files that Spark does not list as they are spelt, and part of the reason."""
+
+CIRCLE = "circle"
+"""A link to the folder in which it lies."""
 
 
 def encoded(pixels: np.ndarray, kind: str, **options: object) -> bytes:
@@ -84,6 +97,9 @@ def scored() -> dict[str, bytes]:
         "one.gif": encoded(pixels, "GIF"),
         "a name with spaces %20 and #.png": encoded(pixels, "PNG"),
         "copy.png": encoded(pixels, "PNG"),
+        "Screenshot 2024-01-01 10:20:30.png": encoded(pixels, "PNG"),
+        "IMG_1[1] {a,b} *?.png": encoded(pixels, "PNG"),
+        "a=b %41%.png": encoded(pixels, "PNG"),
         'quote\'s "double".png': encoded(pixels[::-1], "PNG"),
         "new\nline.png": encoded(pixels[:, ::-1], "PNG"),
         "ünïcödé-图.png": encoded(pixels[::-1, ::-1], "PNG"),
@@ -99,9 +115,14 @@ def write_damaged_files(folder: Path) -> None:
     for name, data in scored().items():
         (folder / name).write_bytes(data)
     jpeg = encoded(sound_picture(), "JPEG", quality=95)
-    hidden, underscored, dangling = HIDDEN
-    (folder / hidden).write_bytes(jpeg)
-    (folder / underscored).write_bytes(jpeg)
-    (folder / dangling).symlink_to(folder.parent / "nowhere")
-    with open(os.fsencode(folder) + b"/not utf-8 \xff.png", "wb") as stream:
-        stream.write(jpeg)
+    for name, reason in UNLISTED.items():
+        if reason in ("hidden name", "not yet copied"):
+            (folder / name).write_bytes(jpeg)
+    # A checksum as Hadoop leaves it, of what the file was before.
+    (folder / ".copy.png.crc").write_bytes(b"crc\0\0\0\2\0\1\2\3\4")
+    (folder / "dangling.png").symlink_to(folder.parent / "nowhere")
+    (folder / CIRCLE).symlink_to(".")
+    os.mkfifo(folder / "pipe.png")
+    for name in (b"/not utf-8 \xff.png", b"/not utf-8 \xfe.png"):
+        with open(os.fsencode(folder) + name, "wb") as stream:
+            stream.write(jpeg)

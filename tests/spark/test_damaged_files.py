@@ -7,8 +7,16 @@ from types import SimpleNamespace
 import pyarrow.dataset as ds
 import pytest
 
+from noisescope_core.app.folders import spelt
 from tests.runs import run_detect, verdicts_of
-from tests.spark.damaged_files import HIDDEN, quarantined, scored, unscored, write_damaged_files
+from tests.spark.damaged_files import (
+    CIRCLE,
+    UNLISTED,
+    quarantined,
+    scored,
+    unscored,
+    write_damaged_files,
+)
 
 pytest.importorskip("pyspark")
 
@@ -26,7 +34,7 @@ def run(spark, small_config, dump, tmp_path_factory):
     write_damaged_files(images)
     shutil.copytree(dump.reference, reference)
     (reference / "broken.jpg").write_bytes(b"broken")
-    names = os.listdir(images)
+    names = [name for name in os.listdir(images) if name != CIRCLE]
     read = extract.content_of
 
     def content(source, config):
@@ -44,9 +52,8 @@ def run(spark, small_config, dump, tmp_path_factory):
 
 
 def test_every_file_has_a_verdict(run):
-    names = [name.encode("utf-8", "surrogateescape") for name in run.names]
-    files = {str(run.images / name.decode("utf-8", "replace")) for name in names}
-    assert len(files) == len(names)
+    files = {str(run.images / spelt(name)) for name in run.names}
+    assert len(files) == len(run.names)
     assert sorted(row["path"] for row in run.rows) == sorted(files)
     assert run.summary["counts"]["files"] == len(files)
 
@@ -63,9 +70,9 @@ def test_what_cannot_be_scored_has_its_reason(run, status, cases):
 
 
 def test_files_that_spark_does_not_list_are_set_aside(run):
-    for name in HIDDEN:
+    for name, reason in UNLISTED.items():
         assert run.by_name[name]["status"] == "quarantined"
-        assert "not listed" in run.by_name[name]["reason"]
+        assert reason in run.by_name[name]["reason"], (name, run.by_name[name]["reason"])
 
 
 def test_a_file_that_vanishes_after_the_listing_is_accounted_for(run):

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from noisescope_core.config import load_config
+from noisescope_core.images.formats import DAMAGED
 from tests.conftest import SMALL, picture, save
 from tests.runs import run_detect, verdicts_of
 
@@ -82,7 +83,7 @@ def test_every_file_has_one_verdict_with_the_same_reason(runs, route):
     rows = ds.dataset(runs[route][0] / "verdicts").to_table().to_pylist()
     assert len({row["path"] for row in rows}) == len(rows) == FILES
     told = {row["path"].rsplit("/", 1)[-1]: (row["status"], row["reason"]) for row in rows}
-    assert told["half.png"] == ("quarantined", "truncated or corrupt image data")
+    assert told["half.png"] == ("quarantined", DAMAGED)
     assert told["text.png"] == ("quarantined", "not an image, or of a format that is not supported")
     by_name = verdicts_of(runs[route][0])
     assert by_name["copy.png"]["score"] == by_name["100.png"]["score"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -24,6 +26,29 @@ INTERRUPTED = 130
 """Exit code: Ctrl-C, by the convention of shells (128 and the number of SIGINT)."""
 
 
+APOSTROPHE = "\u2019"
+"""The one letter beyond ASCII in what the program itself says."""
+
+
+def say_anything() -> None:
+    """Let standard output and error take every name, whatever their encoding.
+
+    What that lacks is written as Python spells it, such as \\u5199: a name that cannot be shown
+    must not cost the result.
+    """
+    codecs.register_error("noisescope", _spelt_out)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="noisescope")
+
+
+def _spelt_out(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].replace(APOSTROPHE, "'")
+    return text.encode("ascii", "backslashreplace").decode(), error.end
+
+
 def report_errors(run: Callable[[], Any]) -> Any:
     """Run a command; an error becomes one line on standard error and an exit code.
 
@@ -34,6 +59,7 @@ def report_errors(run: Callable[[], Any]) -> Any:
     SystemExit
         With one of the exit codes of this module, where `run` raises.
     """
+    say_anything()
     debug = bool(os.environ.get("NOISESCOPE_DEBUG"))
     try:
         return run()

@@ -43,6 +43,31 @@ def check_exist(locations: Mapping[str, str | None]) -> None:
             raise UsageError(f"{option}: {location} does not exist{advice}")
 
 
+def check_apart(option: str, out: str, read: Mapping[str, str | None]) -> None:
+    """Raise UsageError if what is written would lie among what is read.
+
+    Parameters
+    ----------
+    option, out : option that names what is written, and what it names
+    read : option to the folder or URI that it names; None is not looked at
+    """
+    for name, location in read.items():
+        if location and _lies_in(out, location):
+            raise UsageError(
+                f"{option}: {out} lies in {location} ({name}), whose next run would take what is "
+                "written for images; name a folder outside"
+            )
+
+
+def _lies_in(inner: str, outer: str) -> bool:
+    if is_uri(inner) != is_uri(outer):
+        return False
+    if not is_uri(inner):
+        inner, outer = os.path.realpath(inner), os.path.realpath(outer)
+    outer = outer.rstrip("/") + "/"
+    return f"{inner.rstrip('/')}/".startswith(outer)
+
+
 def _similar_path(location: str) -> str | None:
     """Find an existing path whose every part equals the location's or is spelt nearly like it."""
     existing = Path()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ Decorator = Callable[..., Any]
 class Location(click.types.StringParamType):
     """A folder or file that a shell completes; it may be a URI, so nothing is checked here.
 
+    A `~` that the shell left alone, as in --out=~/run, is the home folder.
+
     Parameters
     ----------
     kind : `dir` or `file`, what the shell offers
@@ -26,6 +29,11 @@ class Location(click.types.StringParamType):
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Name the home folder for `~`, unless there is a file of that name."""
+        text = str(super().convert(value, param, ctx))
+        return text if os.path.lexists(text) else os.path.expanduser(text)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

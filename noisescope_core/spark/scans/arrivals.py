@@ -15,13 +15,14 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
+from noisescope_core.app.places import is_uri
 from noisescope_core.app.progress import Stage
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.images.decode import refused_size
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.store import Store
-from noisescope_core.spark.stages.listing import plain_path
+from noisescope_core.spark.stages.listing import AS_IT_IS, as_pattern, content_of, plain_path
 from noisescope_core.spark.stages.score import one_pass
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run, bytes_of, files_of, folders_in
@@ -160,21 +161,9 @@ def _stream(scan: Scan, stage: Stage) -> None:
         paths = _listed_paths(batch.sparkSession, checkpoint, number)
         run.write_rows("files", _file_rows(run, config, images, paths))
 
-    reader = (
-        scan.store.spark.readStream.format("binaryFile")
-        .schema(_STREAMED)
-        .option("recursiveFileLookup", "true")
-        .option("maxFilesPerTrigger", str(config.scan.batch_files))
-        # By default Spark leaves out what arrives a week late.
-        .option("maxFileAge", f"{config.scan.remember_days}d")
-        .option("ignoreMissingFiles", "true")
-        .option("ignoreCorruptFiles", "true")
-    )
     try:
-        # Larger files are not read: Spark asks for their length first.
-        content = reader.load(images).where(F.col("length") <= config.decode.max_bytes)
         query = (
-            content.select("path", "content")
+            new_files(scan.store.spark, config, images)
             .writeStream.foreachBatch(stage_batch)
             .option("checkpointLocation", checkpoint)
             .trigger(availableNow=True)
@@ -183,6 +172,24 @@ def _stream(scan: Scan, stage: Stage) -> None:
         query.awaitTermination()
     except Exception as error:
         raise NoiseScopeError(f"{images}: cannot be scanned ({first_line(error)})") from error
+
+
+def new_files(spark: SparkSession, config: Config, images: str) -> DataFrame:
+    """Stream `path` and `content` of the files of a folder or a store that are not too large."""
+    reader = (
+        spark.readStream.format("binaryFile")
+        .schema(_STREAMED)
+        .option("recursiveFileLookup", "true")
+        .option("maxFilesPerTrigger", str(config.scan.batch_files))
+        # By default Spark leaves out what arrives a week late.
+        .option("maxFileAge", f"{config.scan.remember_days}d")
+        .option("ignoreMissingFiles", "true")
+        .option("ignoreCorruptFiles", "true")
+    )
+    if not is_uri(images):
+        reader = reader.options(**AS_IT_IS)
+    # Larger files are not read: Spark asks for their length first.
+    return content_of(reader.load(as_pattern(images)), config)
 
 
 def _batch_location(folder: str, batch: str) -> str:

@@ -15,6 +15,7 @@ from noisescope_core.images import Size
 from noisescope_core.method import PlaceTest, Score
 from noisescope_core.whitened.detection.alignment import Pattern, best_alignment, pattern_of
 from noisescope_core.whitened.discovery.confidence import Bar, best_fit
+from noisescope_core.whitened.discovery.growth import without_absent
 from noisescope_core.whitened.makers.overlay import tile_grid, uncovered
 from noisescope_core.whitened.planes.bands import PLANES, Layout, compared
 from noisescope_core.whitened.planes.whitening import unpacked
@@ -67,7 +68,8 @@ def match(
     tested = []
     for fingerprint in fingerprints:
         bands = _bands(image, own, image_id, fingerprint, bins)
-        score = fingerprint.weights @ (bands - fingerprint.centre)
+        weights = without_absent(fingerprint.weights, own == 0, bins.shares())
+        score = weights @ (bands - fingerprint.centre)
         z = float(fingerprint.bar.standardised(score))
         tested.append((fingerprint.fingerprint_id, fingerprint.bar, z))
     return best_fit(tested)
@@ -89,8 +91,10 @@ def contributions(
         standardised score, whose signed square `match` returns.
     """
     image = np.asarray(feature, np.float32).reshape(len(fingerprint.mean), -1)
-    bands = _bands(image, _products(image, image, bins), image_id, fingerprint, bins)
-    weighed = fingerprint.weights * (bands - fingerprint.centre) / fingerprint.bar.spread
+    own = _products(image, image, bins)
+    bands = _bands(image, own, image_id, fingerprint, bins)
+    weights = without_absent(fingerprint.weights, own == 0, bins.shares())
+    weighed = weights * (bands - fingerprint.centre) / fingerprint.bar.spread
     return np.asarray(weighed, np.float64)
 
 

@@ -127,6 +127,37 @@ def combined(
     return total
 
 
+def without_absent(
+    weights: NDArray[np.float64], absent: NDArray[np.bool_], shares: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Weigh the bands of images that lack some, so that their scores have one spread with others'.
+
+    A grey image has nothing in the differences of colours: a score of fewer bands would be held
+    against a bar that stands on all.
+
+    Parameters
+    ----------
+    weights : (b,) float
+    absent : (b, ...) bool, where an image lacks the plane of a band
+    shares : (b,) float
+        Share of all values in a band, which is how its variance goes in white noise.
+
+    Returns
+    -------
+    Array of the shape of `absent`
+        0 where a band is lacking; as it was for an image that has all.
+
+    Examples
+    --------
+    >>> without_absent(np.ones(4), np.array([False, False, True, True]), np.ones(4)).round(3)
+    array([1.414, 1.414, 0.   , 0.   ])
+    """
+    part = np.square(weights) * shares
+    kept = part @ ~absent / max(part.sum(), NO_VARIANCE)
+    own = np.where(absent, 0, weights.reshape(-1, *[1] * (absent.ndim - 1)))
+    return np.asarray(own / np.sqrt(np.where(kept > 0, kept, 1)), np.float64)
+
+
 def reference_bar(reference: NDArray[np.float64]) -> NDArray[np.float64]:
     """Set the bar of every set from the reference images' scores.
 

@@ -23,7 +23,12 @@ from noisescope_core.whitened.discovery.acceptance import (
 )
 from noisescope_core.whitened.discovery.confidence import Bar, fit_bar
 from noisescope_core.whitened.discovery.correlations import Correlations
-from noisescope_core.whitened.discovery.growth import band_scores, combined, learned_weights
+from noisescope_core.whitened.discovery.growth import (
+    band_scores,
+    combined,
+    learned_weights,
+    without_absent,
+)
 from noisescope_core.whitened.discovery.splitting import split
 from noisescope_core.whitened.planes.bands import BANDS, OFF_GRID
 
@@ -169,7 +174,7 @@ def patterns_of(
         replace(
             pattern,
             agreement=_agreement(correlations, pattern.members),
-            error=unrelated / np.sqrt(len(pattern.members) * (len(pattern.members) - 1) / 2),
+            error=unrelated / np.sqrt(_pairs(correlations, pattern.members) / 2),
         )
         for pattern in _dealt_out(correlations, sets, acceptance.least)
     ]
@@ -251,7 +256,13 @@ def _pieces(
 def _agreement(correlations: Correlations, members: NDArray[np.intp]) -> NDArray[np.float64]:
     """Average the correlation of two members, by band: (33,)."""
     within = correlations.whole[:, members][:, :, members].sum((1, 2), dtype=np.float64)
-    return np.asarray(within / (len(members) * (len(members) - 1)), np.float64)
+    return np.asarray(within / _pairs(correlations, members), np.float64)
+
+
+def _pairs(correlations: Correlations, members: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Count the pairs of members, in both orders, that have the plane of each band: (33,)."""
+    within = correlations.whole[:, members][:, :, members]
+    return np.asarray(np.maximum(np.count_nonzero(within, axis=(1, 2)), 1), np.intp)
 
 
 def best_fit(values: list[NDArray[np.float64]]) -> NDArray[np.intp]:
@@ -280,6 +291,12 @@ def _tested(
     learned, centres = learned_weights(scores, column, correlations.shares[bands])
     weights[bands], centre[bands] = learned[:, 0], centres[:, 0]
     total = combined(scores, learned, centres)[:, 0]
+    # Grey reference images keep theirs: the bar stands on what photographs have.
+    lacking = np.flatnonzero((scores[:, : correlations.tested] == 0).any(0)[:, 0])
+    if len(lacking):
+        own = scores[:, lacking, 0]
+        by_image = without_absent(learned[:, 0], own == 0, correlations.shares[bands])
+        total[lacking] = (by_image * (own - centres)).sum(0)
     tested, reference = total[: correlations.tested], total[correlations.tested :]
     bar = fit_bar(tested, reference, members, correlations.stands_for)
     return _Tested(bar, bar.standardised(total), weights, centre)

@@ -1,0 +1,69 @@
+"""Names are never patterns: what is listed, read again and streamed is the named folder."""
+
+import pytest
+
+pytest.importorskip("pyspark")
+
+NAMES = ("IMG_1[1].png", "{a,b}.png", "10:20:30.png", "100%41%.png", "a b?*.png", "sound.png")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with such names, beside others that its name would be a pattern of."""
+    images = tmp_path / "up [1] {x,y}"
+    for place in (images, tmp_path / "up 1 x", tmp_path / "up 1 y"):
+        place.mkdir()
+        (place / "other.png").write_bytes(b"other")
+    (images / "other.png").unlink()
+    for name in NAMES:
+        (images / name).write_bytes(name.encode())
+    (images / ".sound.png.crc").write_bytes(b"crc\0\0\0\2\0\1\2\3\4")
+    return images
+
+
+def contents(frame):
+    from noisescope_core.spark.stages.listing import plain_path
+
+    return {plain_path(row.path): bytes(row.content) for row in frame.collect()}
+
+
+def expected(folder):
+    return {str(folder / name): name.encode() for name in NAMES}
+
+
+def test_a_folder_is_listed_and_read(spark, small_config, folder):
+    from noisescope_core.spark.stages.listing import content_of, source
+
+    assert contents(content_of(source(spark, str(folder)), small_config)) == expected(folder)
+
+
+@pytest.mark.parametrize("scheme", ["", "file:"])
+def test_files_are_read_again_by_their_paths(spark, small_config, folder, scheme):
+    from noisescope_core.spark.stages.listing import content_of, source
+
+    paths = [f"{scheme}{path}" for path in expected(folder)]
+    assert contents(content_of(source(spark, *paths), small_config)) == expected(folder)
+
+
+def test_a_folder_is_streamed(spark, small_config, folder, tmp_path):
+    from noisescope_core.spark.scans.arrivals import new_files
+
+    seen = {}
+    query = (
+        new_files(spark, small_config, str(folder))
+        .writeStream.foreachBatch(lambda batch, _: seen.update(contents(batch)))
+        .option("checkpointLocation", str(tmp_path / "checkpoint"))
+        .trigger(availableNow=True)
+        .start()
+    )
+    query.awaitTermination()
+    assert seen == expected(folder)
+
+
+def test_a_folder_in_circles_is_entered_once(spark, small_config, folder):
+    from noisescope_core.spark.stages.listing import content_of, source
+
+    (folder / "again").symlink_to(".")
+    (folder / "sub").mkdir()
+    (folder / "sub/up").symlink_to("..")
+    assert contents(content_of(source(spark, str(folder)), small_config)) == expected(folder)
