@@ -125,6 +125,8 @@ def test_jars_out_of_a_folder_ask_nothing_of_maven(told, jars):
 
 
 def test_without_maven_and_without_a_folder_both_ways_are_named(tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
     nowhere = " ".join(
         f"-D{scheme}.proxy{part}" for scheme in ("http", "https")
         for part in ("Host=127.0.0.1", "Port=9")
@@ -132,7 +134,7 @@ def test_without_maven_and_without_a_folder_both_ways_are_named(tmp_path):
     line = one_line(
         command(
             surroundings("") | {"JAVA_TOOL_OPTIONS": nowhere}, "scan",
-            "--images", str(tmp_path), "--reference", str(tmp_path),
+            "--images", str(images), "--reference", str(images),
             "--tables", str(tmp_path / "tables"),
             "--set", f"spark.conf.spark.jars.ivy={tmp_path / 'ivy'}",
         ), 1,
