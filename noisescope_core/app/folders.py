@@ -6,9 +6,6 @@ import os
 import stat
 from dataclasses import dataclass
 
-HIDDEN = ("_", ".")
-"""How names begin that Hadoop takes for its own files."""
-
 COPYING = "._COPYING_"
 """How names end of what `hadoop fs -put` has not finished."""
 
@@ -69,12 +66,12 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def why_unread(path: str, folder: str) -> str:
-    """Say why a local file below a folder is not among those that Spark lists.
+def why_unread(path: str) -> str | None:
+    """Say why a local file is not read; None if only its name keeps Spark from it.
 
     Examples
     --------
-    >>> why_unread("/images/.git/config", "/images")
+    >>> why_unread("/images/nowhere.png")
     'link that leads nowhere, or gone since it was listed'
     """
     try:
@@ -85,14 +82,9 @@ def why_unread(path: str, folder: str) -> str:
         return "not a file with content: a pipe, a socket or a device"
     if spelt(path) != path:
         return "name that is not UTF-8, which Spark cannot open: rename the file"
-    parts = os.path.relpath(path, folder).split(os.sep)
-    if any(part.startswith(HIDDEN) for part in parts):
-        return "hidden name, which Spark does not list: rename what begins with _ or ."
     if path.endswith(COPYING):
         return f"not yet copied: the name ends with {COPYING}"
-    if not os.access(path, os.R_OK):
-        return "no permission to read it"
-    return "not listed by Spark"
+    return None
 
 
 def spelt(path: str) -> str:

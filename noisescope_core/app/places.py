@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
 from noisescope_core.errors import UsageError
+
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
+
+VOLUMES = "/Volumes/"
+"""Where volumes of Databricks are mounted, on its executors and on its drivers."""
 
 
 def is_uri(location: str) -> bool:
@@ -14,10 +20,30 @@ def is_uri(location: str) -> bool:
 
     Examples
     --------
-    >>> is_uri("s3a://bucket/images"), is_uri("images")
-    (True, False)
+    >>> is_uri("s3a://bucket/images"), is_uri("dbfs:/images"), is_uri("images"), is_uri("file:/a")
+    (True, True, False, False)
     """
-    return "://" in location
+    return bool(_SCHEME.match(location)) and not location.startswith("file:")
+
+
+def plain_path(location: str) -> str:
+    """Write the path of a local file, or of one in a volume, without its scheme.
+
+    Examples
+    --------
+    >>> print(plain_path("file:///images/a.png"), plain_path("dbfs:/Volumes/main/x/images"))
+    /images/a.png /Volumes/main/x/images
+    """
+    if location.startswith("file:"):
+        return "/" + location.removeprefix("file:").lstrip("/")
+    if location.startswith(f"dbfs:{VOLUMES}"):
+        return location.removeprefix("dbfs:")
+    return location
+
+
+def is_volume(location: str) -> bool:
+    """Whether a plain path lies in a volume of Databricks, which not every driver mounts."""
+    return location.startswith(VOLUMES)
 
 
 def absolute(location: str | Path) -> str:
@@ -28,7 +54,7 @@ def absolute(location: str | Path) -> str:
     >>> absolute("s3a://bucket/images"), absolute("/data/../images")
     ('s3a://bucket/images', '/images')
     """
-    text = str(location)
+    text = plain_path(str(location))
     return text if is_uri(text) else os.path.abspath(text)
 
 

@@ -8,7 +8,7 @@ import click
 
 from noisescope_core.app.places import absolute
 from noisescope_core.cli.shared.commands import Command
-from noisescope_core.cli.shared.inputs import check_apart, check_exist, read_config
+from noisescope_core.cli.shared.inputs import check_apart, check_exist, check_sources, read_config
 from noisescope_core.cli.shared.options import (
     CONFIG,
     FINGERPRINTS,
@@ -39,7 +39,8 @@ def known(
     no reference is needed. --json prints what summary.json holds, and where the verdicts are.
     """
     config = read_config(config_file, settings)
-    check_exist({"--images": images, "--fingerprints": fingerprints})
+    check_sources({"--images": images}, config)
+    check_exist({"--fingerprints": fingerprints})
     check_apart("--out", out, {"--images": images})
     from noisescope_core.app.known import known_fingerprints
 

@@ -51,8 +51,16 @@ CALIBRATED = """
     prior double"""
 """What a score against a fingerprint is made of and held against (method `whitened`)."""
 
+UNREADABLE = "unreadable"
+"""Status of a file that could not be read now, and may be another time."""
+
+CONTENT = "path string, content binary, status string, reason string"
+"""What reading a file gives: its bytes, or the status and the reason of a verdict without them."""
+
 SCHEMAS = {
-    "files": "role string, folder string, path string, bytes long, reason string",
+    "files": """
+        role string, folder string, path string, bytes long, reason string, place string,
+        offset long, stored long, packing string, key string""",
     "route": "route string, files long",
     "headers": """
         path string, image_id string, width int, height int, format string,

@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 
 def contents(frame):
-    from noisescope_core.spark.stages.listing import plain_path
+    from noisescope_core.app.places import plain_path
 
     return {plain_path(row.path): bytes(row.content) for row in frame.collect()}
 
@@ -32,17 +32,17 @@ def expected(folder):
 
 
 def test_a_folder_is_listed_and_read(spark, small_config, folder):
-    from noisescope_core.spark.stages.listing import content_of, source
+    from noisescope_core.spark.sources.files import content_of, spark_files
 
-    assert contents(content_of(source(spark, str(folder)), small_config)) == expected(folder)
+    assert contents(content_of(spark_files(spark, str(folder)), small_config)) == expected(folder)
 
 
 @pytest.mark.parametrize("scheme", ["", "file:"])
 def test_files_are_read_again_by_their_paths(spark, small_config, folder, scheme):
-    from noisescope_core.spark.stages.listing import content_of, source
+    from noisescope_core.spark.sources.files import content_of, spark_files
 
     paths = [f"{scheme}{path}" for path in expected(folder)]
-    assert contents(content_of(source(spark, *paths), small_config)) == expected(folder)
+    assert contents(content_of(spark_files(spark, *paths), small_config)) == expected(folder)
 
 
 def test_a_folder_is_streamed(spark, small_config, folder, tmp_path):
@@ -61,9 +61,9 @@ def test_a_folder_is_streamed(spark, small_config, folder, tmp_path):
 
 
 def test_a_folder_in_circles_is_entered_once(spark, small_config, folder):
-    from noisescope_core.spark.stages.listing import content_of, source
+    from noisescope_core.spark.sources.files import content_of, spark_files
 
     (folder / "again").symlink_to(".")
     (folder / "sub").mkdir()
     (folder / "sub/up").symlink_to("..")
-    assert contents(content_of(source(spark, str(folder)), small_config)) == expected(folder)
+    assert contents(content_of(spark_files(spark, str(folder)), small_config)) == expected(folder)

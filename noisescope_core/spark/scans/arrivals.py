@@ -15,14 +15,14 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
-from noisescope_core.app.places import is_uri
+from noisescope_core.app.places import is_uri, plain_path
 from noisescope_core.app.progress import Stage
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.images.decode import refused_size
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.store import Store
-from noisescope_core.spark.stages.listing import AS_IT_IS, as_pattern, content_of, plain_path
+from noisescope_core.spark.sources.files import LOCAL_AS_IT_IS, as_pattern, content_of
 from noisescope_core.spark.stages.score import one_pass
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run, bytes_of, files_of, folders_in
@@ -187,7 +187,7 @@ def new_files(spark: SparkSession, config: Config, images: str) -> DataFrame:
         .option("ignoreCorruptFiles", "true")
     )
     if not is_uri(images):
-        reader = reader.options(**AS_IT_IS)
+        reader = reader.options(**LOCAL_AS_IT_IS)
     # Larger files are not read: Spark asks for their length first.
     return content_of(reader.load(as_pattern(images)), config)
 

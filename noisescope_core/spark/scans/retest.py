@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.spark.scans.context import Scan
-from noisescope_core.spark.stages.listing import content_of, source
+from noisescope_core.spark.sources.files import content_of, spark_files
 from noisescope_core.spark.stages.score import one_pass, scorer
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run, bytes_of
@@ -83,7 +83,7 @@ def _answers(scan: Scan, images: list[list[str]]) -> DataFrame:
         readable = [path for path in pool.map(_readable, images) if path]
     answers = frame(spark, [], SCHEMAS["arrivals"])
     if readable:
-        content = content_of(source(spark, *sorted(readable)), scan.config)
+        content = content_of(spark_files(spark, *sorted(readable)), scan.config)
         test_batches = one_pass(scan.config, scan.tests, "arrivals")
         answers = content.mapInArrow(test_batches, SCHEMAS["arrivals"])
     if scan.registry.regained:

@@ -15,7 +15,7 @@ from noisescope_core.spark.scans.sizes import Waiting, waiting_images
 from noisescope_core.spark.stages.calibrate import calibrate
 from noisescope_core.spark.stages.cluster import cluster
 from noisescope_core.spark.stages.extract import extract_reference, reference_headers
-from noisescope_core.spark.stages.listing import content_of, list_files
+from noisescope_core.spark.stages.listing import list_files
 from noisescope_core.spark.stages.methods import correlate
 from noisescope_core.spark.stages.score import scorer, tests_of
 from noisescope_core.spark.stages.verdicts import write_verdicts
@@ -96,7 +96,7 @@ def _search(scan: Scan, sizes: list[Size]) -> None:
     # An earlier version wrote no `scans`.
     if run.finished("scans") and run.finished("verdicts"):
         return
-    sources, readable = list_files(run, config, progress, {"reference": scan.reference})
+    reference = list_files(run, config, progress, {"reference": scan.reference})["reference"]
     waiting = scan.store.read("waiting")
     if (claimed := claimed_by_retest(scan)) is not None:
         waiting = waiting.join(claimed, "image_id", "left_anti")
@@ -110,9 +110,8 @@ def _search(scan: Scan, sizes: list[Size]) -> None:
     run.write_rows("route", [RouteRow(route, in_place)])
     run.write("residuals", waiting.where(of_sizes(sizes)))
     run.write("headers", waiting)
-    content = content_of(sources["reference"], config)
-    headers = reference_headers(content, config)
-    extract_reference(run, config, progress, content, readable["reference"], headers)
+    headers = reference_headers(reference.content, config)
+    extract_reference(run, config, progress, reference, headers)
     for stage in (calibrate, sample, correlate, cluster):
         stage(run, config, progress)
     with progress.stage("score", len(paths), "images") as told:

@@ -19,6 +19,7 @@ from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.spark.session.jars import NO_JARS, jar_settings
 from noisescope_core.spark.session.jvm import java_options
 from noisescope_core.spark.session.s3 import check_buckets, on_s3, refuse_credentials, s3_settings
+from noisescope_core.tables.storage import is_delta
 
 PARTS_PER_CORE = 8
 """Parts of a shuffle for each processor, on one machine. With Spark's default of 200 parts 3.7 s of
@@ -150,6 +151,7 @@ def _prepare_environment() -> None:
 def _classic_settings(config: Config, delta: bool, locations: Sequence[str]) -> dict[str, str]:
     """Make the settings of a session that is not Connect's, on one machine or on a cluster."""
     submitted = _submitted()
+    delta = delta or any(map(is_delta, locations))
     jars = jar_settings(config.spark.jars, delta, bool(on_s3(locations)))
     if not submitted:
         # A cluster's Spark may have credentials that this process lacks.

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
+from noisescope_core.app.places import plain_path
 from noisescope_core.config import Config
 from noisescope_core.extraction import (
     header_row,
@@ -23,7 +24,7 @@ from noisescope_core.images.reference import Header, Preparation
 from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import one_task
-from noisescope_core.spark.stages.listing import amount, content_of, list_files, plain_path
+from noisescope_core.spark.stages.listing import Listed, list_files, write_read
 from noisescope_core.spark.stages.sets import tested_images, tested_table, tile_table
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.rows import RouteRow
@@ -50,54 +51,60 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
         If a folder cannot be listed or holds no file.
     """
     folders = dict(zip(TABLES, (images, reference), strict=True))
-    sources, readable = list_files(run, config, progress, folders)
-    route = method_of(config).route(len(readable["image"]), config)
-    run.write_rows("route", [RouteRow(route, len(readable["image"]))])
-    of_reference = content_of(sources["reference"], config)
+    listed = list_files(run, config, progress, folders)
+    tested, of_reference = listed["image"], listed["reference"]
+    route = method_of(config).route(tested.files, config)
+    run.write_rows("route", [RouteRow(route, tested.files)])
     with (
         ThreadPoolExecutor() as pool,
-        progress.stage("extract", len(readable["image"]), "images") as stage,
+        progress.stage("extract", tested.files, "images") as stage,
     ):
         # What the reference files say of themselves takes little, and is ready when it is needed.
-        headers = pool.submit(reference_headers, of_reference, config)
-        content = content_of(sources["image"], config)
+        headers = pool.submit(reference_headers, of_reference.content, config)
         if route == "shards":
-            read = header_reader(config, with_tiles=True)
-            run.write("headers", content.mapInArrow(read, SCHEMAS["headers"]))
-            stage.done(f"headers and tiles of {amount(readable['image'])}")
+            read_headers = header_reader(config, with_tiles=True)
+            write_read(
+                run, config, "headers", "image", tested.content,
+                lambda content: content.mapInArrow(read_headers, SCHEMAS["headers"]),
+            )  # fmt: skip
+            stage.done(f"headers and tiles of {tested}")
         else:
-            run.write("residuals", residuals(content, "image", config, {}))
-            stage.done(amount(readable["image"]))
-    extract_reference(run, config, progress, of_reference, readable["reference"], headers.result())
+            write_read(
+                run, config, "residuals", "image", tested.content,
+                lambda content: residuals(content, "image", config, {}),
+            )  # fmt: skip
+            stage.done(str(tested))
+    extract_reference(run, config, progress, of_reference, headers.result())
 
 
 def extract_reference(
     run: Run,
     config: Config,
     progress: Progress,
-    content: DataFrame,
-    sizes: list[int],
+    reference: Listed,
     headers: list[Row],
 ) -> None:
     """Write `reference_residuals`, of images made like the tested ones where they differ.
 
     Parameters
     ----------
-    content : `path` and `content` of the reference files
-    sizes : of these, bytes
+    reference : files of the reference
     headers : from `reference_headers`
     """
-    with progress.stage("reference", len(sizes), "images") as stage:
+    with progress.stage("reference", reference.files, "images") as stage:
         changed = _preparations(run, headers, config)
-        run.write("reference_residuals", residuals(content, "reference", config, changed))
+        write_read(
+            run, config, "reference_residuals", "reference", reference.content,
+            lambda content: residuals(content, "reference", config, changed),
+        )  # fmt: skip
         alike = f", {len(changed):,} made like the test set" if changed else ""
-        stage.done(amount(sizes) + alike)
+        stage.done(f"{reference}{alike}")
 
 
 def residuals(
     content: DataFrame, role: str, config: Config, changed: Mapping[str, list[Preparation]]
 ) -> DataFrame:
-    """Decode files (`path`, `content`) and extract: a row of `residuals` for each.
+    """Decode files, rows of `CONTENT`, and extract: a row of `residuals` for each.
 
     Parameters
     ----------
@@ -148,14 +155,21 @@ def header_reader(
             rows = [
                 {
                     "path": plain_path(path.as_py()),
-                    **(tile_row(content.as_py(), config) if with_tiles else {}),
-                    **header_row(content.as_py(), config),
+                    **(
+                        _header(content.as_py(), config, with_tiles)
+                        if content.is_valid
+                        else {"reason": reason.as_py()}
+                    ),
                 }
-                for path, content in zip(*batch.columns, strict=True)
+                for path, content, _, reason in zip(*batch.columns, strict=True)
             ]
             yield pa.RecordBatch.from_pylist(rows, _HEADERS)
 
     return read_headers
+
+
+def _header(data: bytes, config: Config, with_tiles: bool) -> dict[str, Any]:
+    return (tile_row(data, config) if with_tiles else {}) | header_row(data, config)
 
 
 def extractor(
@@ -168,8 +182,14 @@ def extractor(
         held = 0
         with one_task():
             for batch in batches:
-                for path, content in zip(*batch.columns, strict=True):
-                    for row in residual_rows(content.as_py(), config, role, changed):
+                for path, content, status, reason in zip(*batch.columns, strict=True):
+                    unread = {"status": status.as_py(), "reason": reason.as_py()}
+                    extracted = (
+                        residual_rows(content.as_py(), config, role, changed)
+                        if content.is_valid
+                        else [unread]
+                    )
+                    for row in extracted:
                         rows.append({"path": plain_path(path.as_py()), **row})
                         held += len(row.get("residual", b""))
                         if held >= config.spark.batch_bytes:

@@ -19,7 +19,7 @@ from noisescope_core.methods import method_of, test_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import one_task, shipped
 from noisescope_core.spark.stages.extract import extractor
-from noisescope_core.spark.stages.listing import read_again
+from noisescope_core.spark.stages.listing import read_again, write_read
 from noisescope_core.spark.stages.sets import route_of
 from noisescope_core.spark.stages.verdicts import stored_answers, write_verdicts
 from noisescope_core.spark.tables.run import Run
@@ -93,11 +93,15 @@ def tests_of(
 
 
 def scanned(run: Run, config: Config, tests: Tests, content: DataFrame) -> DataFrame:
-    """Decode, extract and test every file (`path`, `content`) in one pass: no residual is stored.
+    """Decode, extract and test every file, rows of `CONTENT`, in one pass: no residual is stored.
 
     Writes `scans`, and returns its rows of `scores`.
     """
-    run.write("scans", content.mapInArrow(one_pass(config, tests, "scans"), SCHEMAS["scans"]))
+    test_batches = one_pass(config, tests, "scans")
+    write_read(
+        run, config, "scans", "image", content,
+        lambda files: files.mapInArrow(test_batches, SCHEMAS["scans"]),
+    )  # fmt: skip
     answered = run.read("scans").where("score is not null")
     return answered.select(F.lit("image").alias("role"), *columns("scores")[1:])
 
