@@ -10,6 +10,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import struct
 import tarfile
 import zipfile
@@ -90,6 +91,20 @@ def is_archive(path: str) -> bool:
     return path.lower().endswith((".zip", *TAR_ENDINGS))
 
 
+def split_member(path: str) -> tuple[str, str] | None:
+    """Take the path of a member apart, into its archive's and its name; None of other files.
+
+    Examples
+    --------
+    >>> split_member("shards/1.tar!/a!/b.png"), split_member("a!/b.png")
+    (('shards/1.tar', 'a!/b.png'), None)
+    """
+    for mark in re.finditer(re.escape(MARK), path):
+        if is_archive(path[: mark.start()]):
+            return path[: mark.start()], path[mark.end() :]
+    return None
+
+
 def is_zip(path: str) -> bool:
     """Whether an archive is a zip; else it is a tar."""
     return path.lower().endswith(".zip")
@@ -106,6 +121,7 @@ def members(file: IO[bytes], path: str) -> Iterator[Member]:
     names: Counter[str] = Counter()
     listed = 0
     try:
+        file.seek(0)
         for member in _zip_members(file) if is_zip(path) else _tar_members(file, path):
             names[member.name] += 1
             again = names[member.name]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import re
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 from pyarrow import fs
 
-from noisescope_core.archives import MARK, content, is_archive, is_zip, members, unpacked
+from noisescope_core.archives import MARK, content, is_zip, members, split_member, unpacked
 from noisescope_core.config import Config
 from noisescope_core.errors import UsageError, first_line
 from noisescope_core.images.decode import refused_size
@@ -46,9 +45,8 @@ def read_original(path: str, listed: dict[str, Any] | None, config: Config) -> b
     try:
         if listed is not None and listed["key"] is not None:
             return _of_table(path, listed, config)
-        for mark in re.finditer(re.escape(MARK), path):
-            if is_archive(path[: mark.start()]):
-                return _of_archive(path[: mark.start()], path[mark.end() :], config)
+        if member := split_member(path):
+            return _of_archive(*member, config)
         return _of_file(path, config)
     except (OSError, ValueError, UnreadError) as error:
         raise UsageError(f"{path}: cannot be read ({first_line(error)})") from error

@@ -244,6 +244,7 @@ class RunRow:
     scored: int
     unscored: int
     quarantined: int
+    unreadable: int
     fake: int
     rejudged: int
     found: int

@@ -124,11 +124,15 @@ LONG_LIVED = {
         fingerprint_id string, decided timestamp, before string, before_into string, state string,
         merged_into string, note string, analyst string, scan long""",
     "quarantine": "path string, image_id string, reason string, scan long",
+    "unreadable": """
+        path string, reason string, tries long, first_scan long, last_scan long, place string,
+        offset long, stored long, packing string""",
     "runs": """
         scan long, run_id string, images string, reference string, reference_images long,
         version string, config_hash string, started timestamp, finished timestamp,
         arrivals_seconds double, search_seconds double, tables_seconds double, bytes long,
-        files long, scored long, unscored long, quarantined long, fake long, rejudged long,
+        files long, scored long, unscored long, quarantined long, unreadable long, fake long,
+        rejudged long,
         found long, registry_version long, real_score double, alerts array<string>""",
     "sizes": """
         width int, height int, waiting long, reference long, decided_scan long, searched_scan long,
@@ -144,6 +148,7 @@ KEYS = {
     "fingerprints": ("fingerprint_id",),
     "decisions": ("fingerprint_id", "decided"),
     "quarantine": ("path", "scan"),
+    "unreadable": ("path",),
     "runs": ("scan",),
     "sizes": ("width", "height"),
     "lease": ("name",),

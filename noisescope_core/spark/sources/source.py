@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.app.places import plain_path
-from noisescope_core.archives import is_archive
+from noisescope_core.archives import is_archive, split_member
 from noisescope_core.config import Config
 from noisescope_core.errors import UsageError
 from noisescope_core.spark.sources import tables
@@ -92,6 +92,20 @@ def _table_listed(
         )
     )
     return Listing([], listed, bytes=tables.bytes_in(table))
+
+
+def files_named(spark: SparkSession, paths: Sequence[str], config: Config) -> DataFrame:
+    """List some tested files and members of archives by their paths: rows of `files`."""
+    of_archives = {path: member[0] for path in paths if (member := split_member(path))}
+    plain = [FileRow("image", "", path) for path in paths if path not in of_archives]
+    named = frame(spark, plain, SCHEMAS["files"])
+    if not of_archives:
+        return named
+    archives = [FileRow("image", "", path) for path in sorted(set(of_archives.values()))]
+    listed = frame(spark, archives, SCHEMAS["files"]).repartition(len(archives))
+    wanted = frame(spark, ({"path": path} for path in of_archives), "path string")
+    members = members_listed(listed, config).where("reason is null")
+    return named.unionByName(members.join(F.broadcast(wanted), "path", "left_semi"))
 
 
 def read_listed(

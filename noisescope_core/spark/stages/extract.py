@@ -24,7 +24,7 @@ from noisescope_core.images.reference import Header, Preparation
 from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import one_task
-from noisescope_core.spark.stages.listing import Listed, list_files, write_read
+from noisescope_core.spark.stages.listing import Listed, check_unreadable, list_files, write_read
 from noisescope_core.spark.stages.sets import tested_images, tested_table, tile_table
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.rows import RouteRow
@@ -73,6 +73,7 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
                 run, config, "residuals", "image", tested.content,
                 lambda content: residuals(content, "image", config, {}),
             )  # fmt: skip
+            check_unreadable(run, config, "residuals", "image")
             stage.done(str(tested))
     extract_reference(run, config, progress, of_reference, headers.result())
 
@@ -97,6 +98,7 @@ def extract_reference(
             run, config, "reference_residuals", "reference", reference.content,
             lambda content: residuals(content, "reference", config, changed),
         )  # fmt: skip
+        check_unreadable(run, config, "reference_residuals", "reference")
         alike = f", {len(changed):,} made like the test set" if changed else ""
         stage.done(f"{reference}{alike}")
 

@@ -21,7 +21,10 @@ from noisescope_core.spark.sources.placed import placed_content
 from noisescope_core.spark.sources.source import Listing, list_source, read_listed
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run
-from noisescope_core.tables.schemas import UNREADABLE, columns
+from noisescope_core.tables.schemas import UNREADABLE
+
+GUESSED_BYTES = 1 << 20
+"""Bytes of a file whose size is not known, to share out work; chosen."""
 
 MOST_REASONS = 3
 """Reasons that an error names: chosen, to stay one line."""
@@ -119,23 +122,27 @@ def write_read(
     ----------
     content : rows of `CONTENT`, of all readable files of the role
     rows : from these to the table's
-
-    Raises
-    ------
-    NoiseScopeError
-        If more than `source.unreadable` of the files could not be read.
     """
     run.write(table, rows(content))
-    of_role = (ds.field("role") == role) & ds.field("reason").is_null()
-    files = run.count("files", of_role)
-    if _files_in(run, table, role) < files:
-        read = run.read(table).select("path")
-        missing = readable(run, role).join(read, "path", "left_anti").where("place is null")
-        size = missing.agg(F.sum("bytes")).collect()[0][0] or 0
-        # The file itself is the place of its bytes.
-        itself = {"place": F.col("path"), "offset": F.lit(0), "stored": F.col("bytes")}
-        run.append(table, rows(placed_content(missing.withColumns(itself), size, config)))
-    _check_unreadable(run, config, table, files)
+    if _files_in(run, table, role) >= _readable_files(run, role):
+        return
+    read = run.read(table).select("path")
+    missing = readable(run, role).join(read, "path", "left_anti")
+    size = F.sum(F.coalesce("stored", "bytes", F.lit(GUESSED_BYTES)))
+    size_of_all = missing.agg(size).collect()[0][0] or 0
+    # Otherwise the file itself is the place of its bytes.
+    placed = missing.withColumns(
+        {
+            "place": F.coalesce("place", "path"),
+            "offset": F.coalesce("offset", F.lit(0)),
+            "stored": F.coalesce("stored", "bytes", F.lit(GUESSED_BYTES)),
+        }
+    )
+    run.append(table, rows(placed_content(placed, size_of_all, config)))
+
+
+def _readable_files(run: Run, role: str) -> int:
+    return run.count("files", (ds.field("role") == role) & ds.field("reason").is_null())
 
 
 def _files_in(run: Run, table: str, role: str) -> int:
@@ -147,10 +154,15 @@ def _files_in(run: Run, table: str, role: str) -> int:
     return len(pc.unique(pa.chunked_array(paths, pa.string())))
 
 
-def _check_unreadable(run: Run, config: Config, table: str, files: int) -> None:
-    if "status" not in columns(table):
-        return
+def check_unreadable(run: Run, config: Config, table: str, role: str) -> None:
+    """Raise NoiseScopeError if more than `source.unreadable` of the files could not be read.
+
+    Parameters
+    ----------
+    table : from `write_read`
+    """
     unreadable = run.count(table, ds.field("status") == UNREADABLE)
+    files = _readable_files(run, role) if unreadable else 0
     if unreadable <= config.source.unreadable * files:
         return
     reasons = (
@@ -164,6 +176,6 @@ def _check_unreadable(run: Run, config: Config, table: str, files: int) -> None:
     )
     said = "; ".join(f"{row['count']:,} {row.reason}" for row in reasons)
     raise NoiseScopeError(
-        f"{unreadable:,} of {files:,} files cannot be read, more than source.unreadable="
-        f"{config.source.unreadable:g} allows: {said}"
+        f"{unreadable:,} of {files:,} files are unreadable, more than the share "
+        f"source.unreadable={config.source.unreadable:g} allows: {said}"
     )

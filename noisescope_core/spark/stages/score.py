@@ -19,7 +19,7 @@ from noisescope_core.methods import method_of, test_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import one_task, shipped
 from noisescope_core.spark.stages.extract import extractor
-from noisescope_core.spark.stages.listing import read_again, write_read
+from noisescope_core.spark.stages.listing import check_unreadable, read_again, write_read
 from noisescope_core.spark.stages.sets import route_of
 from noisescope_core.spark.stages.verdicts import stored_answers, write_verdicts
 from noisescope_core.spark.tables.run import Run
@@ -102,6 +102,7 @@ def scanned(run: Run, config: Config, tests: Tests, content: DataFrame) -> DataF
         run, config, "scans", "image", content,
         lambda files: files.mapInArrow(test_batches, SCHEMAS["scans"]),
     )  # fmt: skip
+    check_unreadable(run, config, "scans", "image")
     answered = run.read("scans").where("score is not null")
     return answered.select(F.lit("image").alias("role"), *columns("scores")[1:])
 

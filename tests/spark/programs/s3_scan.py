@@ -23,6 +23,7 @@ from tests.conftest import INTERPRETED
 
 SETTINGS = (
     "spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=2", "scan.gather=5",
+    "source.attempts=2",
     *INTERPRETED,
     # No half seconds of patience with a server on this machine.
     "spark.conf.spark.hadoop.fs.s3a.retry.throttle.interval=20ms",
@@ -55,8 +56,14 @@ def main(folder: Path, endpoint: str, jars: str) -> None:
         "asked": asked(),
         "tables": {
             name: [one.asDict() for one in store.read(name).collect()]
-            for name in ("verdicts", "quarantine")
+            for name in ("verdicts", "quarantine", "unreadable")
         },
+    }
+    rules()
+    told["second"] = dict(scan(store, config, Progress(spark), IMAGES, REFERENCE))
+    told["after"] = {
+        name: [one.asDict() for one in store.read(name).collect()]
+        for name in ("verdicts", "unreadable")
     }
     rules()
     run = Run(spark, str(folder / "run"))
