@@ -21,6 +21,7 @@ from benchmarks import (
     cropped,
     crowds,
     extraction,
+    failing,
     kills,
     memory,
     month,
@@ -33,6 +34,7 @@ from benchmarks import (
     scale,
     sensors,
     sizes,
+    sources,
     trials,
 )
 from benchmarks.browser import installed
@@ -147,6 +149,17 @@ def month_tables(options: Options) -> Iterator[Measured]:
     """Run thirty scheduled scans."""
     rows, findings = month.month(options.data, 30)
     yield Measured("A month of scheduled scans", rows, ". ".join(findings) + ".")
+
+
+def sources_tables(options: Options) -> Iterator[Measured]:
+    """Read the same images out of folders, archives and tables."""
+    yield Measured("Images on this disk", sources.measure(options.data / "sources", False))
+    yield Measured("Images on an S3 server", sources.measure(options.data / "sources"))
+
+
+def failing_tables(options: Options) -> Iterator[Measured]:
+    """Run thirty scans of a store that refuses five reads in a hundred."""
+    yield Measured("A month of failing reads", failing.measure(options.data / "failing"))
 
 
 def kills_tables(options: Options) -> Iterator[Measured]:
@@ -277,6 +290,8 @@ SCALE: dict[str, Benchmark] = {
     "pairs": pairs_tables,
     "month": month_tables,
     "kills": kills_tables,
+    "sources": sources_tables,
+    "failing": failing_tables,
     "sizes": sizes_tables,
 }
 """Only by name: these take an hour and more."""
