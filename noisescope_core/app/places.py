@@ -31,14 +31,13 @@ def plain_path(location: str) -> str:
 
     Examples
     --------
-    >>> print(plain_path("file:///images/a.png"), plain_path("dbfs:/Volumes/main/x/images"))
+    >>> print(plain_path("file:///images/a.png"), plain_path("dbfs:///Volumes/main/x/images"))
     /images/a.png /Volumes/main/x/images
     """
     if location.startswith("file:"):
         return "/" + location.removeprefix("file:").lstrip("/")
-    if location.startswith(f"dbfs:{VOLUMES}"):
-        return location.removeprefix("dbfs:")
-    return location
+    within = "/" + location.removeprefix("dbfs:").lstrip("/")
+    return within if location.startswith("dbfs:") and is_volume(within) else location
 
 
 def is_volume(location: str) -> bool:

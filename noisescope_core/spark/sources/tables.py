@@ -98,7 +98,7 @@ def open_table(spark: SparkSession, location: str, format: str, config: Config) 
 def _plain(uri: Column) -> Column:
     """Write the URI of a file as its path, as `places.plain_path` does."""
     path = F.url_decode(F.replace(uri, F.lit("+"), F.lit("%2B")))
-    return F.regexp_replace(F.regexp_replace(path, "^file:/+", "/"), f"^dbfs:{VOLUMES}", VOLUMES)
+    return F.regexp_replace(F.regexp_replace(path, "^file:/+", "/"), f"^dbfs:/*{VOLUMES}", VOLUMES)
 
 
 def _image_column(location: str, kinds: Mapping[str, DataType], config: Config) -> str:
