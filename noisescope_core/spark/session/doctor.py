@@ -16,6 +16,7 @@ from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.residual import noise_residual
 from noisescope_core.spark.session.start import start_session
 from noisescope_core.spark.session.workers import one_task
+from noisescope_core.spark.sources.files import spark_files
 from noisescope_core.spark.tables.run import Run
 
 ROWS = 1000
@@ -78,9 +79,8 @@ def _workers(spark: SparkSession) -> Finding:
 
 
 def _readable(spark: SparkSession, option: str, place: str) -> Finding:
-    files = spark.read.format("binaryFile").option("recursiveFileLookup", True)
     try:
-        first_file = files.load(place).select("path").limit(1).collect()
+        first_file = spark_files(spark, place).select("path").limit(1).collect()
     except Exception as error:
         return Finding(option, "bad", f"{place}: {first_line(error)}", CLOUD_HELP)
     if not first_file:
