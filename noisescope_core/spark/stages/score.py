@@ -119,7 +119,7 @@ def _scored(run: Run, tests: Tests, table: str, role: str) -> DataFrame:
     """Test the images whose residuals are stored: rows of `scores`."""
     stored = run.read(table).where("status = 'scored'")
     if tests.sizes is not None:
-        stored = stored.where(of_sizes(tests.sizes))
+        stored = of_sizes(stored, tests.sizes)
     named = stored.withColumn("role", F.lit(role)).select(
         *columns("scores")[:5], "residual", "tile"
     )
