@@ -22,6 +22,7 @@ from benchmarks import (
     crowds,
     extraction,
     kills,
+    many_sizes,
     memory,
     month,
     piles,
@@ -260,6 +261,13 @@ def sizes_tables(options: Options) -> Iterator[Measured]:
     yield Measured("Discovery of lattices among images of 500 sizes", rows, note)
 
 
+def many_sizes_tables(options: Options) -> Iterator[Measured]:
+    """Detect among images of up to 500 small sizes."""
+    piles_of = ((1, 22), (50, 22), (500, 22), (500, 10))
+    rows = list(many_sizes.measure(options.data, piles_of))
+    yield Measured("`noisescope detect` among images of many sizes", rows, many_sizes.NOTE)
+
+
 Benchmark = Callable[[Options], Iterator[Measured]]
 
 ALL: dict[str, Benchmark] = {
@@ -278,6 +286,7 @@ SCALE: dict[str, Benchmark] = {
     "month": month_tables,
     "kills": kills_tables,
     "sizes": sizes_tables,
+    "many-sizes": many_sizes_tables,
 }
 """Only by name: these take an hour and more."""
 

@@ -80,4 +80,9 @@ def test_a_search_of_each_size_from_the_driver_finds_the_same(runs, spark, tmp_p
             for folder in (whole, tmp_path / "run")
         )
         assert first
-        assert second == first
+        for one, other in zip(first, second, strict=True):
+            # Sums of halves may be added up in another order.
+            assert other == {
+                name: pytest.approx(value, rel=1e-9) if isinstance(value, float) else value
+                for name, value in one.items()
+            }

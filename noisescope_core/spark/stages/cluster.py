@@ -39,11 +39,12 @@ def cluster(run: Run, config: Config, progress: Progress) -> None:
             in_place = [row for found in results for row in found.fingerprints]
             lattices = method.lattice.find(pile, in_place, config, stage.note)
             results.append(Found(lattices))
-        run.write_rows("clusters", (row for found in results for row in found.clusters))
+        # Sorting keeps the patterns of a size in their order, and lattices in theirs.
+        clusters = [row for found in results for row in found.clusters]
+        run.write_rows("clusters", sorted(clusters, key=lambda row: (row.width, row.height)))
         if stages.merges:
             run.write_rows("merging", (found.merging for found in results if found.merging))
         fingerprints = [row for found in results for row in found.fingerprints]
-        # Sorting keeps the patterns of a size in their order, and lattices in theirs.
         fingerprints.sort(key=lambda row: (row.kind == "lattice", row.width, row.height))
         run.write_rows("fingerprints", fingerprints)
         stage.done(stages.in_words(results))
