@@ -1,6 +1,6 @@
 """`noisescope detect` over images of 1, 50 and 500 small sizes: seconds, and what Spark did.
 
-Images are smooth pictures with noise. In every fifth size a dozen share a generator's pattern of
+Images are smooth pictures with noise. In every 25th size a dozen share a generator's pattern of
 that size. The reference is photographs that are larger than all of them.
 """
 
@@ -26,7 +26,7 @@ Row = dict[str, Any]
 REFERENCE, REFERENCE_SIZE = 1000, (160, 160)
 """Reference photographs, and their size."""
 
-EVERY, MEMBERS = 5, 12
+EVERY, MEMBERS = 25, 12
 """Every so many sizes has a generator, which made so many of its images."""
 
 STRENGTH = 2.0
