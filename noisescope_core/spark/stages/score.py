@@ -84,7 +84,7 @@ def tests_of(
     fingerprints: Sequence[Any],
     config: Config,
     false_alarms: Sequence[Any],
-    elsewhere: bool = True,
+    elsewhere: bool = True,  # noqa: PT028  # No test, in spite of its name.
 ) -> Tests:
     """Ready fingerprints, rows of the table, and those known to be no generator's.
 
