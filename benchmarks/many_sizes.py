@@ -23,7 +23,7 @@ from noisescope_core.tables.results import open_results
 
 Row = dict[str, Any]
 
-REFERENCE, REFERENCE_SIZE = 1000, (160, 160)
+REFERENCE, REFERENCE_SIZE = 100, (160, 160)
 """Reference photographs, and their size."""
 
 EVERY, MEMBERS = 25, 12
@@ -33,7 +33,7 @@ STRENGTH = 2.0
 """Of a generator's pattern, grey levels."""
 
 NOTE = (
-    "Sizes of 72 x 72 to 131 x 120, 1,000 reference photographs of 160 x 160; two cores, one run "
+    "Sizes of 72 x 72 to 131 x 120, 100 reference photographs of 160 x 160; two cores, one run "
     "each. `generators found`: sizes with a fingerprint mostly of the generator's images, of "
     "those that have one. A size of fewer than 20 images is looked at through lattices alone."
 )

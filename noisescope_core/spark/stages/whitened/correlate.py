@@ -18,10 +18,12 @@ def correlate_bands(run: Run, config: Config, progress: Progress) -> None:
     piles = [pile for pile in stored_piles(run, config) if not pile.is_small]
     pairs = sum(pile.pairs for pile in piles)
     with progress.stage("correlate", pairs, "pairs", shuffled=True) as stage:
-        stage.note(f"{pairs:,} pairs of {sum(pile.images for pile in piles):,} images")
-        if piles:
-            sets = [(pile.tested, pile.reference) for pile in piles]
-            run.write("band_correlations", pair_products(run, config, sets))
-        else:
+        if not piles:
             run.write_rows("band_correlations", [])
+            stage.done("left to the search: no size is too large for one task")
+            return
+        images = sum(pile.images for pile in piles)
+        stage.note(f"{pairs:,} pairs of {images:,} images of {len(piles):,} sizes")
+        sets = [(pile.tested, pile.reference) for pile in piles]
+        run.write("band_correlations", pair_products(run, config, sets))
         stage.done(f"{pairs:,} pairs in {len(BANDS)} bands of {len(PLANES)} planes")
