@@ -23,6 +23,7 @@ from benchmarks import (
     extraction,
     failing,
     kills,
+    many_sizes,
     memory,
     month,
     piles,
@@ -273,6 +274,13 @@ def sizes_tables(options: Options) -> Iterator[Measured]:
     yield Measured("Discovery of lattices among images of 500 sizes", rows, note)
 
 
+def many_sizes_tables(options: Options) -> Iterator[Measured]:
+    """Detect among images of up to 500 small sizes."""
+    piles_of = ((1, 22), (50, 22), (500, 22), (500, 10))
+    rows = list(many_sizes.measure(options.data, piles_of))
+    yield Measured("`noisescope detect` among images of many sizes", rows, many_sizes.NOTE)
+
+
 Benchmark = Callable[[Options], Iterator[Measured]]
 
 ALL: dict[str, Benchmark] = {
@@ -293,6 +301,7 @@ SCALE: dict[str, Benchmark] = {
     "sources": sources_tables,
     "failing": failing_tables,
     "sizes": sizes_tables,
+    "many-sizes": many_sizes_tables,
 }
 """Only by name: these take an hour and more."""
 

@@ -17,6 +17,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -25,9 +26,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from noisescope_core.config import load_config
+from noisescope_core.config import Config, load_config
 from noisescope_core.spark.session.start import start_session
-from noisescope_core.spark.sources.source import list_source, read_listed
+from noisescope_core.spark.sources.source import Listing, list_source, read_listed
 from noisescope_core.spark.tables.run import Run
 
 Row = dict[str, Any]
@@ -89,8 +90,10 @@ def write(folder: Path) -> None:
     for shard in range(SHARDS):
         own = names[shard::SHARDS]
         for kind in ("tar", "tar.gz"):
-            mode = "w" if kind == "tar" else "w:gz"
-            with tarfile.open(folder / kind / f"{shard}.{kind}", mode) as archive:
+            path = folder / kind / f"{shard}.{kind}"
+            with (
+                tarfile.open(path, "w") if kind == "tar" else tarfile.open(path, "w:gz") as archive
+            ):
                 for name in own:
                     archive.add(folder / "folder" / name, name)
         with zipfile.ZipFile(folder / "zip" / f"{shard}.zip", "w") as packed:
@@ -114,24 +117,15 @@ def main(folder: Path, endpoint: str | None) -> None:
     rows = []
     for kind in KINDS:
         place = f"{location}/{kind}"
-        bare_seconds, images = _timed(lambda place=place, kind=kind: _bare(place, kind))
+        bare_seconds, images = _timed(partial(_bare, place, kind))
         _forget(endpoint)
         run = Run(spark, str(folder / "run"))
-
-        def listed(place: str = place, run: Run = run) -> Any:
-            listing = list_source(spark, place, "image", config)
-            if listing.others is None:
-                run.write_rows("files", listing.rows)
-            else:
-                run.write("files", listing.frame(spark))
-            return listing
-
-        list_seconds, listing = _timed(listed)
+        list_seconds, listing = _timed(partial(_listed, run, place, config))
         asked_to_list = _asked(endpoint)
         _forget(endpoint)
         content = read_listed(spark, run.read("files"), config, listing.files)
-        read_seconds, count = _timed(lambda content=content: content.mapInArrow(_weigh, "n long")
-                                     .groupBy().sum("n").collect()[0][0])  # fmt: skip
+        weighed = content.mapInArrow(_weigh, "n long").groupBy().sum("n")
+        read_seconds, ((count,),) = _timed(weighed.collect)
         assert count == images == IMAGES, (kind, count, images)
         row = {
             "kind": kind,
@@ -148,6 +142,15 @@ def main(folder: Path, endpoint: str | None) -> None:
         rows.append(row)
     spark.stop()
     print(json.dumps(rows))
+
+
+def _listed(run: Run, place: str, config: Config) -> Listing:
+    listing = list_source(run.spark, place, "image", config)
+    if listing.others is None:
+        run.write_rows("files", listing.rows)
+    else:
+        run.write("files", listing.frame(run.spark))
+    return listing
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:

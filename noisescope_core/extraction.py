@@ -28,7 +28,7 @@ from noisescope_core.images.reference import (
 from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
 from noisescope_core.lattice.tiles import VALUES
-from noisescope_core.method import LatticeFeature
+from noisescope_core.method import Feature, LatticeFeature
 from noisescope_core.methods import extracted, method_of
 
 FLAT = 1e-3
@@ -245,6 +245,23 @@ def counterparts_in_words(
         else:
             again[kind] += images
     return lacking_in_words(tested, as_found, again)
+
+
+def placed_image(row: Mapping[str, Any], config: Config) -> Feature:
+    """Take from a row of `residuals` what is compared of images of one size.
+
+    The lattice of a resized reference image is none of its own.
+    """
+    method, size = method_of(config), (row["width"], row["height"])
+    tile = None if is_resized(row) else row.get("tile")
+    return Feature(
+        row["image_id"],
+        np.frombuffer(row["residual"], method.dtype).reshape(method.shape(size, config)),
+        np.frombuffer(row["sketch"], np.uint8),
+        str(Compression.of_row(row)),
+        row.get("watermark"),
+        np.frombuffer(tile, np.float16) if tile else None,
+    )
 
 
 def lattice_image(row: Mapping[str, Any]) -> LatticeFeature:

@@ -13,15 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from noisescope_core.config import Config
 from noisescope_core.extraction import (
     counterparts_in_words,
     header_row,
-    is_resized,
+    placed_image,
     reference_preparations,
     residual_rows,
 )
@@ -218,27 +216,11 @@ class Detector:
 
 
 def _by_size(rows: Iterable[Mapping[str, Any]], config: Config) -> dict[Size, list[Feature]]:
-    method = method_of(config)
     features: dict[Size, list[Feature]] = defaultdict(list)
     for row in rows:
-        if row["status"] != "scored":
-            continue
-        size = row["width"], row["height"]
-        stored = np.frombuffer(row["residual"], method.dtype).reshape(method.shape(size, config))
-        features[size].append(
-            Feature(
-                row["image_id"], stored, np.frombuffer(row["sketch"], np.uint8),
-                str(Compression.of_row(row)), row.get("watermark"), _tile_of(row),
-            )
-        )  # fmt: skip
+        if row["status"] == "scored":
+            features[row["width"], row["height"]].append(placed_image(row, config))
     return features
-
-
-def _tile_of(row: Mapping[str, Any]) -> NDArray[np.float16] | None:
-    """Read the tiles of an image; the lattice of a resized reference image is none of its own."""
-    if not row.get("tile") or is_resized(row):
-        return None
-    return np.frombuffer(row["tile"], np.float16)
 
 
 def _with_tiles(images: BySize) -> list[LatticeFeature]:

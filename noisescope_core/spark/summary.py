@@ -40,6 +40,9 @@ from noisescope_core.whitened.discovery.growth import FALSE_POSITIVES
 FEW = 200
 """Reference images of one size below which a run is warned."""
 
+NAMED = 8
+"""Sizes that a warning names, at most: chosen."""
+
 PACKAGES = (
     "numpy",
     "scipy",
@@ -346,9 +349,16 @@ def _few(held: list[_Held]) -> list[str]:
     if not few:
         return []
     return [
-        f"Few reference images ({', '.join(few)}). Weak generators may be missed and bars are "
+        f"Few reference images ({_listed(few)}). Weak generators may be missed and bars are "
         f"rough; {FEW:,} and more of each size are good."
     ]
+
+
+def _listed(sizes: list[str]) -> str:
+    """List what is said of sizes, of many the first ones and the last: it is of all together."""
+    if len(sizes) <= NAMED:
+        return ", ".join(sizes)
+    return ", ".join([*sizes[: NAMED - 1], f"{len(sizes) - NAMED:,} more", sizes[-1]])
 
 
 def _changed(held: list[_Held]) -> list[str]:
@@ -358,11 +368,11 @@ def _changed(held: list[_Held]) -> list[str]:
     if changed:
         warnings.append(
             "Reference images that were resized or saved again like the tested images "
-            f"({', '.join(changed)}). Photographs from the same source as those would be better."
+            f"({_listed(changed)}). Photographs from the same source as those would be better."
         )
     if otherwise:
         warnings.append(
-            f"Reference images compressed otherwise than the tested images ({', '.join(otherwise)})"
+            f"Reference images compressed otherwise than the tested images ({_listed(otherwise)})"
             ", which cannot be undone. Traces of compression may pass for a pattern or hide one; "
             "take photographs saved as the tested images are."
         )

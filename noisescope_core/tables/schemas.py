@@ -57,6 +57,20 @@ UNREADABLE = "unreadable"
 CONTENT = "path string, content binary, status string, reason string"
 """What reading a file gives: its bytes, or the status and the reason of a verdict without them."""
 
+FINGERPRINT = f"""
+    fingerprint_id string, kind string, width int, height int, images long, flagged boolean,
+    margin double, haralick array<double>, cohesion double, repeats array<double>,
+    off_grid boolean, maker string, strength double, colour double, peak double,
+    grid double, spread double, lattice double, uneven double, hue double, clear double,
+    in_reference double,
+    tile_shared double, tile_energy double, tile_single double, tile_dense double,
+    tile_eighths double, tile_points double, tile_sixteenths double, tile_inner double,
+    header string, same_header double, watermark string, watermarked double,
+    {CALIBRATED}, elsewhere_centre double, elsewhere_spread double,
+    members array<string>, covered array<boolean>, pixels binary,
+    whitened binary, background binary"""
+"""A pattern that images share, and what is known of its maker."""
+
 SCHEMAS = {
     "files": """
         role string, folder string, path string, bytes long, reason string, place string,
@@ -83,22 +97,13 @@ SCHEMAS = {
     "band_correlations": """
         width int, height int, band int, values long, first long, compared long,
         products binary""",
+    "searched": f"""
+        compared long, round int, cluster int, image_id string, {FINGERPRINT}""",
     "clusters": """
         width int, height int, round int, cluster int, image_id string""",
     "merging": """
         width int, height int, rounds int, clusters int, compared long, refined long""",
-    "fingerprints": f"""
-        fingerprint_id string, kind string, width int, height int, images long, flagged boolean,
-        margin double, haralick array<double>, cohesion double, repeats array<double>,
-        off_grid boolean, maker string, strength double, colour double, peak double,
-        grid double, spread double, lattice double, uneven double, hue double, clear double,
-        in_reference double,
-        tile_shared double, tile_energy double, tile_single double, tile_dense double,
-        tile_eighths double, tile_points double, tile_sixteenths double, tile_inner double,
-        header string, same_header double, watermark string, watermarked double,
-        {CALIBRATED}, elsewhere_centre double, elsewhere_spread double,
-        members array<string>, covered array<boolean>, pixels binary,
-        whitened binary, background binary""",
+    "fingerprints": FINGERPRINT,
     "arrivals": f"""
         {IMAGES}, {ANSWER}, false_alarm string,
         {", ".join(f"{name} binary" for name in CELLS)}""",

@@ -100,15 +100,15 @@ def _search(scan: Scan, sizes: list[Size]) -> None:
     waiting = scan.store.read("waiting")
     if (claimed := claimed_by_retest(scan)) is not None:
         waiting = waiting.join(claimed, "image_id", "left_anti")
-    listed = waiting.select("path", of_sizes(sizes).alias("in_place")).collect()
+    listed = waiting.select("path", "width", "height").collect()
     paths = sorted(row.path for row in listed)
     run.write_rows("files", [*(FileRow("image", "", path) for path in paths), *files_of(run)])
-    in_place = sum(row.in_place for row in listed)
+    in_place = len([row for row in listed if (row.width, row.height) in set(sizes)])
     route = method_of(config).route(in_place, config)
     # Features of images that wait are stored, however many they are.
     route = "spectral" if route == "shards" else route
     run.write_rows("route", [RouteRow(route, in_place)])
-    run.write("residuals", waiting.where(of_sizes(sizes)))
+    run.write("residuals", of_sizes(waiting, sizes))
     run.write("headers", waiting)
     headers = reference_headers(reference.content, config)
     extract_reference(run, config, progress, reference, headers)
