@@ -21,6 +21,8 @@ from noisescope_core import in_memory
 from noisescope_core.app import evaluation
 from noisescope_core.app.explanation import Explanation, Match
 from noisescope_core.app.explanation import explain as explain_image
+from noisescope_core.app.export import Format
+from noisescope_core.app.export import export as export_verdicts
 from noisescope_core.app.notebook import parameters, show
 from noisescope_core.app.packs import pack
 from noisescope_core.app.places import absolute, spark_log
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Config", "Explanation", "Judged", "Match", "NoiseScopeError", "Results", "Scores",
     "UsageError", "cluster_residuals", "configured", "correlation_surface", "detect",
-    "detect_in_memory", "detection_threshold", "evaluate", "experiment", "explain",
+    "detect_in_memory", "detection_threshold", "evaluate", "experiment", "explain", "export",
     "find_known", "haralick_features", "noise_residual", "open_results", "pack", "parameters",
     "pce", "pce_matrix", "plan", "plot_distributions", "plot_experiment", "plot_explanation",
     "plot_fingerprint", "plot_residual", "plot_residuals", "plot_scores", "plot_surface",
@@ -329,6 +331,31 @@ def evaluate(run: Results | str | Path, labels: str | Path) -> dict[str, Any]:
     """
     rows = _opened(run).table("verdicts", ("path", "status", "is_fake")).to_pylist()
     return evaluation.evaluate(rows, evaluation.read_labels(Path(labels)))
+
+
+def export(run: Results | str | Path, out: str | Path, kind: Format = "csv") -> int:
+    """Write the verdicts of a run as CSV or lines of JSON, as `noisescope export` does.
+
+    Parameters
+    ----------
+    run : a run, or its folder or URI
+    out : local file to write
+    kind : `csv` or `jsonl`
+
+    Returns
+    -------
+    Number of rows, one a file.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no finished run, or the file cannot be written.
+
+    Examples
+    --------
+    >>> export("run", "verdicts.csv")  # doctest: +SKIP
+    """
+    return export_verdicts(_opened(run), out, kind)[0]
 
 
 def experiment(file: str | Path, data: str | Path, out: str | Path) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from noisescope_core.tables.results import Results, open_results
 from noisescope_core.tables.rows import FingerprintRow
 from noisescope_core.tables.schemas import REGISTRY_FILE, REGISTRY_FILE_NEEDS, arrow_schema
 from noisescope_core.tables.storage import file_system, with_retries
+from noisescope_core.tables.streams import with_schema
 from noisescope_core.whitened.planes.bands import BANDS, PLANES, compared
 
 FORMAT = b"noisescope.registry"
@@ -220,7 +221,7 @@ def read_pack(location: str | Path, side: int) -> list[dict[str, Any]]:
             raise ValueError("no registry of this format")
         if version != VERSION:
             raise ValueError(f"format {version!r}")
-        rows: list[dict[str, Any]] = _with_all_columns(table).to_pylist()
+        rows: list[dict[str, Any]] = with_schema(table, _schema()).to_pylist()
         for row in rows:
             if row["state"] not in STATES:
                 raise ValueError(f"{row['fingerprint_id']}: state {row['state']!r}")
@@ -229,15 +230,6 @@ def read_pack(location: str | Path, side: int) -> list[dict[str, Any]]:
     except _FAILURES as error:
         raise UsageError(f"{location}: no pack that can be read ({first_line(error)})") from error
     return rows
-
-
-def _with_all_columns(table: pa.Table) -> pa.Table:
-    schema, there = _schema(), table.column_names
-    arrays = [
-        table[field.name] if field.name in there else pa.nulls(len(table), field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema.names).cast(schema)
 
 
 def _schema() -> pa.Schema:
