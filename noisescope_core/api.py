@@ -323,14 +323,16 @@ def evaluate(run: Results | str | Path, labels: str | Path) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If the folder holds no finished run, or the labels cannot be read.
+        If the folder holds no finished run, or the labels cannot be read or belong to no verdict
+        or to two.
 
     Examples
     --------
     >>> evaluate("run", "dump/labels.csv")["f1"]  # doctest: +SKIP
     """
-    rows = _opened(run).table("verdicts", ("path", "status", "is_fake")).to_pylist()
-    return evaluation.evaluate(rows, evaluation.read_labels(Path(labels)))
+    streams = _opened(run).streams("verdicts", ("path", "status", "is_fake"))
+    label_of = evaluation.read_labels(Path(labels))
+    return evaluation.evaluate(evaluation.rows_of(streams), label_of)
 
 
 def export(run: Results | str | Path, out: str | Path, kind: Format = "csv") -> int:

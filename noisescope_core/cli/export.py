@@ -21,7 +21,7 @@ from noisescope_core.errors import UsageError
     epilog="""\
 noisescope export --run my/run --format csv --out verdicts.csv
 noisescope export --run s3a://bucket/run --format jsonl --out verdicts.jsonl
-noisescope export --run my/run --format jsonl --out - | jq -r 'select(.is_fake).path'""",
+noisescope export --run my/run --format jsonl --out - > verdicts.jsonl""",
 )
 @click.option("--run", required=True, metavar="DIR", type=FOLDER, help="A finished run.")
 @click.option(

@@ -30,22 +30,28 @@ Batches = Iterator[pa.RecordBatch]
 """A table, or a file of it."""
 
 
-def file_streams(location: str, schema: pa.Schema) -> list[Batches]:
+def file_streams(location: str, schema: pa.Schema, whole: bool = False) -> list[Batches]:
     """Open the Parquet files of a folder, each as a stream; a file is opened when it is read.
 
     Parameters
     ----------
     location : path or URI of the folder, or of one file
     schema : of the batches; columns that a file lacks are null
+    whole : whether the table must have them all
 
     Raises
     ------
+    ValueError
+        If it has no file, or lacks columns that it must have.
     NoiseScopeError
         When a file is read that cannot be.
     """
     system, path = file_system(location)
-    files = ds.dataset(path, filesystem=system, format="parquet").files
-    return [_file_stream(system, file, schema) for file in sorted(files)]
+    stored = ds.dataset(path, filesystem=system, format="parquet")
+    missing = [name for name in schema.names if name not in stored.schema.names]
+    if whole and missing:
+        raise ValueError(f"no column {', '.join(missing)}" if stored.files else "no Parquet file")
+    return [_file_stream(system, file, schema) for file in sorted(stored.files)]
 
 
 def _file_stream(system: fs.FileSystem, file: str, schema: pa.Schema) -> Batches:

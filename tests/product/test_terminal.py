@@ -209,8 +209,8 @@ def test_evaluate_as_json(judged):
     assert (result["tp"], result["fn"], result["recall"], result["f1"]) == (1, 1, 0.5, 2 / 3)
 
 
-def test_evaluate_as_a_table(judged):
-    done = noisescope("evaluate", *judged)
+def test_evaluate_as_a_table(judged, tmp_path):
+    done = noisescope("evaluate", "--verdicts", tmp_path, *judged[2:])
     assert "precision 1.0000   recall 0.5000   F1 0.6667" in done.stdout
     assert "1 files labelled neither fake nor real" in done.stdout
     assert "\x1b" not in done.output
@@ -219,7 +219,7 @@ def test_evaluate_as_a_table(judged):
 def test_evaluate_names_what_is_missing(judged, tmp_path):
     for folder, said in (
         (tmp_path / "verdict", f"does not exist; did you mean {tmp_path / 'verdicts'}?"),
-        (tmp_path, f"holds no verdicts; did you mean {tmp_path / 'verdicts'}?"),
+        (tmp_path / "labels.csv", "holds no verdicts ("),
     ):
         done = noisescope("evaluate", "--verdicts", folder, *judged[2:])
         assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
