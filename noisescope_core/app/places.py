@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from noisescope_core.errors import UsageError
+from noisescope_core.errors import UsageError, first_line
 
 
 def is_uri(location: str) -> bool:
@@ -93,7 +93,9 @@ def replaced(file: str | Path, option: str) -> Iterator[BinaryIO]:
 
 
 def check_file(file: str, option: str) -> None:
-    """Check that a local file can be written, and make the folders above it; a URI is left alone.
+    """Check that a file can be written, and make the local folders above it.
+
+    Of a URI nothing is tried but, on S3, whether its bucket is there.
 
     Raises
     ------
@@ -101,10 +103,28 @@ def check_file(file: str, option: str) -> None:
         If it cannot: a folder of that name is there, or the folder above takes no files.
     """
     if is_uri(file):
+        _check_bucket(file, option)
         return
     if os.path.isdir(file):
         raise UsageError(f"{option}: {file} is a folder; name a file")
     make_folder(os.path.dirname(os.path.realpath(file)), option)
+
+
+def _check_bucket(file: str, option: str) -> None:
+    from pyarrow import fs
+
+    from noisescope_core.tables.storage import file_system
+
+    try:
+        system, path = file_system(file)
+        bucket = path.split("/")[0]
+        there = not isinstance(system, fs.S3FileSystem) or (
+            system.get_file_info(bucket).type != fs.FileType.NotFound
+        )
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{option}: {file} cannot be written ({first_line(error)})") from error
+    if not there:
+        raise UsageError(f"{option}: {file} cannot be written (there is no bucket {bucket})")
 
 
 def spark_log(folder: str | None = None) -> Path:

@@ -8,12 +8,11 @@ from typing import Literal
 
 import click
 
-from noisescope_core.app.places import check_file, is_uri
+from noisescope_core.app.places import check_file
 from noisescope_core.cli.shared.commands import Command
-from noisescope_core.cli.shared.inputs import check_exist
+from noisescope_core.cli.shared.inputs import check_exist, check_local
 from noisescope_core.cli.shared.options import FILE, FOLDER, RESULT, with_options
 from noisescope_core.cli.shared.output import print_line, print_result
-from noisescope_core.errors import UsageError
 
 
 @click.command(
@@ -41,8 +40,7 @@ def export(run: str, kind: Literal["csv", "jsonl"], out: str) -> None:
     formulas begin with an apostrophe.
     """
     check_exist({"--run": run})
-    if is_uri(out):
-        raise UsageError(f"--out: {out} is a URI; name a local file, or - and pipe it on")
+    check_local({"--out": out})
     if out != "-":
         check_file(out, "--out")
     from noisescope_core.app.export import export as export_verdicts
