@@ -1,7 +1,8 @@
 """The Python interface: what the command line does, as functions.
 
 The steps on arrays have the paper's names and need no Spark; the functions on folders join the
-Spark session that is running, or start one. Results are tables, dataclasses and matplotlib figures.
+Spark session that is running, or start one, and leave its settings as they were. Results are
+tables, dataclasses and matplotlib figures.
 
 Nothing is printed but by `show`. Progress goes to the logger `noisescope` at the level INFO, which
 `logging.basicConfig()` and `logging.getLogger("noisescope").setLevel("INFO")` show.
@@ -102,8 +103,8 @@ def detect(
 
     config = configured(settings)
     tested, real, folder = absolute(images), absolute(reference), absolute(out)
-    spark = _session(config, tested, real, folder)
-    detect_all(Run(spark, folder), config, Progress(spark), tested, real)
+    with _session(config, tested, real, folder) as spark:
+        detect_all(Run(spark, folder), config, Progress(spark), tested, real)
     return open_results(folder)
 
 
@@ -163,9 +164,9 @@ def find_known(
 
     config = configured(settings)
     tested, earlier, folder = absolute(images), absolute(fingerprints), absolute(out)
-    spark = _session(config, tested, earlier, folder)
-    run = Run(spark, folder)
-    known.find_known(run, config, Progress(spark), tested, earlier)
+    with _session(config, tested, earlier, folder) as spark:
+        run = Run(spark, folder)
+        known.find_known(run, config, Progress(spark), tested, earlier)
     return pd.DataFrame(run.rows("verdicts"))
 
 
@@ -200,7 +201,8 @@ def plan(
 
     config, tested = configured(settings), absolute(images)
     real = None if reference is None else absolute(reference)
-    return plan_run(_session(config, tested, real or ""), config, tested, real)
+    with _session(config, tested, real or "") as spark:
+        return plan_run(spark, config, tested, real)
 
 
 def scan(
@@ -276,7 +278,8 @@ def tables(location: str, settings: Settings = None, *others: str) -> Iterator[S
     config = configured(settings)
     place = location if is_schema(location) else absolute(location)
     places = (*others, place, config.scan.work or "")
-    yield Store(_session(config, *places, delta=True), place, config.scan.work)
+    with _session(config, *places, delta=True) as spark:
+        yield Store(spark, place, config.scan.work)
 
 
 def explain(file: str | Path, run: Results | str | Path) -> Explanation:
@@ -421,7 +424,11 @@ def _opened(run: Results | str | Path) -> Results:
     return run if isinstance(run, Results) else open_results(absolute(run))
 
 
-def _session(config: Config, *locations: str, delta: bool = False) -> SparkSession:
-    from noisescope_core.spark.session.start import start_session
+@contextmanager
+def _session(config: Config, *locations: str, delta: bool = False) -> Iterator[SparkSession]:
+    """Join or start a session, which goes on after the block with the settings it had."""
+    from noisescope_core.spark.session.start import session_settings, start_session
 
-    return start_session(config, spark_log(), delta=delta, locations=locations)
+    spark = start_session(config, spark_log(), delta=delta, locations=locations)
+    with session_settings(spark, config):
+        yield spark

@@ -78,10 +78,11 @@ def run(
     if by_spark:
         spark = start_spark(config, spark_log(str(folder)))
         from noisescope_core.spark.experiments import on_executors
+        from noisescope_core.spark.session.start import stop_session
 
         answers = on_executors(spark, definition, files)
         run_experiment(definition, files, folder, print_line, answers)
-        spark.stop()
+        stop_session(spark)
     else:
         run_experiment(definition, files, folder, print_line)
     trials = _read_trials(definition, folder)

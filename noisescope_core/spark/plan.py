@@ -19,7 +19,7 @@ from noisescope_core.cost import JOB_SECONDS, Rates, SizeCounts, SizePlan
 from noisescope_core.images import Size
 from noisescope_core.lattice.tiles import VALUES
 from noisescope_core.methods import method_of, plan_size
-from noisescope_core.spark.session.workers import one_task
+from noisescope_core.spark.session.workers import map_batches, one_task
 from noisescope_core.spark.stages.extract import extractor, header_reader
 from noisescope_core.spark.stages.listing import content_of, source
 from noisescope_core.tables.schemas import SCHEMAS
@@ -137,7 +137,7 @@ def _listed(spark: SparkSession, config: Config, folder: str) -> tuple[int, floa
 
 def _sizes(spark: SparkSession, config: Config, paths: list[str]) -> Counter[Size]:
     content = content_of(source(spark, *paths), config)
-    headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"])
+    headers = map_batches(content, header_reader(config), SCHEMAS["headers"])
     rows = headers.where("reason is null").groupBy("width", "height").count().collect()
     return Counter({(row.width, row.height): row["count"] for row in rows})
 
@@ -165,8 +165,8 @@ def _measured(spark: SparkSession, config: Config, paths: list[str], sizes: list
         yield pa.RecordBatch.from_pylist(named, _RATES)
 
     measured: dict[tuple[str, Size], list[float]] = {}
-    for row in content.mapInArrow(
-        tried, "what string, width int, height int, value double"
+    for row in map_batches(
+        content, tried, "what string, width int, height int, value double"
     ).collect():
         measured.setdefault((row.what, (row.width, row.height)), []).append(row.value)
     values = {key: median(seconds) for key, seconds in measured.items()}

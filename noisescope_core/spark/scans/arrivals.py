@@ -22,6 +22,7 @@ from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.images.decode import refused_size
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.stages.listing import AS_IT_IS, as_pattern, content_of, plain_path
 from noisescope_core.spark.stages.score import one_pass
 from noisescope_core.spark.tables.frames import frame
@@ -157,7 +158,7 @@ def _stream(scan: Scan, stage: Stage) -> None:
         if note:
             note(f"batch {number}")
         if not run.finished("arrivals"):
-            run.write("arrivals", batch.mapInArrow(test_batches, SCHEMAS["arrivals"]))
+            run.write("arrivals", map_batches(batch, test_batches, SCHEMAS["arrivals"]))
         paths = _listed_paths(batch.sparkSession, checkpoint, number)
         run.write_rows("files", _file_rows(run, config, images, paths))
 

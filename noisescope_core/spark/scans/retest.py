@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.spark.scans.context import Scan
+from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.stages.listing import content_of, source
 from noisescope_core.spark.stages.score import one_pass, scorer
 from noisescope_core.spark.tables.frames import frame
@@ -85,12 +86,12 @@ def _answers(scan: Scan, images: list[list[str]]) -> DataFrame:
     if readable:
         content = content_of(source(spark, *sorted(readable)), scan.config)
         test_batches = one_pass(scan.config, scan.tests, "arrivals")
-        answers = content.mapInArrow(test_batches, SCHEMAS["arrivals"])
+        answers = map_batches(content, test_batches, SCHEMAS["arrivals"])
     if scan.registry.regained:
         waiting = scan.store.read("waiting").where(F.col("scan") < scan.number)
         test_residuals = scorer(scan.tests, columns("arrivals"))
-        tested = waiting.select(*columns("residuals")).mapInArrow(
-            test_residuals, SCHEMAS["arrivals"]
+        tested = map_batches(
+            waiting.select(*columns("residuals")), test_residuals, SCHEMAS["arrivals"]
         )
         answers = answers.unionByName(tested.where("score > threshold"))
     return answers

@@ -17,7 +17,7 @@ from noisescope_core.lattice.detector import is_rival
 from noisescope_core.method import Score, Test
 from noisescope_core.methods import method_of, test_of
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.workers import one_task, shipped
+from noisescope_core.spark.session.workers import map_batches, one_task, shipped
 from noisescope_core.spark.stages.extract import extractor
 from noisescope_core.spark.stages.listing import read_again
 from noisescope_core.spark.stages.sets import route_of
@@ -97,7 +97,7 @@ def scanned(run: Run, config: Config, tests: Tests, content: DataFrame) -> DataF
 
     Writes `scans`, and returns its rows of `scores`.
     """
-    run.write("scans", content.mapInArrow(one_pass(config, tests, "scans"), SCHEMAS["scans"]))
+    run.write("scans", map_batches(content, one_pass(config, tests, "scans"), SCHEMAS["scans"]))
     answered = run.read("scans").where("score is not null")
     return answered.select(F.lit("image").alias("role"), *columns("scores")[1:])
 
@@ -123,7 +123,7 @@ def _scored(run: Run, tests: Tests, table: str, role: str) -> DataFrame:
     named = stored.withColumn("role", F.lit(role)).select(
         *columns("scores")[:5], "residual", "tile"
     )
-    return named.mapInArrow(scorer(tests, columns("scores")), SCHEMAS["scores"])
+    return map_batches(named, scorer(tests, columns("scores")), SCHEMAS["scores"])
 
 
 def scorer(

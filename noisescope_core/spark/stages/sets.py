@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from noisescope_core.config import Route
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.images import Size
+from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.spark.tables.sizes import of_size
 from noisescope_core.tables.schemas import CELLS
@@ -85,7 +86,7 @@ class ImageSet:
         joined = pixels.select("path", column).join(F.broadcast(lookup), "path")
         joined = joined.select(*numbers.column_names, column)
         if column == "residual" and self.covered is not None:
-            return joined.mapInArrow(_uncoverer(self.covered), joined.schema)
+            return map_batches(joined, _uncoverer(self.covered), joined.schema)
         return joined
 
 
