@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from noisescope_core.errors import UsageError
+from noisescope_core.errors import UsageError, first_line
 
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:/")
 
@@ -73,13 +76,80 @@ def make_folder(folder: str, option: str) -> str:
     if not is_uri(folder):
         try:
             os.makedirs(folder, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
+            with tempfile.TemporaryFile(dir=folder) as file:
+                # A full disk still takes an empty file.
+                file.write(b"0")
         except OSError as error:
             raise UsageError(
                 f"{option}: {folder} cannot be written to ({error.strerror})"
             ) from error
     return folder
+
+
+@contextmanager
+def replaced(file: str | Path, option: str) -> Iterator[BinaryIO]:
+    """Open a local file to write; it takes the place of an earlier one once it is whole.
+
+    What is no file, such as a pipe, is written to as it is. Folders above are made.
+
+    Parameters
+    ----------
+    option : name of the option that names the file, for the error
+
+    Raises
+    ------
+    UsageError
+        If it cannot be written, before or meanwhile.
+    """
+    check_file(str(file), option)
+    target = Path(os.path.realpath(file))
+    whole = not target.exists() or target.is_file()
+    written = target.with_name(f".{target.name}.{os.getpid()}") if whole else target
+    try:
+        with written.open("wb") as stream:
+            yield stream
+        if whole:
+            written.replace(target)
+    except OSError as error:
+        raise UsageError(f"{option}: {file} cannot be written ({error.strerror})") from error
+    finally:
+        if whole:
+            written.unlink(missing_ok=True)
+
+
+def check_file(file: str, option: str) -> None:
+    """Check that a file can be written, and make the local folders above it.
+
+    Of a URI nothing is tried but, on S3, whether its bucket is there.
+
+    Raises
+    ------
+    UsageError
+        If it cannot: a folder of that name is there, or the folder above takes no files.
+    """
+    if is_uri(file):
+        _check_bucket(file, option)
+        return
+    if os.path.isdir(file):
+        raise UsageError(f"{option}: {file} is a folder; name a file")
+    make_folder(os.path.dirname(os.path.realpath(file)), option)
+
+
+def _check_bucket(file: str, option: str) -> None:
+    from pyarrow import fs
+
+    from noisescope_core.tables.storage import file_system
+
+    try:
+        system, path = file_system(file)
+        bucket = path.split("/")[0]
+        there = not isinstance(system, fs.S3FileSystem) or (
+            system.get_file_info(bucket).type != fs.FileType.NotFound
+        )
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{option}: {file} cannot be written ({first_line(error)})") from error
+    if not there:
+        raise UsageError(f"{option}: {file} cannot be written (there is no bucket {bucket})")
 
 
 def spark_log(folder: str | None = None) -> Path:

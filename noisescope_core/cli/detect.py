@@ -40,10 +40,11 @@ def detect(
         set_aside_in_words,
     )
     from noisescope_core.spark.session.jvm import keep_classes
+    from noisescope_core.spark.session.start import stop_session
     from noisescope_core.spark.stages.detect import detect as detect_all
 
     summary = detect_all(run, config, progress, images, reference)
-    run.spark.stop()
+    stop_session(run.spark)
     places = {"report": run.path("report.html"), "verdicts": run.path("verdicts")}
     check_any_scored(summary, places["verdicts"])
     for warning in summary["warnings"]:

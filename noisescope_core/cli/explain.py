@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from noisescope_core.app.places import check_file
 from noisescope_core.archives import MARK
 from noisescope_core.cli.shared.commands import Command
-from noisescope_core.cli.shared.inputs import check_exist
+from noisescope_core.cli.shared.inputs import check_exist, check_local
 from noisescope_core.cli.shared.options import FILE, FOLDER, RESULT, with_options
 from noisescope_core.cli.shared.output import print_line, print_result
 from noisescope_core.errors import UsageError
@@ -51,6 +52,11 @@ def explain(file: str, folder: str, html: str | None, figure: str | None) -> Non
     Needs no Spark. An image that the run did not test is tested now.
     """
     check_exist({"--run": folder})
+    pages = {"--html": html, "--figure": figure}
+    check_local(pages)
+    for option, target in pages.items():
+        if target is not None:
+            check_file(target, option)
     from noisescope_core.app.explanation import explain as explain_image
     from noisescope_core.app.explanation import located
     from noisescope_core.app.original import listed_as
@@ -63,7 +69,7 @@ def explain(file: str, folder: str, html: str | None, figure: str | None) -> Non
         check_exist({"FILE": file})
     explanation = explain_image(file, run)
     print_result(as_json(explanation), lambda: _show(explanation))
-    for option, target in (("--html", html), ("--figure", figure)):
+    for option, target in pages.items():
         if target is None:
             continue
         try:

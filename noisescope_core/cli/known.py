@@ -47,10 +47,11 @@ def known(
     # Read once more when Spark is there; what is wrong with them is told before it starts.
     known_fingerprints(absolute(fingerprints), config)
     run, progress = open_run(out, config, locations=(images, fingerprints))
+    from noisescope_core.spark.session.start import stop_session
     from noisescope_core.spark.stages.known import find_known
 
     summary = find_known(run, config, progress, images, fingerprints)
-    run.spark.stop()
+    stop_session(run.spark)
     verdicts = run.path("verdicts")
     check_any_scored(summary, verdicts)
     for warning in summary["warnings"]:

@@ -39,11 +39,12 @@ def plan(
     spark = start_spark(config, spark_log(), locations=(images, reference or ""))
     from noisescope_core.app.progress import Stage
     from noisescope_core.spark.plan import plan as plan_run
+    from noisescope_core.spark.session.start import stop_session
 
     with Stage(console(), "plan") as stage:
         planned = plan_run(spark, config, images, reference)
         stage.done(f"headers of {planned['looked_at']:,} files, and rates by trial")
-    spark.stop()
+    stop_session(spark)
     print_result(planned, lambda: show_plan(planned))
 
 

@@ -19,7 +19,7 @@ from noisescope_core.cost import JOB_SECONDS, Rates, SizeCounts, SizePlan
 from noisescope_core.images import Size
 from noisescope_core.lattice.tiles import VALUES
 from noisescope_core.methods import method_of, plan_size
-from noisescope_core.spark.session.workers import one_task
+from noisescope_core.spark.session.workers import map_batches, one_task
 from noisescope_core.spark.sources.source import list_source, read_listed
 from noisescope_core.spark.stages.extract import extractor, header_reader
 from noisescope_core.spark.tables.frames import frame
@@ -146,7 +146,7 @@ def _content(spark: SparkSession, config: Config, files: Sequence[Row]) -> DataF
 
 def _sizes(spark: SparkSession, config: Config, files: Sequence[Row]) -> Counter[Size]:
     content = _content(spark, config, files)
-    headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"])
+    headers = map_batches(content, header_reader(config), SCHEMAS["headers"])
     rows = headers.where("reason is null").groupBy("width", "height").count().collect()
     return Counter({(row.width, row.height): row["count"] for row in rows})
 
@@ -176,8 +176,8 @@ def _measured(
         yield pa.RecordBatch.from_pylist(named, _RATES)
 
     measured: dict[tuple[str, Size], list[float]] = {}
-    for row in content.mapInArrow(
-        tried, "what string, width int, height int, value double"
+    for row in map_batches(
+        content, tried, "what string, width int, height int, value double"
     ).collect():
         measured.setdefault((row.what, (row.width, row.height)), []).append(row.value)
     values = {key: median(seconds) for key, seconds in measured.items()}

@@ -55,6 +55,18 @@ def _is_here(location: str) -> bool:
     return not is_uri(location) and not is_volume(location)
 
 
+def check_local(locations: Mapping[str, str | None]) -> None:
+    """Raise UsageError for a URI where only local files are written.
+
+    Parameters
+    ----------
+    locations : option to what it names; None is not looked at
+    """
+    for option, location in locations.items():
+        if location and is_uri(location):
+            raise UsageError(f"{option}: {location} is a URI; name a local place and copy it on")
+
+
 def check_apart(option: str, out: str, read: Mapping[str, str | None]) -> None:
     """Raise UsageError if what is written would lie among what is read.
 

@@ -24,6 +24,7 @@ from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.sources.files import LOCAL_AS_IT_IS, as_pattern, content_of
 from noisescope_core.spark.sources.placed import members_listed
 from noisescope_core.spark.stages.listing import write_read
@@ -260,7 +261,7 @@ def _stage_files(
     content = content.join(F.broadcast(wanted), "path", "left_semi") if archives else content
     write_read(
         run, config, "arrivals", "image", content,
-        lambda read: read.mapInArrow(test_batches, SCHEMAS["arrivals"]),
+        lambda read: map_batches(read, test_batches, SCHEMAS["arrivals"]),
     )  # fmt: skip
     run.write_text(_STAGED, "")
 

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from noisescope_core.archives import split_member
 from noisescope_core.spark.scans.context import Scan
+from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.sources.source import files_named, read_listed
 from noisescope_core.spark.stages.score import one_pass, scorer
 from noisescope_core.spark.tables.frames import frame
@@ -87,12 +88,12 @@ def _answers(scan: Scan, images: list[list[str]]) -> DataFrame:
         named = files_named(spark, sorted(readable), scan.config)
         content = read_listed(spark, named, scan.config, whole=False)
         test_batches = one_pass(scan.config, scan.tests, "arrivals")
-        answers = content.mapInArrow(test_batches, SCHEMAS["arrivals"])
+        answers = map_batches(content, test_batches, SCHEMAS["arrivals"])
     if scan.registry.regained:
         waiting = scan.store.read("waiting").where(F.col("scan") < scan.number)
         test_residuals = scorer(scan.tests, columns("arrivals"))
-        tested = waiting.select(*columns("residuals")).mapInArrow(
-            test_residuals, SCHEMAS["arrivals"]
+        tested = map_batches(
+            waiting.select(*columns("residuals")), test_residuals, SCHEMAS["arrivals"]
         )
         answers = answers.unionByName(tested.where("score > threshold"))
     return answers

@@ -12,6 +12,7 @@ from noisescope_core.methods import method_of, uncalibrated
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.retest import claimed_by_retest
 from noisescope_core.spark.scans.sizes import Waiting, waiting_images
+from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.stages.calibrate import calibrate
 from noisescope_core.spark.stages.cluster import cluster
 from noisescope_core.spark.stages.extract import extract_reference, reference_headers
@@ -131,4 +132,4 @@ def _tested(scan: Scan, waiting: DataFrame) -> DataFrame:
     if all(row.kind == "lattice" for row in found):
         # The tile says it; the residual is a hundred times as large.
         rows = rows.withColumn("residual", F.lit(None).cast("binary"))
-    return rows.mapInArrow(scorer(tests, columns("scans")), SCHEMAS["scans"])
+    return map_batches(rows, scorer(tests, columns("scans")), SCHEMAS["scans"])

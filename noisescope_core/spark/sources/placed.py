@@ -15,6 +15,7 @@ from noisescope_core.archives import MARK, STREAMS, Member, content, is_zip, mem
 from noisescope_core.archives import unpacked as unpacked_archive
 from noisescope_core.config import Config
 from noisescope_core.images.decode import refused_size
+from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.tables.opened import OpenedFile, UnreadError
 from noisescope_core.tables.schemas import CONTENT, SCHEMAS, UNREADABLE, arrow_schema
 
@@ -47,7 +48,7 @@ def tasks(size: int) -> int:
 
 def members_listed(archives: DataFrame, config: Config) -> DataFrame:
     """List archives, rows of `files`, each in a task of its own: rows of `files`, of members."""
-    return archives.mapInArrow(_lister(config), SCHEMAS["files"])
+    return map_batches(archives, _lister(config), SCHEMAS["files"])
 
 
 def _lister(config: Config) -> Callable[[Batches], Batches]:
@@ -111,13 +112,13 @@ def placed_content(files: DataFrame, size: int, config: Config) -> DataFrame:
     names = ("path", "place", "offset", "stored", "packing", "bytes")
     # A tar that is packed whole is read from its beginning, so by one task.
     together = ["place", f"if(packing in ({', '.join(map(repr, STREAMS))}), 0, offset) as start"]
-    return (
+    sorted_rows = (
         files.selectExpr(*names, together[1])
         .repartitionByRange(tasks(size), "place", "start")
         .sortWithinPartitions("place", "offset")
         .select(*names)
-        .mapInArrow(_reader(config), CONTENT)
     )
+    return map_batches(sorted_rows, _reader(config), CONTENT)
 
 
 def _reader(config: Config) -> Callable[[Batches], Batches]:

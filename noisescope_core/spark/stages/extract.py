@@ -23,7 +23,7 @@ from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import Header, Preparation
 from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.workers import one_task
+from noisescope_core.spark.session.workers import map_batches, one_task
 from noisescope_core.spark.stages.listing import Listed, check_unreadable, list_files, write_read
 from noisescope_core.spark.stages.sets import tested_images, tested_table, tile_table
 from noisescope_core.spark.tables.run import Run
@@ -65,7 +65,7 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
             read_headers = header_reader(config, with_tiles=True)
             write_read(
                 run, config, "headers", "image", tested.content,
-                lambda content: content.mapInArrow(read_headers, SCHEMAS["headers"]),
+                lambda content: map_batches(content, read_headers, SCHEMAS["headers"]),
             )  # fmt: skip
             stage.done(f"headers and tiles of {tested}")
         else:
@@ -112,14 +112,14 @@ def residuals(
     ----------
     changed : what is done to reference images, by id
     """
-    return content.mapInArrow(extractor(role, config, changed), SCHEMAS["residuals"])
+    return map_batches(content, extractor(role, config, changed), SCHEMAS["residuals"])
 
 
 def reference_headers(content: DataFrame, config: Config) -> list[Row]:
     """Read what the reference files say of themselves, as far as the method asks for it."""
     if not method_of(config).adapts_reference:
         return []
-    headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"]).drop("path")
+    headers = map_batches(content, header_reader(config), SCHEMAS["headers"]).drop("path")
     return headers.where("reason is null").distinct().collect()
 
 

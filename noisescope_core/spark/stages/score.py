@@ -18,7 +18,7 @@ from noisescope_core.lattice.detector import is_rival
 from noisescope_core.method import Score, Test
 from noisescope_core.methods import method_of, test_of
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.workers import one_task, shipped
+from noisescope_core.spark.session.workers import map_batches, one_task, shipped
 from noisescope_core.spark.stages.extract import extractor
 from noisescope_core.spark.stages.listing import check_unreadable, read_again, write_read
 from noisescope_core.spark.stages.sets import route_of
@@ -115,7 +115,7 @@ def scanned(run: Run, config: Config, tests: Tests, content: DataFrame) -> DataF
     test_batches = one_pass(config, tests, "scans")
     write_read(
         run, config, "scans", "image", content,
-        lambda files: files.mapInArrow(test_batches, SCHEMAS["scans"]),
+        lambda files: map_batches(files, test_batches, SCHEMAS["scans"]),
     )  # fmt: skip
     check_unreadable(run, config, "scans", "image")
     answered = run.read("scans").where("score is not null")
@@ -143,7 +143,7 @@ def _scored(residuals: DataFrame, tests: Tests, role: str) -> DataFrame:
     named = stored.withColumn("role", F.lit(role)).select(
         *columns("scores")[:5], "residual", "tile"
     )
-    return named.mapInArrow(scorer(tests, columns("scores")), SCHEMAS["scores"])
+    return map_batches(named, scorer(tests, columns("scores")), SCHEMAS["scores"])
 
 
 def scorer(

@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from noisescope_core.config import Route
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.images import Size
+from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.spark.tables.sizes import of_size
 from noisescope_core.tables.schemas import CELLS
@@ -127,7 +128,7 @@ def _numbered(run: Run, table: str, sets: Sequence[tuple[ImageSet, int]]) -> Dat
 
 def without_overlay(table: DataFrame, covered: NDArray[np.bool_]) -> DataFrame:
     """Take the tiles that an overlay covers, (rows, columns), out of the column `residual`."""
-    return table.mapInArrow(_uncoverer(covered), table.schema)
+    return map_batches(table, _uncoverer(covered), table.schema)
 
 
 def _uncoverer(

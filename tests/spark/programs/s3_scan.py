@@ -16,7 +16,7 @@ from noisescope_core.config import load_config
 from noisescope_core.spark.scans.scan import scan
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.start import start_session
+from noisescope_core.spark.session.start import session_settings, start_session
 from noisescope_core.spark.stages.detect import detect
 from noisescope_core.spark.tables.run import Run
 from tests.conftest import INTERPRETED
@@ -38,6 +38,8 @@ def main(folder: Path, endpoint: str, jars: str) -> None:
     config = load_config(None, (*SETTINGS, *nothing_of_maven))
     places = (IMAGES, REFERENCE, "s3a://out")
     spark = start_session(config, folder / "spark.log", delta=True, locations=places)
+    settings = session_settings(spark, config)
+    settings.__enter__()
 
     def rules(**some: Any) -> None:
         data = json.dumps(some).encode()

@@ -16,7 +16,7 @@ from noisescope_core.lattice.background import Background, views_of
 from noisescope_core.lattice.directions import leading_directions, moment_of, standing_out
 from noisescope_core.lattice.tiles import VALUES, stacked
 from noisescope_core.method import LatticeFeature, LatticePile, Note
-from noisescope_core.spark.session.workers import one_task, shipped
+from noisescope_core.spark.session.workers import map_batches, one_task, shipped
 from noisescope_core.spark.stages.sets import tile_table
 from noisescope_core.spark.tables.cells import added, cells_of
 from noisescope_core.spark.tables.run import Run
@@ -64,13 +64,13 @@ def _standing_out(
     # No tested image is looked at yet, only their sums.
     views = views_of(photographs[:0], photographs)
     tiles = tested.select("image_id", "tile")
-    parts = tiles.mapInArrow(_adder(shipped(run.spark, views.whole)), _MOMENT)
+    parts = map_batches(tiles, _adder(shipped(run.spark, views.whole)), _MOMENT)
     rows = parts.groupBy("part").applyInArrow(added, _MOMENT).collect()
     rows.sort(key=lambda row: row.part)
     moment = np.concatenate([np.frombuffer(row.total) for row in rows]).reshape(VALUES, VALUES)
     directions = leading_directions(moment, images, views)
     look = _looker(shipped(run.spark, (views.whole, directions)))
-    standing = tiles.mapInArrow(look, _STANDING)
+    standing = map_batches(tiles, look, _STANDING)
     chosen = standing.orderBy(F.desc("standing"), "image_id").limit(most).select("image_id")
     return tested.join(F.broadcast(chosen), "image_id")
 

@@ -22,7 +22,7 @@ from noisescope_core.errors import NoiseScopeError
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.method import Found
-from noisescope_core.spark.session.workers import shipped
+from noisescope_core.spark.session.workers import map_batches, shipped
 from noisescope_core.spark.stages.means import fingerprints_of, summed_residuals
 from noisescope_core.spark.stages.sets import ImageSet, image_sets, route_of
 from noisescope_core.spark.stages.whitened.products import gathered, pair_products
@@ -140,7 +140,7 @@ class StoredPile:
         sizes = [len(group) for group in members]
         look = _tiles_reader(shipped(self.run.spark, means), sizes, self.bins)
         residuals = self._without(covered).residuals(self.run, numbers).select("half", "residual")
-        rows = residuals.mapInArrow(look, _TILES).collect()
+        rows = map_batches(residuals, look, _TILES).collect()
         shape = (-1, *tile_grid(self.bins))
         shown = []
         for number in range(len(members)):
