@@ -8,6 +8,7 @@ from noisescope_core.config import load_config
 pytest.importorskip("pyspark")
 
 from noisescope_core.spark.session import workers
+from noisescope_core.spark.session.doctor import examine_spark
 from noisescope_core.spark.session.start import session_settings
 
 
@@ -20,16 +21,27 @@ def test_a_session_has_its_settings_back(spark):
             spark.conf.set(key, setting)
         spark.conf.unset("spark.sql.files.openCostInBytes")
         before = spark.conf.getAll
-        with pytest.raises(ZeroDivisionError), session_settings(spark, config) as refused:  # noqa: PT012
+        with session_settings(spark, config) as refused:
             assert refused == {}
             assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
             assert spark.conf.get("spark.sql.shuffle.partitions") == "3"
             assert spark.conf.get("spark.sql.files.openCostInBytes") == str(1 << 20)
-            raise ZeroDivisionError
         assert spark.conf.getAll == before
     finally:
         for key in (*set_before, "spark.sql.files.openCostInBytes"):
             spark.conf.set(key, kept[key])
+
+
+def test_the_doctor_names_what_a_session_refuses(spark, monkeypatch, tmp_path):
+    def refuse(conf, key, setting):
+        raise RuntimeError(f"[CONFIG_NOT_AVAILABLE] Configuration {key} is not available.")
+
+    monkeypatch.setattr(type(spark.conf), "set", refuse)
+    # On a platform the session is not stopped.
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "18.0")
+    found = list(examine_spark(load_config(), tmp_path / "log", {}, {}, delta=False))
+    assert [(one.name, one.state) for one in found] == [("Spark", "good"), ("settings", "warning")]
+    assert "spark.sql.execution.arrow.maxRecordsPerBatch" in found[1].found
 
 
 def test_batches_are_cut_by_rows_and_by_bytes(monkeypatch):
