@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ RESIZED = "resized to"
 
 SAVED_AGAIN = "saved again as"
 """What comes before the compression where it was saved again."""
+
+
+TESTED_TOO = "among the tested images, too, so it is no reference"
+"""Why a reference image does not serve that is also to be judged."""
 
 
 OF_LATTICES = (
@@ -126,6 +131,7 @@ def residual_rows(
     config: Config,
     role: str,
     changed: Mapping[str, list[Preparation]],
+    tested: AbstractSet[str] = frozenset(),
 ) -> Iterator[dict[str, Any]]:
     """Decode a file and extract its noise residual, once for each size it is wanted in.
 
@@ -134,6 +140,7 @@ def residual_rows(
     data : content of the file
     role : `image` or `reference`
     changed : what is done to reference images, by id
+    tested : ids of reference images that are tested, too; they do not serve
 
     Yields
     ------
@@ -172,6 +179,9 @@ def residual_rows(
             reason = f"generated: carries the watermark of {watermark}"
             yield row | {"status": "unscored", "reason": reason}
             return
+    if role == "reference" and row["image_id"] in tested:
+        yield row | {"status": "unscored", "reason": TESTED_TOO}
+        return
     wanted = changed.get(row["image_id"], [])
     if not any(preparation.size == (image.width, image.height) for preparation in wanted):
         yield row | _pixels_row(image.pixels, config, role == "image")

@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 
 from noisescope_core import __version__
 from noisescope_core.config import Config
-from noisescope_core.extraction import RESIZED, counterparts_in_words, is_resized
+from noisescope_core.extraction import RESIZED, TESTED_TOO, counterparts_in_words, is_resized
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import unlike
@@ -241,27 +241,27 @@ def _reference(run: Run) -> list[str]:
     ids = reference.select("image_id").distinct()
     both = tested_images(run).select("image_id").distinct().join(ids, "image_id")
     listed = run.count("files", ds.field("role") == "reference")
-    ((usable, marked),), ((shared,),) = collected(
+    ((usable, marked, left_out),), ((shared,),) = collected(
         reference.agg(
             *[
                 F.countDistinct(F.when(F.expr(those), F.col("path")))
                 for those in ("status = 'scored'", "watermark is not null")
-            ]
+            ],
+            F.countDistinct(F.when(F.col("reason") == TESTED_TOO, F.col("path"))),
         ),
         both.agg(F.count("*")),
     )
     warnings = []
-    if usable < listed:
-        warnings.append(
-            f"Reference files that could not be used: {listed - usable:,} of {listed:,}."
-        )
+    if (unusable := listed - usable - left_out) > 0:
+        warnings.append(f"Reference files that could not be used: {unusable:,} of {listed:,}.")
     if marked:
         warnings.append(
             f"Reference images that carry a generator's watermark and were set aside: {marked:,}. "
             "There may be others that do not; look through the reference set."
         )
     if shared:
-        warnings.append(f"Images in both the reference and the test set: {shared:,}.")
+        do = "; they are no reference and were left out of it" if left_out else ""
+        warnings.append(f"Images in both the reference and the test set: {shared:,}{do}.")
     return warnings
 
 

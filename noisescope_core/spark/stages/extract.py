@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -88,22 +89,40 @@ def extract_reference(
     headers : from `reference_headers`
     """
     with progress.stage("reference", len(sizes), "images") as stage:
-        changed = _preparations(run, headers, config)
-        run.write("reference_residuals", residuals(content, "reference", config, changed))
+        shared = _tested_too(run, headers)
+        known = [row for row in headers if row.image_id not in shared]
+        changed = _preparations(run, known, config)
+        extracted = residuals(content, "reference", config, changed, shared)
+        run.write("reference_residuals", extracted)
         alike = f", {len(changed):,} made like the test set" if changed else ""
-        stage.done(amount(sizes) + alike)
+        left_out = f", {len(shared):,} left out that are tested, too" if shared else ""
+        stage.done(amount(sizes) + alike + left_out)
+
+
+def _tested_too(run: Run, reference: list[Row]) -> set[str]:
+    """Find the reference images that are among the tested ones: ids."""
+    if not reference:
+        return set()
+    ids = run.spark.createDataFrame([(row.image_id,) for row in reference], "image_id string")
+    tested = run.read(tile_table(run)).where("reason is null").select("image_id")
+    return {row.image_id for row in tested.join(F.broadcast(ids), "image_id").distinct().collect()}
 
 
 def residuals(
-    content: DataFrame, role: str, config: Config, changed: Mapping[str, list[Preparation]]
+    content: DataFrame,
+    role: str,
+    config: Config,
+    changed: Mapping[str, list[Preparation]],
+    tested: AbstractSet[str] = frozenset(),
 ) -> DataFrame:
     """Decode files (`path`, `content`) and extract: a row of `residuals` for each.
 
     Parameters
     ----------
     changed : what is done to reference images, by id
+    tested : ids of reference images that are tested, too
     """
-    return content.mapInArrow(extractor(role, config, changed), SCHEMAS["residuals"])
+    return content.mapInArrow(extractor(role, config, changed, tested), SCHEMAS["residuals"])
 
 
 def reference_headers(content: DataFrame, config: Config) -> list[Row]:
@@ -159,7 +178,10 @@ def header_reader(
 
 
 def extractor(
-    role: str, config: Config, changed: Mapping[str, list[Preparation]]
+    role: str,
+    config: Config,
+    changed: Mapping[str, list[Preparation]],
+    tested: AbstractSet[str] = frozenset(),
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Make the function that turns batches of files into batches of `residuals`."""
 
@@ -169,7 +191,7 @@ def extractor(
         with one_task():
             for batch in batches:
                 for path, content in zip(*batch.columns, strict=True):
-                    for row in residual_rows(content.as_py(), config, role, changed):
+                    for row in residual_rows(content.as_py(), config, role, changed, tested):
                         rows.append({"path": plain_path(path.as_py()), **row})
                         held += len(row.get("residual", b""))
                         if held >= config.spark.batch_bytes:
