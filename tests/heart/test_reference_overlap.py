@@ -1,4 +1,4 @@
-"""Reference folders that look large enough and are not: copies, of tested images or of each other."""
+"""Reference folders that look large enough and are not: copies of tested images, or of others."""
 
 import io
 import warnings
