@@ -80,15 +80,15 @@ def tile_row(data: bytes, config: Config) -> dict[str, Any]:
     Returns
     -------
     dict
-        `watermark`, `sketch` and `tile` of `headers`; nothing of an image that is not scored, or
-        by methods that do not look at lattices.
+        `watermark`, `grey`, `sketch` and `tile` of `headers`; nothing of an image that is not
+        scored, or by methods that do not look at lattices.
     """
     if method_of(config).lattice is None:
         return {}
     (row,) = residual_rows(data, config, "image", {})
     if row["status"] != "scored":
         return {}
-    return {name: row[name] for name in ("watermark", "sketch", "tile")}
+    return {name: row[name] for name in ("watermark", "grey", "sketch", "tile")}
 
 
 def reference_preparations(
@@ -213,6 +213,7 @@ def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool)
         if reason := too_small(pixels.shape[0], pixels.shape[1], config):
             return row | {"status": "unscored", "reason": reason}
         row["sketch"] = sketch(pixels).tobytes()
+        row["grey"] = is_grey(pixels)
         noise = extracted(pixels, config)
     except Exception as error:  # As above.
         return row | {"status": "quarantined", "reason": _unprocessed(error)}
@@ -255,6 +256,11 @@ def counterparts_in_words(
         else:
             again[kind] += images
     return lacking_in_words(tested, as_found, again)
+
+
+def is_grey(pixels: NDArray[np.uint8]) -> bool:
+    """Whether an image, (H, W) or (H, W, 3), has no colours, however it is stored."""
+    return pixels.ndim == 2 or bool((pixels == pixels[:, :, :1]).all())
 
 
 def lattice_image(row: Mapping[str, Any]) -> LatticeFeature:

@@ -27,6 +27,7 @@ from noisescope_core.extraction import (
 )
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
+from noisescope_core.images.counterparts import greys_in_words
 from noisescope_core.images.reference import Header, Preparation
 from noisescope_core.lattice.copies import COPIES, unusable
 from noisescope_core.lattice.detector import is_rival
@@ -276,7 +277,17 @@ def _warnings(
         if row["status"] == "scored"
     }
     counts = Counter(Compression.of_row(row) for row in images.values())
-    return counterparts_in_words(counts, ((row, 1) for row in photographs.values()))
+    greys = [
+        Counter(grey for grey in of_images.values() if grey is not None)
+        for of_images in (
+            {row["image_id"]: row.get("grey") for row in rows.values()}
+            for rows in (images, photographs)
+        )
+    ]
+    return [
+        *counterparts_in_words(counts, ((row, 1) for row in photographs.values())),
+        *greys_in_words(*greys),
+    ]
 
 
 def _headers(reference: Files, config: Config) -> set[Header]:

@@ -25,6 +25,7 @@ from noisescope_core.config import Config
 from noisescope_core.extraction import RESIZED, TESTED_TOO, counterparts_in_words, is_resized
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
+from noisescope_core.images.counterparts import greys_in_words
 from noisescope_core.images.reference import unlike
 from noisescope_core.methods import method_of
 from noisescope_core.spark.families import families_of
@@ -308,7 +309,11 @@ def _unlike(run: Run, config: Config) -> list[str]:
         )
         for images in (tested, reference)
     ]
-    of_tested, of_reference = collected(*counts)
+    greys = [
+        images.groupBy("grey").agg(F.countDistinct("image_id").alias("images"))
+        for images in (tested.where("grey is not null"), reference.where("grey is not null"))
+    ]
+    of_tested, of_reference, *by_grey = collected(*counts, *greys)
     sizes = {
         size: row["reference"] for size, row in _calibrated(run).items() if row["reason"] is None
     }
@@ -324,7 +329,8 @@ def _unlike(run: Run, config: Config) -> list[str]:
         held.append(_Held.of_rows("all sizes together", of_tested, native, images))
     warnings += _changed(held)
     every_row = ((row.asDict(), row.images) for row in of_reference)
-    return warnings + counterparts_in_words(_by_compression(of_tested), every_row)
+    warnings += counterparts_in_words(_by_compression(of_tested), every_row)
+    return warnings + greys_in_words(*({row.grey: row.images for row in rows} for rows in by_grey))
 
 
 def _by_size(rows: list[Row]) -> defaultdict[Size, list[Row]]:

@@ -31,7 +31,7 @@ SAYS = "claimed_by string, claimed_generator string, camera string"
 IMAGES = f"""
     path string, image_id string, bytes long, width int, height int, status string,
     reason string, format string, quality int, quantization binary, watermark string,
-    prepared string, {SAYS}"""
+    grey boolean, prepared string, {SAYS}"""
 """What is known of a file once it is decoded."""
 
 CELLS = ("thumbnail", "sketch", "residual", "tile")
@@ -56,7 +56,8 @@ SCHEMAS = {
     "route": "route string, files long",
     "headers": """
         path string, image_id string, width int, height int, format string,
-        quantization binary, reason string, watermark string, sketch binary, tile binary""",
+        quantization binary, reason string, watermark string, grey boolean, sketch binary,
+        tile binary""",
     "candidates": """
         width int, height int, shard int, images long, off_grid boolean, accepted boolean,
         cohesion double, repeats array<double>, members array<string>, total binary""",
