@@ -110,7 +110,7 @@ def greys_in_words(tested: Mapping[bool, int], reference: Mapping[bool, int]) ->
         if count >= max(LEAST, SHARE * images) and there * images < HARDLY * count * photographs:
             warnings.append(
                 f"Tested images {name}, as hardly any reference image is: {count:,} of {images:,}; "
-                f"of the reference {there:,} of {photographs:,}. They are held against hardly any of "
+                f"of the reference {there:,} of {photographs:,}. They are held against few of "
                 f"their kind; add photographs {name} to the reference."
             )
     return warnings
