@@ -131,6 +131,7 @@ class FingerprintRow:
     spread: float | None = None
     lattice: float | None = None
     uneven: float | None = None
+    scaled: float | None = None
     hue: float | None = None
     clear: float | None = None
     in_reference: float | None = None

@@ -31,7 +31,7 @@ SAYS = "claimed_by string, claimed_generator string, camera string"
 IMAGES = f"""
     path string, image_id string, bytes long, width int, height int, status string,
     reason string, format string, quality int, quantization binary, watermark string,
-    prepared string, {SAYS}"""
+    grey boolean, prepared string, {SAYS}"""
 """What is known of a file once it is decoded."""
 
 CELLS = ("thumbnail", "sketch", "residual", "tile")
@@ -61,7 +61,8 @@ FINGERPRINT = f"""
     fingerprint_id string, kind string, width int, height int, images long, flagged boolean,
     margin double, haralick array<double>, cohesion double, repeats array<double>,
     off_grid boolean, maker string, strength double, colour double, peak double,
-    grid double, spread double, lattice double, uneven double, hue double, clear double,
+    grid double, spread double, lattice double, uneven double, scaled double, hue double,
+    clear double,
     in_reference double,
     tile_shared double, tile_energy double, tile_single double, tile_dense double,
     tile_eighths double, tile_points double, tile_sixteenths double, tile_inner double,
@@ -78,7 +79,8 @@ SCHEMAS = {
     "route": "route string, files long",
     "headers": """
         path string, image_id string, width int, height int, format string,
-        quantization binary, reason string, watermark string, sketch binary, tile binary""",
+        quantization binary, reason string, watermark string, grey boolean, sketch binary,
+        tile binary""",
     "candidates": """
         width int, height int, shard int, images long, off_grid boolean, accepted boolean,
         cohesion double, repeats array<double>, members array<string>, total binary""",

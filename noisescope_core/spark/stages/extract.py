@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -93,26 +94,43 @@ def extract_reference(
     headers : from `reference_headers`
     """
     with progress.stage("reference", reference.files, "images") as stage:
-        changed = _preparations(run, headers, config)
+        shared = _tested_too(run, headers)
+        known = [row for row in headers if row.image_id not in shared]
+        changed = _preparations(run, known, config)
         write_read(
             run, config, "reference_residuals", "reference", reference.content,
-            lambda content: residuals(content, "reference", config, changed),
+            lambda content: residuals(content, "reference", config, changed, shared),
         )  # fmt: skip
         check_unreadable(run, config, "reference_residuals", "reference")
         alike = f", {len(changed):,} made like the test set" if changed else ""
-        stage.done(f"{reference}{alike}")
+        left_out = f", {len(shared):,} left out that are tested, too" if shared else ""
+        stage.done(f"{reference}{alike}{left_out}")
+
+
+def _tested_too(run: Run, reference: list[Row]) -> set[str]:
+    """Find the reference images that are among the tested ones: ids."""
+    if not reference:
+        return set()
+    ids = run.spark.createDataFrame([(row.image_id,) for row in reference], "image_id string")
+    tested = run.read(tile_table(run)).where("reason is null").select("image_id")
+    return {row.image_id for row in tested.join(F.broadcast(ids), "image_id").distinct().collect()}
 
 
 def residuals(
-    content: DataFrame, role: str, config: Config, changed: Mapping[str, list[Preparation]]
+    content: DataFrame,
+    role: str,
+    config: Config,
+    changed: Mapping[str, list[Preparation]],
+    tested: AbstractSet[str] = frozenset(),
 ) -> DataFrame:
     """Decode files, rows of `CONTENT`, and extract: a row of `residuals` for each.
 
     Parameters
     ----------
     changed : what is done to reference images, by id
+    tested : ids of reference images that are tested, too
     """
-    return map_batches(content, extractor(role, config, changed), SCHEMAS["residuals"])
+    return map_batches(content, extractor(role, config, changed, tested), SCHEMAS["residuals"])
 
 
 def reference_headers(content: DataFrame, config: Config) -> list[Row]:
@@ -175,7 +193,10 @@ def _header(data: bytes, config: Config, with_tiles: bool) -> dict[str, Any]:
 
 
 def extractor(
-    role: str, config: Config, changed: Mapping[str, list[Preparation]]
+    role: str,
+    config: Config,
+    changed: Mapping[str, list[Preparation]],
+    tested: AbstractSet[str] = frozenset(),
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Make the function that turns batches of files into batches of `residuals`."""
 
@@ -187,7 +208,7 @@ def extractor(
                 for path, content, status, reason in zip(*batch.columns, strict=True):
                     unread = {"status": status.as_py(), "reason": reason.as_py()}
                     extracted = (
-                        residual_rows(content.as_py(), config, role, changed)
+                        residual_rows(content.as_py(), config, role, changed, tested)
                         if content.is_valid
                         else [unread]
                     )

@@ -33,14 +33,24 @@ Batches = Iterator[pa.RecordBatch]
 def lattice_pile(run: Run, config: Config, note: Note) -> LatticePile:
     """Collect the tiles of tested and reference images, 3 KB each, as many as are searched."""
     limits = config.lattice
-    photographs = _first_of_each(run.read("reference_residuals"))
-    reference = _collected(photographs.orderBy("image_id").limit(limits.reference))
+    reference = _reference(run, config)
     tested = _first_of_each(run.read(tile_table(run)))
     images = tested.count()
     if images > limits.images and len(reference) >= config.discovery.least_reference:
         note(f"lattices: {limits.images:,} of {images:,} images stand out most")
         tested = _standing_out(run, tested, images, reference, limits.images)
     return LatticePile(_collected(tested.limit(limits.images)), reference, images)
+
+
+def small_pile(run: Run, config: Config) -> tuple[list[LatticeFeature], list[LatticeFeature]]:
+    """Collect reference images, and tested ones by id, each as many as are searched."""
+    tested = _first_of_each(run.read(tile_table(run))).orderBy("image_id")
+    return _reference(run, config), _collected(tested.limit(config.lattice.images))
+
+
+def _reference(run: Run, config: Config) -> list[LatticeFeature]:
+    photographs = _first_of_each(run.read("reference_residuals"))
+    return _collected(photographs.orderBy("image_id").limit(config.lattice.reference))
 
 
 def _first_of_each(stored: DataFrame) -> DataFrame:
