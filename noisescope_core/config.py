@@ -150,7 +150,7 @@ class Scan(_Section):
         15, ge=1, description="after which a scan that died elsewhere no longer holds the tables"
     )
     remember_days: int = Field(
-        36_500, ge=1, description="files older than this before the newest are never looked at"
+        3_650_000, ge=1, description="files older than this before the newest are never looked at"
     )
     work: str | None = Field(
         None, description="folder for what is no table, null for _scans beside the tables"

@@ -19,11 +19,13 @@ class Walked:
     files : paths
     closed : folders that cannot be listed, and why
     is_tree : whether whoever follows every link would find the same
+    circles : links that lead back to a folder in which they lie: who follows them does not end
     """
 
     files: list[str]
     closed: dict[str, str]
     is_tree: bool
+    circles: list[str]
 
 
 def walk(folder: str) -> Walked:
@@ -32,6 +34,7 @@ def walk(folder: str) -> Walked:
     Folders are entered by their own names before any link is followed.
     """
     files: list[str] = []
+    circles: list[str] = []
     closed: dict[str, str] = {}
     seen: set[tuple[int, int]] = set()
     folders, links, linked = [os.path.abspath(folder)], list[str](), False
@@ -52,11 +55,13 @@ def walk(folder: str) -> Walked:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
             elif _leads_to_folder(entry):
+                if _leads_back(entry.path):
+                    circles.append(entry.path)
                 links.append(entry.path)
                 linked = True
             else:
                 files.append(entry.path)
-    return Walked(sorted(files), closed, not linked and not closed)
+    return Walked(sorted(files), closed, not linked and not closed, sorted(circles))
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
@@ -64,6 +69,11 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # A link to itself, or into a folder that is closed to us.
         return False
+
+
+def _leads_back(link: str) -> bool:
+    target = os.path.realpath(link)
+    return f"{os.path.realpath(os.path.dirname(link))}/".startswith(f"{target.rstrip('/')}/")
 
 
 def why_unread(path: str) -> str | None:

@@ -30,7 +30,9 @@ def test_links_in_circles_are_entered_once(tmp_path):
     (tmp_path / "again").symlink_to(".")
     (tmp_path / "sub/up").symlink_to("..")
     (tmp_path / "self").symlink_to("self")
-    assert not walk(str(tmp_path)).is_tree
+    walked = walk(str(tmp_path))
+    assert not walked.is_tree
+    assert walked.circles == [str(tmp_path / "again"), str(tmp_path / "sub/up")]
     assert names(tmp_path) == ["a.png", "self", "sub/b.png"]
 
 
@@ -39,6 +41,7 @@ def test_a_folder_that_only_a_link_leads_to_is_entered(tmp_path):
     (tmp_path / "images/more").symlink_to("../elsewhere")
     (tmp_path / "images/twice").symlink_to("../elsewhere")
     assert names(tmp_path / "images") == ["a.png", "more/b.png"]
+    assert walk(str(tmp_path / "images")).circles == []
 
 
 def test_a_folder_that_is_closed_costs_itself_alone(tmp_path, monkeypatch):

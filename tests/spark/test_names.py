@@ -1,5 +1,8 @@
 """Names are never patterns: what is listed, read again and streamed is the named folder."""
 
+import os
+from datetime import UTC, datetime
+
 import pytest
 
 pytest.importorskip("pyspark")
@@ -58,6 +61,27 @@ def test_a_folder_is_streamed(spark, small_config, folder, tmp_path):
     )
     query.awaitTermination()
     assert seen == expected(folder)
+
+
+def test_the_date_of_a_file_hides_nothing(spark, small_config, tmp_path):
+    from noisescope_core.spark.scans.arrivals import new_files
+
+    images, seen = tmp_path / "images", {}
+    images.mkdir()
+    for delivery in ((2107, 2026), (2005, 1980, 1960)):
+        for year in delivery:
+            (images / f"{year}.png").write_bytes(str(year).encode())
+            seconds = datetime(year, 5, 5, tzinfo=UTC).timestamp()
+            os.utime(images / f"{year}.png", (seconds, seconds))
+        query = (
+            new_files(spark, small_config, str(images))
+            .writeStream.foreachBatch(lambda batch, _: seen.update(contents(batch)))
+            .option("checkpointLocation", str(tmp_path / "checkpoint"))
+            .trigger(availableNow=True)
+            .start()
+        )
+        query.awaitTermination()
+    assert sorted(seen.values()) == [b"1960", b"1980", b"2005", b"2026", b"2107"]
 
 
 def test_a_folder_in_circles_is_entered_once(spark, small_config, folder):

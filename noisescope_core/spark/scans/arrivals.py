@@ -17,15 +17,16 @@ from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
+from noisescope_core.app.folders import walk
 from noisescope_core.app.places import is_uri, plain_path
 from noisescope_core.app.progress import Stage
 from noisescope_core.archives import is_archive
 from noisescope_core.config import Config
-from noisescope_core.errors import NoiseScopeError, first_line
+from noisescope_core.errors import NoiseScopeError, UsageError, first_line
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.workers import map_batches
-from noisescope_core.spark.sources.files import LOCAL_AS_IT_IS, as_pattern, content_of
+from noisescope_core.spark.sources.files import LOCAL_AS_IT_IS, as_pattern, content_of, on_this_disk
 from noisescope_core.spark.sources.placed import members_listed
 from noisescope_core.spark.stages.listing import write_read
 from noisescope_core.spark.stages.score import one_pass
@@ -176,6 +177,9 @@ def merge_images(scan: Scan, arrived: DataFrame) -> None:
 def _stream(scan: Scan, stage: Stage) -> None:
     """Stage every file that is new since the last time, batch by batch."""
     config, images, folder = scan.config, scan.images, scan.store.scans
+    if on_this_disk(images) and (circles := walk(images).circles):
+        # The stream's own listing follows links, and would not end.
+        raise UsageError(f"{circles[0]}: a link that leads back to its own folder; remove it")
     checkpoint = f"{folder}/stream"
     test_batches = one_pass(config, scan.tests, "arrivals")
     # Over Spark Connect the function runs on the server: it may hold neither session nor terminal.
