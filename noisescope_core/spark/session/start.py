@@ -107,13 +107,16 @@ def session_settings(spark: SparkSession, config: Config) -> Iterator[dict[str, 
     dict of str to str
         Settings that the session refuses, and why. Static ones are not told.
     """
-    given = spark.conf.getAll
+    given: dict[str, str] | None = None
+    with suppress(Exception):  # What is set; a platform that lists nothing is asked key by key.
+        given = spark.conf.getAll
     found: dict[str, str | None] = {}
     refused = {}
     for key, setting in _session_settings(config).items():
         try:
+            before = spark.conf.get(key, None) if given is None else given.get(key)
             spark.conf.set(key, setting)
-            found[key] = given.get(key)
+            found[key] = before
         except Exception as error:  # Fixed by the platform, or settable at the start alone.
             if "CANNOT_MODIFY" not in str(error):
                 refused[key] = first_line(error)
