@@ -21,7 +21,9 @@ from benchmarks import (
     cropped,
     crowds,
     extraction,
+    failing,
     kills,
+    many_sizes,
     memory,
     month,
     piles,
@@ -33,6 +35,7 @@ from benchmarks import (
     scale,
     sensors,
     sizes,
+    sources,
     trials,
 )
 from benchmarks.browser import installed
@@ -149,6 +152,17 @@ def month_tables(options: Options) -> Iterator[Measured]:
     yield Measured("A month of scheduled scans", rows, ". ".join(findings) + ".")
 
 
+def sources_tables(options: Options) -> Iterator[Measured]:
+    """Read the same images out of folders, archives and tables."""
+    yield Measured("Images on this disk", sources.measure(options.data / "sources", False))
+    yield Measured("Images on an S3 server", sources.measure(options.data / "sources"))
+
+
+def failing_tables(options: Options) -> Iterator[Measured]:
+    """Run thirty scans of a store that refuses five reads in a hundred."""
+    yield Measured("A month of failing reads", failing.measure(options.data / "failing"))
+
+
 def kills_tables(options: Options) -> Iterator[Measured]:
     """Kill twenty scans."""
     yield Measured("Scans killed at random points", kills.kills(options.data, 20))
@@ -260,6 +274,13 @@ def sizes_tables(options: Options) -> Iterator[Measured]:
     yield Measured("Discovery of lattices among images of 500 sizes", rows, note)
 
 
+def many_sizes_tables(options: Options) -> Iterator[Measured]:
+    """Detect among images of up to 500 small sizes."""
+    piles_of = ((1, 22), (50, 22), (500, 22), (500, 10))
+    rows = list(many_sizes.measure(options.data, piles_of))
+    yield Measured("`noisescope detect` among images of many sizes", rows, many_sizes.NOTE)
+
+
 Benchmark = Callable[[Options], Iterator[Measured]]
 
 ALL: dict[str, Benchmark] = {
@@ -277,7 +298,10 @@ SCALE: dict[str, Benchmark] = {
     "pairs": pairs_tables,
     "month": month_tables,
     "kills": kills_tables,
+    "sources": sources_tables,
+    "failing": failing_tables,
     "sizes": sizes_tables,
+    "many-sizes": many_sizes_tables,
 }
 """Only by name: these take an hour and more."""
 

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +25,15 @@ from noisescope_core.config import configured
 from noisescope_core.lattice.find import find
 from noisescope_core.lattice.tiles import VALUES
 from noisescope_core.method import say_nothing
-from noisescope_core.spark.session.start import start_session
+from noisescope_core.spark.session.start import session_settings, start_session
 from noisescope_core.spark.stages.lattice.pile import lattice_pile
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from noisescope_core.config import Config
 
 Row = dict[str, Any]
 
@@ -111,6 +116,12 @@ def search(folder: str) -> None:
     """Search the tables of a folder, and say what it took as a run says it of its stages."""
     config = configured({})
     spark = start_session(config)
+    with session_settings(spark, config):
+        _search(spark, folder, config)
+    spark.stop()
+
+
+def _search(spark: SparkSession, folder: str, config: Config) -> None:
     spark.sparkContext.setJobGroup("lattices", "lattices")
     started = time.monotonic()
     pile = lattice_pile(Run(spark, folder), config, say_nothing)
@@ -125,7 +136,6 @@ def search(folder: str) -> None:
         if maker != str(MAKERS) and images >= 0.9 * row.images
     }
     _say("search", started, {"makers found": f"{len(found)} of {MAKERS}"})
-    spark.stop()
 
 
 def _say(stage: str, started: float, said: Row) -> None:

@@ -1,7 +1,8 @@
 """The Python interface: what the command line does, as functions.
 
 The steps on arrays have the paper's names and need no Spark; the functions on folders join the
-Spark session that is running, or start one. Results are tables, dataclasses and matplotlib figures.
+Spark session that is running, or start one, and leave its settings as they were. Results are
+tables, dataclasses and matplotlib figures.
 
 Nothing is printed but by `show`. Progress goes to the logger `noisescope` at the level INFO, which
 `logging.basicConfig()` and `logging.getLogger("noisescope").setLevel("INFO")` show.
@@ -21,6 +22,8 @@ from noisescope_core import in_memory
 from noisescope_core.app import evaluation
 from noisescope_core.app.explanation import Explanation, Match
 from noisescope_core.app.explanation import explain as explain_image
+from noisescope_core.app.export import Format
+from noisescope_core.app.export import export as export_verdicts
 from noisescope_core.app.notebook import parameters, show
 from noisescope_core.app.packs import pack
 from noisescope_core.app.places import absolute, spark_log
@@ -55,7 +58,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Config", "Explanation", "Judged", "Match", "NoiseScopeError", "Results", "Scores",
     "UsageError", "cluster_residuals", "configured", "correlation_surface", "detect",
-    "detect_in_memory", "detection_threshold", "evaluate", "experiment", "explain",
+    "detect_in_memory", "detection_threshold", "evaluate", "experiment", "explain", "export",
     "find_known", "haralick_features", "noise_residual", "open_results", "pack", "parameters",
     "pce", "pce_matrix", "plan", "plot_distributions", "plot_experiment", "plot_explanation",
     "plot_fingerprint", "plot_residual", "plot_residuals", "plot_scores", "plot_surface",
@@ -100,8 +103,8 @@ def detect(
 
     config = configured(settings)
     tested, real, folder = absolute(images), absolute(reference), absolute(out)
-    spark = _session(config, tested, real, folder)
-    detect_all(Run(spark, folder), config, Progress(spark), tested, real)
+    with _session(config, tested, real, folder) as spark:
+        detect_all(Run(spark, folder), config, Progress(spark), tested, real)
     return open_results(folder)
 
 
@@ -161,9 +164,9 @@ def find_known(
 
     config = configured(settings)
     tested, earlier, folder = absolute(images), absolute(fingerprints), absolute(out)
-    spark = _session(config, tested, earlier, folder)
-    run = Run(spark, folder)
-    known.find_known(run, config, Progress(spark), tested, earlier)
+    with _session(config, tested, earlier, folder) as spark:
+        run = Run(spark, folder)
+        known.find_known(run, config, Progress(spark), tested, earlier)
     return pd.DataFrame(run.rows("verdicts"))
 
 
@@ -198,7 +201,8 @@ def plan(
 
     config, tested = configured(settings), absolute(images)
     real = None if reference is None else absolute(reference)
-    return plan_run(_session(config, tested, real or ""), config, tested, real)
+    with _session(config, tested, real or "") as spark:
+        return plan_run(spark, config, tested, real)
 
 
 def scan(
@@ -274,7 +278,8 @@ def tables(location: str, settings: Settings = None, *others: str) -> Iterator[S
     config = configured(settings)
     place = location if is_schema(location) else absolute(location)
     places = (*others, place, config.scan.work or "")
-    yield Store(_session(config, *places, delta=True), place, config.scan.work)
+    with _session(config, *places, delta=True) as spark:
+        yield Store(spark, place, config.scan.work)
 
 
 def explain(file: str | Path, run: Results | str | Path) -> Explanation:
@@ -321,14 +326,41 @@ def evaluate(run: Results | str | Path, labels: str | Path) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If the folder holds no finished run, or the labels cannot be read.
+        If the folder holds no finished run, or the labels cannot be read or belong to no verdict
+        or to two.
 
     Examples
     --------
     >>> evaluate("run", "dump/labels.csv")["f1"]  # doctest: +SKIP
     """
-    rows = _opened(run).table("verdicts", ("path", "status", "is_fake")).to_pylist()
-    return evaluation.evaluate(rows, evaluation.read_labels(Path(labels)))
+    streams = _opened(run).streams("verdicts", ("path", "status", "is_fake"))
+    label_of = evaluation.read_labels(Path(labels))
+    return evaluation.evaluate(evaluation.rows_of(streams), label_of)
+
+
+def export(run: Results | str | Path, out: str | Path, kind: Format = "csv") -> int:
+    """Write the verdicts of a run as CSV or lines of JSON, as `noisescope export` does.
+
+    Parameters
+    ----------
+    run : a run, or its folder or URI
+    out : local file to write
+    kind : `csv` or `jsonl`
+
+    Returns
+    -------
+    Number of rows, one a file.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds no finished run, or the file cannot be written.
+
+    Examples
+    --------
+    >>> export("run", "verdicts.csv")  # doctest: +SKIP
+    """
+    return export_verdicts(_opened(run), out, kind)[0]
 
 
 def experiment(file: str | Path, data: str | Path, out: str | Path) -> pd.DataFrame:
@@ -392,7 +424,11 @@ def _opened(run: Results | str | Path) -> Results:
     return run if isinstance(run, Results) else open_results(absolute(run))
 
 
-def _session(config: Config, *locations: str, delta: bool = False) -> SparkSession:
-    from noisescope_core.spark.session.start import start_session
+@contextmanager
+def _session(config: Config, *locations: str, delta: bool = False) -> Iterator[SparkSession]:
+    """Join or start a session, which goes on after the block with the settings it had."""
+    from noisescope_core.spark.session.start import session_settings, start_session
 
-    return start_session(config, spark_log(), delta=delta, locations=locations)
+    spark = start_session(config, spark_log(), delta=delta, locations=locations)
+    with session_settings(spark, config):
+        yield spark

@@ -124,6 +124,21 @@ class Lattice(_Section):
     )
 
 
+class Source(_Section):
+    """Where images come from."""
+
+    key: str | None = Field(
+        None, description="column of a table that names its rows, null looks for one"
+    )
+    column: str | None = Field(
+        None, description="column of a table that holds the images, null looks for one"
+    )
+    attempts: int = Field(4, ge=1, le=20, description="times that a file is asked for, at most")
+    unreadable: float = Field(
+        0.05, ge=0, le=1, description="share of files that cannot be read that ends a run"
+    )
+
+
 class Scan(_Section):
     """Scheduled scans."""
 
@@ -135,7 +150,7 @@ class Scan(_Section):
         15, ge=1, description="after which a scan that died elsewhere no longer holds the tables"
     )
     remember_days: int = Field(
-        36_500, ge=1, description="files older than this before the newest are never looked at"
+        3_650_000, ge=1, description="files older than this before the newest are never looked at"
     )
     work: str | None = Field(
         None, description="folder for what is no table, null for _scans beside the tables"
@@ -212,6 +227,7 @@ class Config(_Section):
     whitening: Whitening = Whitening()
     discovery: Discovery = Discovery()
     lattice: Lattice = Lattice()
+    source: Source = Source()
     scan: Scan = Scan()
     alerts: Alerts = Alerts()
     observe: Observe = Observe()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from noisescope_core.images.reference import (
 from noisescope_core.images.sketch import sketch
 from noisescope_core.images.watermark import watermark_of
 from noisescope_core.lattice.tiles import VALUES
-from noisescope_core.method import LatticeFeature
+from noisescope_core.method import Feature, LatticeFeature
 from noisescope_core.methods import extracted, method_of
 
 FLAT = 1e-3
@@ -41,6 +42,10 @@ RESIZED = "resized to"
 
 SAVED_AGAIN = "saved again as"
 """What comes before the compression where it was saved again."""
+
+
+TESTED_TOO = "among the tested images, too, so it is no reference"
+"""Why a reference image does not serve that is also to be judged."""
 
 
 OF_LATTICES = (
@@ -75,15 +80,15 @@ def tile_row(data: bytes, config: Config) -> dict[str, Any]:
     Returns
     -------
     dict
-        `watermark`, `sketch` and `tile` of `headers`; nothing of an image that is not scored, or
-        by methods that do not look at lattices.
+        `watermark`, `grey`, `sketch` and `tile` of `headers`; nothing of an image that is not
+        scored, or by methods that do not look at lattices.
     """
     if method_of(config).lattice is None:
         return {}
     (row,) = residual_rows(data, config, "image", {})
     if row["status"] != "scored":
         return {}
-    return {name: row[name] for name in ("watermark", "sketch", "tile")}
+    return {name: row[name] for name in ("watermark", "grey", "sketch", "tile")}
 
 
 def reference_preparations(
@@ -126,6 +131,7 @@ def residual_rows(
     config: Config,
     role: str,
     changed: Mapping[str, list[Preparation]],
+    tested: AbstractSet[str] = frozenset(),
 ) -> Iterator[dict[str, Any]]:
     """Decode a file and extract its noise residual, once for each size it is wanted in.
 
@@ -134,6 +140,7 @@ def residual_rows(
     data : content of the file
     role : `image` or `reference`
     changed : what is done to reference images, by id
+    tested : ids of reference images that are tested, too; they do not serve
 
     Yields
     ------
@@ -172,6 +179,9 @@ def residual_rows(
             reason = f"generated: carries the watermark of {watermark}"
             yield row | {"status": "unscored", "reason": reason}
             return
+    if role == "reference" and row["image_id"] in tested:
+        yield row | {"status": "unscored", "reason": TESTED_TOO}
+        return
     wanted = changed.get(row["image_id"], [])
     if not any(preparation.size == (image.width, image.height) for preparation in wanted):
         yield row | _pixels_row(image.pixels, config, role == "image")
@@ -203,6 +213,7 @@ def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool)
         if reason := too_small(pixels.shape[0], pixels.shape[1], config):
             return row | {"status": "unscored", "reason": reason}
         row["sketch"] = sketch(pixels).tobytes()
+        row["grey"] = is_grey(pixels)
         noise = extracted(pixels, config)
     except Exception as error:  # As above.
         return row | {"status": "quarantined", "reason": _unprocessed(error)}
@@ -245,6 +256,28 @@ def counterparts_in_words(
         else:
             again[kind] += images
     return lacking_in_words(tested, as_found, again)
+
+
+def placed_image(row: Mapping[str, Any], config: Config) -> Feature:
+    """Take from a row of `residuals` what is compared of images of one size.
+
+    The lattice of a resized reference image is none of its own.
+    """
+    method, size = method_of(config), (row["width"], row["height"])
+    tile = None if is_resized(row) else row.get("tile")
+    return Feature(
+        row["image_id"],
+        np.frombuffer(row["residual"], method.dtype).reshape(method.shape(size, config)),
+        np.frombuffer(row["sketch"], np.uint8),
+        str(Compression.of_row(row)),
+        row.get("watermark"),
+        np.frombuffer(tile, np.float16) if tile else None,
+    )
+
+
+def is_grey(pixels: NDArray[np.uint8]) -> bool:
+    """Whether an image, (H, W) or (H, W, 3), has no colours, however it is stored."""
+    return pixels.ndim == 2 or bool((pixels == pixels[:, :, :1]).all())
 
 
 def lattice_image(row: Mapping[str, Any]) -> LatticeFeature:

@@ -13,21 +13,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from noisescope_core.config import Config
 from noisescope_core.extraction import (
     counterparts_in_words,
     header_row,
-    is_resized,
+    placed_image,
     reference_preparations,
     residual_rows,
 )
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
+from noisescope_core.images.counterparts import greys_in_words
 from noisescope_core.images.reference import Header, Preparation
+from noisescope_core.lattice.copies import COPIES, unusable
 from noisescope_core.lattice.detector import is_rival
 from noisescope_core.lattice.tiles import VALUES
 from noisescope_core.method import (
@@ -98,11 +98,17 @@ def detect(images: Files, reference: Files, config: Config, note: Note = say_not
         for path in sorted(images)
         for row in residual_rows(images[path], config, "image", {})
     ]
-    changed = _preparations(tested, reference, config)
+    headers = _headers(reference, config)
+    judged = {row["image_id"] for row in tested if row["status"] == "scored"}
+    shared = {header.image_id for header in headers} & judged
+    if shared:
+        note(f"reference images left out that are tested, too: {len(shared):,}")
+    known = {header for header in headers if header.image_id not in shared}
+    changed = _preparations(tested, known, config)
     photographs = [
         row
         for path in sorted(reference)
-        for row in residual_rows(reference[path], config, "reference", changed)
+        for row in residual_rows(reference[path], config, "reference", changed, shared)
     ]
     return detect_extracted(tested, photographs, config, note)
 
@@ -153,15 +159,20 @@ def search(
     method = method_of(config)
     pile_of = pile_of or method.pile
     everything = {image.image_id for images in reference.values() for image in images}
+    copies = set[str]()
+    if method.lattice:
+        copies = unusable(_with_tiles(reference), _with_tiles(tested))
+    if copies:
+        note(COPIES.format(len(copies)))
     reasons: dict[Size, str | None] = {}
     results: list[Found] = []
     for size in sorted(tested):
         counts = [
-            len({image.image_id for image in images.get(size, ())})
-            for images in (tested, reference)
+            len({image.image_id for image in images} - left_out)
+            for images, left_out in ((tested[size], set()), (reference.get(size, ()), copies))
         ]
         lacking = shortage(config, size, *counts)
-        reasons[size] = unscored(config, lacking, len(everything))
+        reasons[size] = unscored(config, lacking, len(everything - copies))
         if lacking is None:
             pile = pile_of(tested[size], reference[size], size, config)
             results.append(method.find(pile, config, note))
@@ -218,27 +229,11 @@ class Detector:
 
 
 def _by_size(rows: Iterable[Mapping[str, Any]], config: Config) -> dict[Size, list[Feature]]:
-    method = method_of(config)
     features: dict[Size, list[Feature]] = defaultdict(list)
     for row in rows:
-        if row["status"] != "scored":
-            continue
-        size = row["width"], row["height"]
-        stored = np.frombuffer(row["residual"], method.dtype).reshape(method.shape(size, config))
-        features[size].append(
-            Feature(
-                row["image_id"], stored, np.frombuffer(row["sketch"], np.uint8),
-                str(Compression.of_row(row)), row.get("watermark"), _tile_of(row),
-            )
-        )  # fmt: skip
+        if row["status"] == "scored":
+            features[row["width"], row["height"]].append(placed_image(row, config))
     return features
-
-
-def _tile_of(row: Mapping[str, Any]) -> NDArray[np.float16] | None:
-    """Read the tiles of an image; the lattice of a resized reference image is none of its own."""
-    if not row.get("tile") or is_resized(row):
-        return None
-    return np.frombuffer(row["tile"], np.float16)
 
 
 def _with_tiles(images: BySize) -> list[LatticeFeature]:
@@ -264,18 +259,34 @@ def _warnings(
         if row["status"] == "scored"
     }
     counts = Counter(Compression.of_row(row) for row in images.values())
-    return counterparts_in_words(counts, ((row, 1) for row in photographs.values()))
+    greys = [
+        Counter(grey for grey in of_images.values() if grey is not None)
+        for of_images in (
+            {row["image_id"]: row.get("grey") for row in rows.values()}
+            for rows in (images, photographs)
+        )
+    ]
+    return [
+        *counterparts_in_words(counts, ((row, 1) for row in photographs.values())),
+        *greys_in_words(*greys),
+    ]
+
+
+def _headers(reference: Files, config: Config) -> set[Header]:
+    """Read what the reference files say of themselves, as far as the method asks for it."""
+    if not method_of(config).adapts_reference:
+        return set()
+    rows = (header_row(content, config) for content in reference.values())
+    return {Header.of_row(row) for row in rows if row["reason"] is None}
 
 
 def _preparations(
-    tested: Iterable[Mapping[str, Any]], reference: Files, config: Config
+    tested: Iterable[Mapping[str, Any]], headers: Iterable[Header], config: Config
 ) -> dict[str, list[Preparation]]:
     if not method_of(config).adapts_reference:
         return {}
     images = {Header.of_row(row) for row in tested if row["status"] == "scored"}
     counts = Counter((image.size, image.compression) for image in images)
-    rows = (header_row(content, config) for content in reference.values())
-    headers = {Header.of_row(row) for row in rows if row["reason"] is None}
     return reference_preparations(counts, counts, headers, config)
 
 

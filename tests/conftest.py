@@ -61,7 +61,7 @@ INTERPRETED = (
 TOGETHER = (
     ("registry", "scan", "scan_any_size"),
     ("detect", "large_piles", "detect_whitened", "real_images", "whitened_run", "known_and_pack",
-     "damaged_files", "names", "unfinished_runs", "experiments_on_spark"),
+     "damaged_files", "names", "unfinished_runs", "experiments_on_spark", "session"),
     ("s3",), ("connect",), ("resilience",), ("cli",), ("jobs",), ("notebooks",), ("experiments",),
     ("doctor",), ("experiment_command",),
 )  # fmt: skip
@@ -137,11 +137,12 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     pytest.importorskip("pyspark")
-    from noisescope_core.spark.session.start import start_session
+    from noisescope_core.spark.session.start import session_settings, start_session
 
     config = load_config(None, (*SMALL, *INTERPRETED))
     session = start_session(config, tmp_path_factory.mktemp("spark") / "spark.log")
-    yield session
+    with session_settings(session, config):
+        yield session
     session.stop()
 
 

@@ -13,8 +13,8 @@ BLOCK = {"width": 96, "height": 96}
 
 EVIDENCE = {
     "cohesion": 9.0, "repeats": [0.5, 0.7], "maker": "generator", "strength": 0.06, "colour": 0.1,
-    "peak": 1.0, "grid": 0.2, "spread": 0.9, "lattice": 0.1, "uneven": 0.02, "hue": 1.0,
-    "clear": 0.0, "watermarked": 0.0, "margin": None,
+    "peak": 1.0, "grid": 0.2, "spread": 0.9, "lattice": 0.1, "uneven": 0.02, "scaled": 0.0,
+    "hue": 1.0, "clear": 0.0, "watermarked": 0.0, "margin": None,
 }  # fmt: skip
 """What the default method knows of a pattern, here of a strong one without colour or peak."""
 

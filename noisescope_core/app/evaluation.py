@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-from collections.abc import Iterable, Mapping
+import posixpath
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from noisescope_core.errors import UsageError
+from pyarrow import fs
 
-FAKE = {"fake", "generated", "gan", "synthetic", "1", "true", "yes"}
+from noisescope_core.errors import UsageError, first_line
+from noisescope_core.tables.schemas import arrow_schema
+from noisescope_core.tables.storage import file_system
+from noisescope_core.tables.streams import Batches, file_streams
+
+FAKE = {
+    "fake", "generated", "gan", "synthetic", "ai", "ai-generated", "1", "1.0", "true", "yes",
+}  # fmt: skip
 """Labels of generated images, lower case."""
 
-REAL = {"real", "photo", "photograph", "camera", "0", "false", "no"}
+REAL = {
+    "real", "photo", "photograph", "camera", "nature", "authentic", "0", "0.0", "false", "no",
+}  # fmt: skip
 """Labels of photographs, lower case."""
 
-PATH_COLUMNS = ("path", "file", "filename", "name", "image")
+PATH_COLUMNS = ("path", "file", "filename", "name", "image", "id")
 """Headers of the column of paths; the first that a file has counts."""
 
 LABEL_COLUMNS = ("label", "is_fake", "fake", "class", "target")
 """Headers of the column of labels; the first that a file has counts."""
 
 
-def read_labels(file: Path) -> dict[str, str]:
-    """Read a CSV file of labels.
+EXAMPLES = 3
+"""Labels without a verdict that are named: chosen, enough to see what is wrong with them."""
 
-    Its header names a path column (`path`, `file`, `filename`, `name` or `image`) and a label
-    column (`label`, `is_fake`, `fake`, `class` or `target`); further columns are ignored.
+
+def read_labels(file: Path) -> dict[str, str]:
+    """Read a CSV file of labels, cells parted by comma, semicolon or tab.
+
+    Its header names a path column (`path`, `file`, `filename`, `name`, `image` or `id`) and a label
+    column (`label`, `is_fake`, `fake`, `class` or `target`); further columns are ignored, and so
+    are rows without a path.
 
     Returns
     -------
@@ -36,25 +54,94 @@ def read_labels(file: Path) -> dict[str, str]:
     Raises
     ------
     UsageError
-        Naming the file and what is wrong with it.
+        Naming the file and what is wrong with it, such as two labels of one path.
     """
+    labels: dict[str, str] = {}
+    of_file: dict[str, str] = {}
+    contradictions = []
     try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        with file.open(encoding=_encoding(file), newline="") as stream:
+            header = stream.readline()
+            stream.seek(0)
+            reader = csv.DictReader(stream, delimiter=max(",;\t", key=header.count))
+            columns = {name.strip().lower(): name for name in reader.fieldnames or ()}
+            path = next((columns[name] for name in PATH_COLUMNS if name in columns), None)
+            label = next((columns[name] for name in LABEL_COLUMNS if name in columns), None)
+            if path is not None and label is not None:
+                for row in reader:
+                    written, said = (row[path] or "").strip(), (row[label] or "").strip().lower()
+                    if not written:
+                        continue
+                    labels[written] = said
+                    before = of_file.setdefault(_normal(written), said)
+                    if before != said:
+                        contradictions.append(
+                            f"{written}, {said!r} in line {reader.line_num} and {before!r} before"
+                        )
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file}: is neither UTF-8 nor UTF-16; save it as UTF-8") from error
+    except (OSError, UnicodeError, csv.Error) as error:
         raise UsageError(f"{file}: cannot be read as CSV ({error})") from error
-    columns = {(name or "").strip().lower(): name for name in (rows[0] if rows else {})}
-    path = next((columns[name] for name in PATH_COLUMNS if name in columns), None)
-    label = next((columns[name] for name in LABEL_COLUMNS if name in columns), None)
-    if path is None or label is None:
+    if not labels:
         raise UsageError(f"{file}: needs a header with the columns path and label, and rows")
-    return {row[path]: (row[label] or "").strip().lower() for row in rows}
+    if contradictions:
+        raise UsageError(
+            f"{file}: {len(contradictions):,} rows contradict an earlier one, such as "
+            f"{contradictions[0]}; keep one, or write more of the path if they are two files"
+        )
+    return labels
+
+
+def _encoding(file: Path) -> str:
+    with file.open("rb") as stream:
+        start = stream.read(2)
+    return "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def read_verdicts(location: str) -> Iterator[dict[str, Any]]:
+    """Read `path`, `status` and `is_fake` of verdicts, batch by batch.
+
+    Parameters
+    ----------
+    location : path or URI of a run, or of its table `verdicts`
+
+    Raises
+    ------
+    UsageError
+        If there are no verdicts.
+    """
+    schema = arrow_schema("path string, status string, is_fake boolean")
+    try:
+        folder = location.rstrip("/")
+        if _is_folder(f"{folder}/verdicts"):
+            folder += "/verdicts"
+        if _is_folder(f"{folder}/_delta_log"):
+            raise UsageError(
+                f"{folder} is a Delta table, whose files hold earlier verdicts too; "
+                "have Spark write the rows to Parquet and name that"
+            )
+        streams = file_streams(folder, schema, whole=True)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{location} holds no verdicts ({first_line(error)})") from error
+    return rows_of(streams)
+
+
+def _is_folder(location: str) -> bool:
+    system, path = file_system(location)
+    return bool(system.get_file_info(path).type == fs.FileType.Directory)
+
+
+def rows_of(streams: Iterable[Batches]) -> Iterator[dict[str, Any]]:
+    """Give the rows of a table's files."""
+    return (row for stream in streams for batch in stream for row in batch.to_pylist())
 
 
 def evaluate(verdicts: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> dict[str, Any]:
     """Compare verdicts with labels; a fake image is a positive.
 
-    A label's path may be the verdict's whole path or the end of it, from a folder boundary on.
+    A label's path may be the verdict's whole path or key, or the end of it from a folder boundary
+    on; the longest counts. Labels are also taken with `\\` for `/`, with `./` and `../`, as `file:`
+    URIs, and with letters composed otherwise (Unicode's NFD).
 
     Parameters
     ----------
@@ -67,7 +154,13 @@ def evaluate(verdicts: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -
         `tp`, `fp`, `fn`, `tn`: counts of the scored images. `precision`, `recall`, `f1`: 0..1, 0
         where undefined. `not_scored`: how many `fake` and `real` images have no score; none of the
         above counts them. `other_labels`: verdicts whose label is neither fake nor real.
-        `without_verdict`: labels that belong to no verdict. `without_label`: verdicts without one.
+        `without_verdict`: labels that belong to no verdict, and `such_as` the first of them.
+        `without_label`: verdicts without one.
+
+    Raises
+    ------
+    UsageError
+        If a label belongs to two verdicts, none belongs to any, or all say neither.
 
     Examples
     --------
@@ -82,13 +175,19 @@ def evaluate(verdicts: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -
     counts = dict.fromkeys(("tp", "fp", "fn", "tn"), 0)
     not_scored = {"fake": 0, "real": 0}
     other_labels = without_label = 0
-    used: set[str] = set()
+    spelt = {_normal(name): name for name in labels} | {name: name for name in labels}
+    path_of: dict[str, str] = {}
+    ambiguous: dict[str, str] = {}
+    path = None
     for row in verdicts:
-        key = _label_key(row["path"], labels)
+        path = row["path"]
+        key = _label_key(path, spelt)
         if key is None:
             without_label += 1
             continue
-        used.add(key)
+        if key in path_of:
+            ambiguous.setdefault(key, path)
+        path_of[key] = path
         label = labels[key]
         if label not in FAKE | REAL:
             other_labels += 1
@@ -98,12 +197,31 @@ def evaluate(verdicts: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -
             counts["tp" if row["is_fake"] else "fn"] += 1
         else:
             counts["fp" if row["is_fake"] else "tn"] += 1
+    without_verdict = [name for name in labels if name not in path_of]
+    if ambiguous:
+        key, second = next(iter(ambiguous.items()))
+        raise UsageError(
+            f"{len(ambiguous):,} labels belong to several files each, such as {key} to "
+            f"{second} and {path_of[key] if path_of[key] != second else 'others'}; "
+            "write more of their paths, from a folder on that tells the files apart"
+        )
+    if labels and not path_of:
+        raise UsageError(
+            f"none of {len(labels):,} labels is the path of a verdict or the end of one: labels "
+            f"are such as {without_verdict[0]}, verdicts such as {path}"
+        )
+    if other_labels == len(path_of) and labels:
+        raise UsageError(
+            f"no label says fake or real, they say such as {next(iter(labels.values()))!r}; "
+            f"known are {', '.join(sorted(FAKE))} and {', '.join(sorted(REAL))}"
+        )
     return {
         **counts,
         **ratios(counts["tp"], counts["fp"], counts["fn"]),
         "not_scored": not_scored,
         "other_labels": other_labels,
-        "without_verdict": len(labels) - len(used),
+        "without_verdict": len(without_verdict),
+        "such_as": without_verdict[:EXAMPLES],
         "without_label": without_label,
     }
 
@@ -128,12 +246,39 @@ def ratios(tp: int, fp: int, fn: int) -> dict[str, float]:
     }
 
 
-def _label_key(path: str, labels: Mapping[str, str]) -> str | None:
-    """Find the longest end of a path, from a folder boundary on, that has a label."""
-    tail = path
-    while True:
-        if tail in labels:
-            return tail
+def _normal(name: str) -> str:
+    """Write a label's path as verdicts would, whoever wrote it.
+
+    Examples
+    --------
+    >>> _normal("../images/./fake\\\\1.png"), _normal("file:///a%20b/1.png")
+    ('images/fake/1.png', '/a b/1.png')
+    """
+    if name.startswith("file:"):
+        name = "/" + unquote(name.removeprefix("file:")).lstrip("/")
+    scheme, separator, path = _composed(name).rpartition("://")
+    path = posixpath.normpath(path.replace("\\", "/"))
+    while path.startswith("../"):
+        path = path.removeprefix("../")
+    return f"{scheme}{separator}{path}"
+
+
+def _composed(name: str) -> str:
+    """Compose letters and their accents; s3:// is s3a://."""
+    name = unicodedata.normalize("NFC", name)
+    return f"s3a://{name.removeprefix('s3://')}" if name.startswith("s3://") else name
+
+
+def _label_key(path: str, spelt: Mapping[str, str]) -> str | None:
+    """Find the label of a path, or of its longest end from a folder boundary on.
+
+    Parameters
+    ----------
+    spelt : spelling of a label's path to the path as written
+    """
+    tail = path if path in spelt else _composed(path)
+    while tail not in spelt:
         if "/" not in tail:
             return None
         tail = tail.split("/", 1)[1]
+    return spelt[tail]

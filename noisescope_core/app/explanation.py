@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,20 +10,20 @@ from typing import Any
 import numpy as np
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
-from pyarrow import fs
 
+from noisescope_core.app.original import listed_as, read_original
+from noisescope_core.app.places import absolute
 from noisescope_core.attacks import attack
 from noisescope_core.config import Config
 from noisescope_core.correlation.surface import peak_shift
-from noisescope_core.errors import UsageError, first_line
+from noisescope_core.errors import UsageError
 from noisescope_core.extraction import too_small
-from noisescope_core.images.decode import decode, refused_size
+from noisescope_core.images.decode import decode
 from noisescope_core.lattice.detector import is_rival
 from noisescope_core.method import Explaining, Extracted, Test
 from noisescope_core.methods import extracted, method_of, test_of
 from noisescope_core.tables.results import Results, Scores
 from noisescope_core.tables.rows import FingerprintRow
-from noisescope_core.tables.storage import content, file_system
 
 PROCESSED = (
     ("saved as JPEG of quality 90", "jpeg", 90),
@@ -130,7 +129,7 @@ def explain(file: str, run: Results) -> Explanation:
 
     Parameters
     ----------
-    file : path or URI of an image
+    file : path or URI of an image, ``ARCHIVE!/MEMBER``, or the name of a table's row
     run : whose fingerprints it is held against
 
     Raises
@@ -139,8 +138,8 @@ def explain(file: str, run: Results) -> Explanation:
         If the file cannot be read, or the run has no fingerprints of its own.
     """
     config = run.config
-    path = file if "://" in file else os.path.abspath(file)
-    data = _read(path, config)
+    path = located(file, run)
+    data = read_original(path, listed_as(run, path), config)
     image_id = hashlib.sha256(data).hexdigest()
     verdict = _verdict(run, path, image_id)
     of_run = verdict is not None
@@ -159,6 +158,12 @@ def explain(file: str, run: Results) -> Explanation:
     else:
         status, reason = "scored", None
     return Explanation(path, image_id, of_run, status, reason, image.pixels, noise.residual, match)
+
+
+def located(file: str, run: Results) -> str:
+    """Name an image as the run does: by its absolute path, or by its name in a table."""
+    path = absolute(file)
+    return file if listed_as(run, path) is None and listed_as(run, file) else path
 
 
 def _generators(run: Results) -> list[FingerprintRow]:
@@ -226,19 +231,6 @@ def _match(
         changes=list(_changes(pixels, test_of(others, config, everywhere), threshold, config)),
         factor=score.factor,
     )
-
-
-def _read(path: str, config: Config) -> bytes:
-    try:
-        system, within = file_system(path)
-        info = system.get_file_info(within)
-        if info.type != fs.FileType.File:
-            raise UsageError(f"{path}: no such file")
-        if why := refused_size(info.size, config.decode.max_bytes):
-            raise UsageError(f"{path}: {why}")
-        return content(system, within)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({first_line(error)})") from error
 
 
 def _verdict(run: Results, path: str, image_id: str) -> dict[str, Any] | None:

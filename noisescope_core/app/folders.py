@@ -6,9 +6,6 @@ import os
 import stat
 from dataclasses import dataclass
 
-HIDDEN = ("_", ".")
-"""How names begin that Hadoop takes for its own files."""
-
 COPYING = "._COPYING_"
 """How names end of what `hadoop fs -put` has not finished."""
 
@@ -22,11 +19,13 @@ class Walked:
     files : paths
     closed : folders that cannot be listed, and why
     is_tree : whether whoever follows every link would find the same
+    circles : links that lead back to a folder in which they lie: who follows them does not end
     """
 
     files: list[str]
     closed: dict[str, str]
     is_tree: bool
+    circles: list[str]
 
 
 def walk(folder: str) -> Walked:
@@ -35,6 +34,7 @@ def walk(folder: str) -> Walked:
     Folders are entered by their own names before any link is followed.
     """
     files: list[str] = []
+    circles: list[str] = []
     closed: dict[str, str] = {}
     seen: set[tuple[int, int]] = set()
     folders, links, linked = [os.path.abspath(folder)], list[str](), False
@@ -55,11 +55,13 @@ def walk(folder: str) -> Walked:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)
             elif _leads_to_folder(entry):
+                if _leads_back(entry.path):
+                    circles.append(entry.path)
                 links.append(entry.path)
                 linked = True
             else:
                 files.append(entry.path)
-    return Walked(sorted(files), closed, not linked and not closed)
+    return Walked(sorted(files), closed, not linked and not closed, sorted(circles))
 
 
 def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
@@ -69,12 +71,17 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def why_unread(path: str, folder: str) -> str:
-    """Say why a local file below a folder is not among those that Spark lists.
+def _leads_back(link: str) -> bool:
+    target = os.path.realpath(link)
+    return f"{os.path.realpath(os.path.dirname(link))}/".startswith(f"{target.rstrip('/')}/")
+
+
+def why_unread(path: str) -> str | None:
+    """Say why a local file is not read; None if only its name keeps Spark from it.
 
     Examples
     --------
-    >>> why_unread("/images/.git/config", "/images")
+    >>> why_unread("/images/nowhere.png")
     'link that leads nowhere, or gone since it was listed'
     """
     try:
@@ -85,14 +92,9 @@ def why_unread(path: str, folder: str) -> str:
         return "not a file with content: a pipe, a socket or a device"
     if spelt(path) != path:
         return "name that is not UTF-8, which Spark cannot open: rename the file"
-    parts = os.path.relpath(path, folder).split(os.sep)
-    if any(part.startswith(HIDDEN) for part in parts):
-        return "hidden name, which Spark does not list: rename what begins with _ or ."
     if path.endswith(COPYING):
         return f"not yet copied: the name ends with {COPYING}"
-    if not os.access(path, os.R_OK):
-        return "no permission to read it"
-    return "not listed by Spark"
+    return None
 
 
 def spelt(path: str) -> str:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import fs
 
-from noisescope_core.app.places import absolute
+from noisescope_core.app.places import absolute, check_file, is_uri, replaced
 from noisescope_core.app.registry import MERGED, STATES, resolve_names
 from noisescope_core.errors import UsageError, first_line
 from noisescope_core.lattice.detector import unpacked_background
@@ -28,6 +28,7 @@ from noisescope_core.tables.results import Results, open_results
 from noisescope_core.tables.rows import FingerprintRow
 from noisescope_core.tables.schemas import REGISTRY_FILE, REGISTRY_FILE_NEEDS, arrow_schema
 from noisescope_core.tables.storage import file_system, with_retries
+from noisescope_core.tables.streams import with_schema
 from noisescope_core.whitened.planes.bands import BANDS, PLANES, compared
 
 FORMAT = b"noisescope.registry"
@@ -74,6 +75,7 @@ def pack(
     --------
     >>> pack("run", "fingerprints.parquet")  # doctest: +SKIP
     """
+    check_place(absolute(out), "--out")
     results = run if isinstance(run, Results) else open_results(absolute(run))
     config = results.config
     if not method_of(config).scans:
@@ -161,27 +163,51 @@ def write_pack(rows: Sequence[Mapping[str, Any]], location: str | Path) -> None:
 
     Parameters
     ----------
+    location : path or URI; a local file is replaced once the new one is whole
+
+    Raises
+    ------
+    UsageError
+        As `check_place`.
+    """
+    check_place(str(location), "--out")
+    ordered = sorted(rows, key=lambda row: str(row["fingerprint_id"]))
+    table = pa.Table.from_pylist([dict(row) for row in ordered], _schema())
+    if not is_uri(str(location)):
+        with replaced(location, "--out") as stream:
+            pq.write_table(table, stream, compression="zstd")
+        return
+    try:
+        system, path = file_system(str(location))
+        pq.write_table(table, path, filesystem=system, compression="zstd")
+    except (OSError, pa.ArrowException) as error:
+        raise UsageError(f"{location}: cannot be written to ({first_line(error)})") from error
+
+
+def check_place(location: str, option: str) -> None:
+    """Check that a pack can be written there, before anything is read or computed.
+
+    Parameters
+    ----------
     location : path or URI; local folders above it are made
+    option : that names it, for the error
 
     Raises
     ------
     UsageError
         If it cannot be written, or a file that is no pack is there.
     """
-    ordered = sorted(rows, key=lambda row: str(row["fingerprint_id"]))
-    table = pa.Table.from_pylist([dict(row) for row in ordered], _schema())
+    check_file(location, option)
     try:
-        system, path = file_system(str(location))
+        system, path = file_system(location)
         kind = system.get_file_info(path).type
-        if kind == fs.FileType.Directory:
-            raise UsageError(f"{location}: is a folder; name a file")
-        if kind == fs.FileType.File and _version(system, path) is None:
-            raise UsageError(f"{location}: is there already and is no pack; take another name")
-        if isinstance(system, fs.LocalFileSystem):
-            system.create_dir(str(Path(path).parent), recursive=True)
-        pq.write_table(table, path, filesystem=system, compression="zstd")
-    except (OSError, pa.ArrowException) as error:
-        raise UsageError(f"{location}: cannot be written to ({first_line(error)})") from error
+        other = kind == fs.FileType.File and _version(system, path) is None
+    except OSError as error:
+        raise UsageError(f"{option}: {location} cannot be read ({first_line(error)})") from error
+    if kind == fs.FileType.Directory:
+        raise UsageError(f"{option}: {location} is a folder; name a file")
+    if other:
+        raise UsageError(f"{option}: {location} is there already and is no pack; take another name")
 
 
 def _version(system: fs.FileSystem, path: str) -> bytes | None:
@@ -220,7 +246,7 @@ def read_pack(location: str | Path, side: int) -> list[dict[str, Any]]:
             raise ValueError("no registry of this format")
         if version != VERSION:
             raise ValueError(f"format {version!r}")
-        rows: list[dict[str, Any]] = _with_all_columns(table).to_pylist()
+        rows: list[dict[str, Any]] = with_schema(table, _schema()).to_pylist()
         for row in rows:
             if row["state"] not in STATES:
                 raise ValueError(f"{row['fingerprint_id']}: state {row['state']!r}")
@@ -229,15 +255,6 @@ def read_pack(location: str | Path, side: int) -> list[dict[str, Any]]:
     except _FAILURES as error:
         raise UsageError(f"{location}: no pack that can be read ({first_line(error)})") from error
     return rows
-
-
-def _with_all_columns(table: pa.Table) -> pa.Table:
-    schema, there = _schema(), table.column_names
-    arrays = [
-        table[field.name] if field.name in there else pa.nulls(len(table), field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema.names).cast(schema)
 
 
 def _schema() -> pa.Schema:

@@ -12,6 +12,7 @@ from noisescope_core.cli import (
     evaluate,
     experiment,
     explain,
+    export,
     known,
     pack,
     plan,
@@ -21,7 +22,7 @@ from noisescope_core.cli.scans import erase, maintain, registry, scan
 from noisescope_core.cli.shared.commands import CommandGroup
 
 SECTIONS = {
-    "Start here": ("doctor", "simulate", "detect", "explain", "evaluate", "plan"),
+    "Start here": ("doctor", "simulate", "detect", "explain", "evaluate", "export", "plan"),
     "Look for what was found": ("pack", "known"),
     "Scan a folder that grows": ("scan", "registry", "maintain", "erase"),
     "Compare methods": ("experiment",),
@@ -52,6 +53,7 @@ for _command in (
     detect.detect,
     explain.explain,
     evaluate.evaluate,
+    export.export,
     plan.plan,
     pack.pack,
     known.known,

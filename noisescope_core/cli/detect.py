@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from noisescope_core.cli.shared.commands import Command
-from noisescope_core.cli.shared.inputs import check_apart, check_exist, read_config
+from noisescope_core.cli.shared.inputs import check_apart, check_sources, read_config
 from noisescope_core.cli.shared.options import CONFIG, IMAGES, OUT, REFERENCE, RESULT, with_options
 from noisescope_core.cli.shared.output import check_any_scored, print_line, print_result
 from noisescope_core.cli.shared.session import open_run
@@ -30,7 +30,7 @@ def detect(
     prints what summary.json holds, and where report and verdicts are.
     """
     config = read_config(config_file, settings)
-    check_exist({"--images": images, "--reference": reference})
+    check_sources({"--images": images, "--reference": reference}, config)
     check_apart("--out", out, {"--images": images, "--reference": reference})
     run, progress = open_run(out, config, whole=True, locations=(images, reference))
     from noisescope_core.report.answer import (
@@ -40,10 +40,11 @@ def detect(
         set_aside_in_words,
     )
     from noisescope_core.spark.session.jvm import keep_classes
+    from noisescope_core.spark.session.start import stop_session
     from noisescope_core.spark.stages.detect import detect as detect_all
 
     summary = detect_all(run, config, progress, images, reference)
-    run.spark.stop()
+    stop_session(run.spark)
     places = {"report": run.path("report.html"), "verdicts": run.path("verdicts")}
     check_any_scored(summary, places["verdicts"])
     for warning in summary["warnings"]:

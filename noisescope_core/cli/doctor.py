@@ -109,9 +109,10 @@ def _fetch_jars(config: Config, folder: str) -> None:
     # Spark fetches the jars of S3 if it is told of a location there, whichever.
     spark = start_spark(config, spark_log(folder), delta=True, locations=["s3a://"])
     from noisescope_core.spark.session.jars import copy_jars
+    from noisescope_core.spark.session.start import stop_session
 
     jars = copy_jars(spark, folder)
-    spark.stop()
+    stop_session(spark)
     print_result(
         {"folder": folder, "jars": jars},
         lambda: click.echo(

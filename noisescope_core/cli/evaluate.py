@@ -11,17 +11,17 @@ from noisescope_core.cli.shared.commands import Command
 from noisescope_core.cli.shared.inputs import check_exist
 from noisescope_core.cli.shared.options import FILE, FOLDER, RESULT, with_options
 from noisescope_core.cli.shared.output import print_result
-from noisescope_core.errors import UsageError, first_line
+from noisescope_core.errors import UsageError
 
 
 @click.command(
     cls=Command,
     epilog="""\
-noisescope evaluate --verdicts my/run/verdicts --labels labels.csv
-noisescope evaluate --verdicts my/run/verdicts --labels labels.csv --json""",
+noisescope evaluate --verdicts my/run --labels labels.csv
+noisescope evaluate --verdicts s3a://bucket/run --labels labels.csv --json""",
 )
 @click.option(
-    "--verdicts", required=True, metavar="DIR", type=FOLDER, help="The verdicts of a run."
+    "--verdicts", required=True, metavar="DIR", type=FOLDER, help="A run, or its verdicts."
 )
 @click.option(
     "--labels", required=True, metavar="FILE", type=FILE,
@@ -29,28 +29,23 @@ noisescope evaluate --verdicts my/run/verdicts --labels labels.csv --json""",
 )  # fmt: skip
 @with_options(*RESULT)
 def evaluate(verdicts: str, labels: str) -> None:
-    """Hold verdicts against labels: precision, recall, F1, confusion counts."""
+    """Hold verdicts against labels: precision, recall, F1, confusion counts.
+
+    A label's path is that of a verdict, or the end of it from a folder on.
+    """
     check_exist({"--verdicts": verdicts, "--labels": labels})
     from noisescope_core.app import evaluation
 
     label_of = evaluation.read_labels(Path(labels))
-    result = evaluation.evaluate(_read_verdicts(verdicts), label_of)
-    print_result(result, lambda: show_evaluation(result))
-
-
-def _read_verdicts(folder: str) -> list[dict[str, Any]]:
-    import pyarrow.dataset as ds
-
-    columns = ["path", "status", "is_fake"]
     try:
-        rows: list[dict[str, Any]] = (
-            ds.dataset(folder, format="parquet").to_table(columns=columns).to_pylist()
-        )
-    except Exception as error:
-        inside = Path(folder, "verdicts")
-        advice = f"; did you mean {inside}?" if inside.exists() else f" ({first_line(error)})"
-        raise UsageError(f"--verdicts: {folder} holds no verdicts{advice}") from error
-    return rows
+        rows = evaluation.read_verdicts(verdicts)
+    except UsageError as error:
+        raise UsageError(f"--verdicts: {error}") from error
+    try:
+        result = evaluation.evaluate(rows, label_of)
+    except UsageError as error:
+        raise UsageError(f"{labels}: {error}") from error
+    print_result(result, lambda: show_evaluation(result))
 
 
 def show_evaluation(result: dict[str, Any]) -> None:
@@ -76,4 +71,6 @@ def show_evaluation(result: dict[str, Any]) -> None:
         ("without_label", "verdicts without a label"),
     ):
         if result[key]:
-            output.print(f"{result[key]:,} {text}", highlight=False)
+            such_as = f", such as {result['such_as'][0]}" if key == "without_verdict" else ""
+            line = f"{result[key]:,} {text}{such_as}"
+            output.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from noisescope_core.app.places import make_folder, spark_log
+from noisescope_core.app.places import check_file, make_folder, spark_log
 from noisescope_core.cli.shared.commands import CommandGroup
-from noisescope_core.cli.shared.inputs import check_exist, read_config
+from noisescope_core.cli.shared.inputs import check_exist, check_local, read_config
 from noisescope_core.cli.shared.options import CONFIG, FILE, FOLDER, RESULT, with_options
 from noisescope_core.cli.shared.output import print_line, print_result
 from noisescope_core.cli.shared.session import start_spark
@@ -70,6 +70,7 @@ def run(
     from noisescope_core.experiments.summary import write_summary
 
     check_exist({"FILE": file, "--data": data})
+    check_local({"--out": out})
     definition = load_experiment(file)
     files = find_files(definition, Path(data))
     config = read_config(config_file, settings)
@@ -77,10 +78,11 @@ def run(
     if by_spark:
         spark = start_spark(config, spark_log(str(folder)))
         from noisescope_core.spark.experiments import on_executors
+        from noisescope_core.spark.session.start import stop_session
 
         answers = on_executors(spark, definition, files)
         run_experiment(definition, files, folder, print_line, answers)
-        spark.stop()
+        stop_session(spark)
     else:
         run_experiment(definition, files, folder, print_line)
     trials = _read_trials(definition, folder)
@@ -128,6 +130,8 @@ def page(runs: tuple[str, ...], out: str) -> None:
     from noisescope_core.experiments.page import write_page
     from noisescope_core.experiments.table import read
 
+    check_local({"--out": out})
+    check_file(out, "--out")
     tables = [read(Path(folder)) for folder in runs]
     empty = [folder for folder, table in zip(runs, tables, strict=True) if not table.num_rows]
     if empty:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from noisescope_core.app.places import check_file
+from noisescope_core.archives import MARK
 from noisescope_core.cli.shared.commands import Command
-from noisescope_core.cli.shared.inputs import check_exist
+from noisescope_core.cli.shared.inputs import check_exist, check_local
 from noisescope_core.cli.shared.options import FILE, FOLDER, RESULT, with_options
 from noisescope_core.cli.shared.output import print_line, print_result
 from noisescope_core.errors import UsageError
@@ -34,6 +36,7 @@ FIGURE_DPI = 110
     epilog="""\
 noisescope explain my/folder/picture.jpg --run my/run
 noisescope explain my/folder/picture.jpg --run my/run --html why.html --figure why.png
+noisescope explain 'shards/00001.tar!/0042.jpg' --run my/run
 noisescope explain s3a://bucket/uploads/1.jpg --run s3a://bucket/run --json""",
 )
 @click.argument("file", metavar="FILE", type=FILE)
@@ -48,15 +51,25 @@ def explain(file: str, folder: str, html: str | None, figure: str | None) -> Non
 
     Needs no Spark. An image that the run did not test is tested now.
     """
-    check_exist({"FILE": file, "--run": folder})
+    check_exist({"--run": folder})
+    pages = {"--html": html, "--figure": figure}
+    check_local(pages)
+    for option, target in pages.items():
+        if target is not None:
+            check_file(target, option)
     from noisescope_core.app.explanation import explain as explain_image
+    from noisescope_core.app.explanation import located
+    from noisescope_core.app.original import listed_as
     from noisescope_core.report.explanation import as_json, render_explanation
     from noisescope_core.report.plots import plot_explanation
     from noisescope_core.tables.results import open_results
 
-    explanation = explain_image(file, open_results(folder))
+    run = open_results(folder)
+    if MARK not in file and listed_as(run, located(file, run)) is None:
+        check_exist({"FILE": file})
+    explanation = explain_image(file, run)
     print_result(as_json(explanation), lambda: _show(explanation))
-    for option, target in (("--html", html), ("--figure", figure)):
+    for option, target in pages.items():
         if target is None:
             continue
         try:

@@ -8,7 +8,7 @@ import click
 
 from noisescope_core.app.places import absolute
 from noisescope_core.cli.shared.commands import Command
-from noisescope_core.cli.shared.inputs import check_apart, check_exist, read_config
+from noisescope_core.cli.shared.inputs import check_apart, check_exist, check_sources, read_config
 from noisescope_core.cli.shared.options import (
     CONFIG,
     FINGERPRINTS,
@@ -39,17 +39,19 @@ def known(
     no reference is needed. --json prints what summary.json holds, and where the verdicts are.
     """
     config = read_config(config_file, settings)
-    check_exist({"--images": images, "--fingerprints": fingerprints})
+    check_sources({"--images": images}, config)
+    check_exist({"--fingerprints": fingerprints})
     check_apart("--out", out, {"--images": images})
     from noisescope_core.app.known import known_fingerprints
 
     # Read once more when Spark is there; what is wrong with them is told before it starts.
     known_fingerprints(absolute(fingerprints), config)
     run, progress = open_run(out, config, locations=(images, fingerprints))
+    from noisescope_core.spark.session.start import stop_session
     from noisescope_core.spark.stages.known import find_known
 
     summary = find_known(run, config, progress, images, fingerprints)
-    run.spark.stop()
+    stop_session(run.spark)
     verdicts = run.path("verdicts")
     check_any_scored(summary, verdicts)
     for warning in summary["warnings"]:

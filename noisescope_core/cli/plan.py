@@ -8,7 +8,7 @@ import click
 
 from noisescope_core.app.places import spark_log
 from noisescope_core.cli.shared.commands import Command
-from noisescope_core.cli.shared.inputs import check_exist, read_config
+from noisescope_core.cli.shared.inputs import check_sources, read_config
 from noisescope_core.cli.shared.options import CONFIG, FOLDER, IMAGES, RESULT, with_options
 from noisescope_core.cli.shared.output import console, print_result
 from noisescope_core.cli.shared.session import start_spark
@@ -35,15 +35,16 @@ def plan(
 ) -> None:
     """Say what `detect` would do and cost, without doing it."""
     config = read_config(config_file, settings)
-    check_exist({"--images": images, "--reference": reference})
+    check_sources({"--images": images, "--reference": reference}, config)
     spark = start_spark(config, spark_log(), locations=(images, reference or ""))
     from noisescope_core.app.progress import Stage
     from noisescope_core.spark.plan import plan as plan_run
+    from noisescope_core.spark.session.start import stop_session
 
     with Stage(console(), "plan") as stage:
         planned = plan_run(spark, config, images, reference)
         stage.done(f"headers of {planned['looked_at']:,} files, and rates by trial")
-    spark.stop()
+    stop_session(spark)
     print_result(planned, lambda: show_plan(planned))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import click
 
 from noisescope_core.cli.shared.commands import Command
+from noisescope_core.cli.shared.inputs import check_local
 from noisescope_core.cli.shared.options import FOLDER, RESULT, with_options
 from noisescope_core.cli.shared.output import console, print_result
 from noisescope_core.errors import UsageError
@@ -45,6 +46,7 @@ def simulate(out: str, size: str, **choices: Any) -> None:
     from noisescope_core.simulate import write_dump
 
     pixels = _read_size(size)
+    check_local({"--out": out})
     total = sum(choices[kind] for kind in ("photographs", "generated", "reference"))
     with Stage(console(), "simulate", total, "images") as stage:
         try:

@@ -91,6 +91,31 @@ def lacking_in_words(
     ]
 
 
+def greys_in_words(tested: Mapping[bool, int], reference: Mapping[bool, int]) -> list[str]:
+    """Warn of tested images in colour, or in grey, that hardly any reference image is.
+
+    Parameters
+    ----------
+    tested, reference : number of images by whether they are grey
+
+    Examples
+    --------
+    >>> greys_in_words({False: 40}, {False: 90, True: 10})
+    []
+    """
+    images, photographs = sum(tested.values()), sum(reference.values())
+    warnings = []
+    for grey, name in ((False, "in colour"), (True, "in grey")):
+        count, there = tested.get(grey, 0), reference.get(grey, 0)
+        if count >= max(LEAST, SHARE * images) and there * images < HARDLY * count * photographs:
+            warnings.append(
+                f"Tested images {name}, as hardly any reference image is: {count:,} of {images:,}; "
+                f"of the reference {there:,} of {photographs:,}. They are held against few of "
+                f"their kind; add photographs {name} to the reference."
+            )
+    return warnings
+
+
 def _by_source(counts: Mapping[Compression, int]) -> Counter[Kind | Compression]:
     """Count by tables where they are a device's or app's own, else by kind."""
     sources: Counter[Kind | Compression] = Counter()

@@ -17,9 +17,17 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import EXTRASAMPLES
 
-from noisescope_core.images import jpeg, png, tiff, webp
+from noisescope_core.images import heif, jpeg, jxl, png, tiff, webp
 from noisescope_core.images.compression import Compression, compression_of
-from noisescope_core.images.formats import DAMAGED, READ, UNKNOWN, format_of, not_supported
+from noisescope_core.images.formats import (
+    DAMAGED,
+    PLUGINS,
+    READ,
+    UNKNOWN,
+    format_of,
+    not_installed,
+    not_supported,
+)
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -91,15 +99,20 @@ class _Opened:
     data: bytes = b""
     layout: jpeg.Layout | None = None
     page: tiff.Page | None = None
+    picture: heif.Picture | jxl.Stream | None = None
 
 
 def _opened(data: bytes, max_pixels: int, max_bytes: int) -> _Opened:
     if reason := refused_size(len(data), max_bytes):
         return _Opened(Decoded(None, reason=reason))
     name = format_of(data)
-    if name not in READ:
-        return _Opened(Decoded(None, reason=not_supported(name) if name else UNKNOWN))
-    layout, frames = None, 0
+    if name is None:
+        return _Opened(Decoded(None, reason=UNKNOWN))
+    if name not in READ and name not in PLUGINS:
+        return _Opened(Decoded(None, reason=not_supported(name)))
+    if reason := not_installed(name):
+        return _Opened(Decoded(None, reason=reason))
+    layout, picture, frames = None, None, 0
     if name == "PNG":
         data, frames = png.pixels_alone(data)
     elif name == "JPEG":
@@ -108,7 +121,11 @@ def _opened(data: bytes, max_pixels: int, max_bytes: int) -> _Opened:
     limit = f"limit {max_pixels:,} (decode.max_pixels)"
     try:
         page = tiff.main_page(data) if name == "TIFF" else None
-        header = _header_of_page(page) if page else _header_of(data, name, frames)
+        if name in PLUGINS:
+            picture = heif.main_picture(data) if name == "HEIC" else jxl.stream_of(data)
+            header = Decoded(None, *picture.size, picture.reason, Compression(name))
+        else:
+            header = _header_of_page(page) if page else _header_of(data, name, frames)
     except Image.DecompressionBombError:
         return _Opened(Decoded(None, reason=f"too many pixels to decode, {limit}"))
     except Exception:  # Pillow's readers raise whatever a broken header makes them.
@@ -116,7 +133,17 @@ def _opened(data: bytes, max_pixels: int, max_bytes: int) -> _Opened:
     if header.width * header.height > max_pixels:
         reason = f"{header.width:,} x {header.height:,} pixels are too many to decode, {limit}"
         header = replace(header, reason=reason)
-    return _Opened(header, name, data, layout, page)
+    if isinstance(picture, jxl.Stream) and picture.from_jpeg and not header.reason:
+        return _opened_jpeg(data, max_pixels, max_bytes)
+    return _Opened(header, name, data, layout, page, picture)
+
+
+def _opened_jpeg(data: bytes, max_pixels: int, max_bytes: int) -> _Opened:
+    """Open the JPEG that a file in JPEG XL was made from: its pixels are exactly that JPEG's."""
+    try:
+        return _opened(jxl.jpeg_of(data), max_pixels, max_bytes)
+    except Exception:  # As above.
+        return _Opened(Decoded(None, reason=DAMAGED))
 
 
 def _header_of(data: bytes, name: str, frames: int) -> Decoded:
@@ -177,6 +204,8 @@ def _shows_loss(file: _Opened) -> bool:
 
 def _pixels_of(file: _Opened) -> NDArray[np.uint8] | None:
     """Decode by OpenCV, and by Pillow what OpenCV lacks a codec for; None if neither can."""
+    if file.picture is not None:
+        return _by_plugin(file.data, file.picture)
     pixels = _by_opencv(file.data, file.page.number if file.page else 0)
     try:
         if pixels is None and file.format in PILLOW_TOO:
@@ -186,6 +215,22 @@ def _pixels_of(file: _Opened) -> NDArray[np.uint8] | None:
     except Exception:  # The second reader may refuse what the first let pass.
         return None
     return pixels
+
+
+def _by_plugin(data: bytes, picture: heif.Picture | jxl.Stream) -> NDArray[np.uint8] | None:
+    """Decode a file by the package for its format; None if it is not what its header says."""
+    try:
+        if isinstance(picture, heif.Picture):
+            pixels = heif.pixels_of(data, picture)
+        else:
+            pixels = jxl.pixels_of(picture)
+    except Exception:  # As above.
+        return None
+    if pixels.ndim == 3:
+        pixels = pixels[:, :, 0] if pixels.shape[2] < 3 else pixels[:, :, :3]
+    if pixels.shape[1::-1] != picture.size:
+        return None
+    return np.ascontiguousarray(pixels)
 
 
 def _by_opencv(data: bytes, page: int = 0) -> NDArray[np.uint8] | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.util import find_spec
+
 READ = {
     "PNG": "PNG",
     "JPEG": "JPEG",
@@ -14,6 +17,9 @@ READ = {
     "AVIF": "AVIF",
 }
 """Formats that are read, and Pillow's names of them."""
+
+PLUGINS = {"HEIC": "pillow_heif", "JPEG XL": "imagecodecs"}
+"""Formats that are read where the extra `formats` is installed, and the packages that do it."""
 
 _STARTS = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -72,6 +78,8 @@ DAMAGED = "truncated or corrupt image data: get the file again"
 
 UNKNOWN = "not an image, or of a format that is not supported"
 
+SEVERAL = "animation of several frames, not one image"
+
 
 def format_of(data: bytes) -> str | None:
     """Name the format of a file, of which the first few hundred bytes are enough but for TGA.
@@ -109,3 +117,17 @@ def not_supported(name: str) -> str:
     'format not supported: QOI; convert it to PNG, at its own size'
     """
     return f"format not supported: {name}; convert it to PNG, at its own size"
+
+
+@cache
+def not_installed(name: str) -> str | None:
+    """Say that a format is read by a package that is not there; None if it is, or none is needed.
+
+    Examples
+    --------
+    >>> not_installed("PNG") is None
+    True
+    """
+    if name not in PLUGINS or find_spec(PLUGINS[name]):
+        return None
+    return f"format not supported: {name}; pip install 'noisescope[formats]'"

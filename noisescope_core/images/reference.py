@@ -33,6 +33,12 @@ SLACK = 1.25
 factors leave no grid in common."""
 
 
+RESIZED_OF_EACH = 10
+"""Times as many reference images are resized to a size as it has tested images, at most. Chosen:
+the time of a run grows with its images, not with their sizes, and the smallest size that is
+searched, of 20 images, gets the 200 from which no run is warned."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What is known of an image before it is decoded; its size is (width, height), pixels."""
@@ -79,7 +85,7 @@ def preparations(
     reference : distinct images
     least_images : sizes with fewer tested images are left alone
     least_reference : reference images that a size needs
-    most : reference images that are resized to one size
+    most : reference images that are resized to one size, of a size of few tested images fewer
 
     Returns
     -------
@@ -105,7 +111,8 @@ def preparations(
             if other != size and other[0] >= size[0] and other[1] >= size[1]
             for header in by_size[other]
         ]
-        drawn = rng.permutation(len(larger))[: most - len(own)]
+        wanted = min(most, max(least_reference, RESIZED_OF_EACH * counts.total()))
+        drawn = rng.permutation(len(larger))[: wanted - len(own)]
         for k, compression in zip(drawn, _draw(counts, len(drawn), rng), strict=True):
             preparation = Preparation(size, compression if compression.tables else None)
             by_image.setdefault(larger[k].image_id, []).append(preparation)

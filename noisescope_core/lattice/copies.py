@@ -1,7 +1,7 @@
-"""Reference images that are copies of tested ones (docs/lattice.md, step 2).
+"""Reference images that are copies: of tested ones, or of each other (docs/lattice.md, step 2).
 
-A copy would say that its maker's tile is what photographs have. In come images of any size, out
-come those that serve as the reference.
+A copy of a tested image would say that its maker's tile is what photographs have, and a picture
+saved ten times says no more than once. In come images of any size, out come those that serve.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from noisescope_core.lattice.background import BLOCK, background_of, blocks
 from noisescope_core.lattice.tiles import stacked
-from noisescope_core.method import LatticeFeature
+from noisescope_core.method import LatticeFeature, distinct
 from noisescope_core.whitened.planes.duplicates import (
     DUPLICATE_CONTENT,
     contents,
     show_one_picture,
 )
 from noisescope_core.whitened.robust import median_and_spread
+
+COPIES = "reference images that show a tested picture, or one picture once more: {:,}"
+"""What a run says of those that do not count."""
 
 SPREAD_OF = 500
 """Reference images whose pairs say what chance makes of cosines. Chosen: 125,000 pairs."""
@@ -40,21 +45,51 @@ def without_copies(
     """
     there = {image.image_id for image in tested}
     known = [image for image in reference if image.image_id not in there]
-    if len(known) < 2:
-        return known
+    copies = set(_one_picture(known, tested)[:, 0].tolist())
+    return [image for row, image in enumerate(known) if row not in copies]
+
+
+def copies_among(images: Sequence[LatticeFeature]) -> set[str]:
+    """Name the images that show the picture of one with a lower id; told as in `without_copies`."""
+    known = distinct(images)
+    pairs = _one_picture(known, known)
+    links = coo_array((np.ones(len(pairs), np.int8), tuple(pairs.T)), shape=2 * (len(known),))
+    _, group = connected_components(links, directed=False)
+    firsts = set(np.unique(group, return_index=True)[1].tolist())
+    return {image.image_id for row, image in enumerate(known) if row not in firsts}
+
+
+def unusable(reference: Sequence[LatticeFeature], tested: Sequence[LatticeFeature]) -> set[str]:
+    """Name the reference images that do not count: copies of tested ones, and of each other."""
+    known = distinct(reference)
+    kept = {image.image_id for image in without_copies(known, tested)}
+    return {image.image_id for image in known if image.image_id not in kept} | copies_among(known)
+
+
+def _one_picture(
+    known: Sequence[LatticeFeature], tested: Sequence[LatticeFeature]
+) -> NDArray[np.intp]:
+    """Pair images, (n, 2) rows, that show one picture."""
+    if len(known) < 2 or not tested:
+        return np.empty((0, 2), np.intp)
     pairs, whole, inside = _looking_alike(known, tested)
+    typical = np.arange(len(known))
+    if known is tested:
+        earlier = pairs[:, 0] > pairs[:, 1]
+        pairs, whole, inside = pairs[earlier], whole[earlier], inside[earlier]
+        # Copies by the dozen would press down what they share.
+        typical = np.setdiff1d(typical, pairs[:, 0])
     if not len(pairs):
-        return known
+        return pairs
     tiles = stacked([image.tile for image in known])
-    background = background_of(tiles)
-    sample = background.units(tiles[:SPREAD_OF])
+    background = background_of(tiles[typical])
+    sample = background.units(tiles[typical[:SPREAD_OF]])
     _, spread = median_and_spread((sample @ sample.T)[np.tril_indices(len(sample), -1)])
     rows, others = pairs.T
     first = background.units(tiles[rows])
     second = background.units(stacked([tested[row].tile for row in others]))
     noise = np.einsum("ij,ij->i", first, second)
-    copies = set(rows[show_one_picture(whole, inside, noise, float(spread))].tolist())
-    return [image for row, image in enumerate(known) if row not in copies]
+    return pairs[show_one_picture(whole, inside, noise, float(spread))]
 
 
 def _looking_alike(

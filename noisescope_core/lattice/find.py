@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from noisescope_core.config import Config
 from noisescope_core.fingerprint import fingerprint_id, most_common
 from noisescope_core.lattice.background import Views, views_of
-from noisescope_core.lattice.copies import without_copies
+from noisescope_core.lattice.copies import copies_among, without_copies
 from noisescope_core.lattice.detector import packed_background
 from noisescope_core.lattice.discovery import SharedTile, shared_tiles
 from noisescope_core.lattice.evidence import evidence_of
@@ -52,6 +52,8 @@ def find(
     if len(tested) < LEAST:
         return []
     known = distinct(pile.reference)[: config.lattice.reference]
+    twice = copies_among(known)
+    known = [image for image in known if image.image_id not in twice]
     # An image cannot be held against itself.
     reference = without_copies(known, tested)
     if copies := len(known) - len(reference):

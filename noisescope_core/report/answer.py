@@ -8,6 +8,10 @@ from typing import Any
 from noisescope_core.method import Words
 from noisescope_core.methods import METHODS
 from noisescope_core.report.formats import plural
+from noisescope_core.tables.schemas import UNREADABLE
+
+UNREAD = ("quarantined", UNREADABLE)
+"""Statuses of files of which nothing is known but why."""
 
 MOST_REASONS = 3
 """Reasons that the answer names where no file could be scored; chosen: the page lists them all."""
@@ -93,10 +97,10 @@ def set_aside_in_words(summary: Record) -> list[str]:
     summary : mapping
         As for `render_report`.
     """
-    count = summary["counts"]["quarantined"]
+    count = sum(summary["counts"].get(status, 0) for status in UNREAD)
     if not count:
         return []
-    causes = [cause for cause in summary["reasons"] if cause["status"] == "quarantined"]
+    causes = [cause for cause in summary["reasons"] if cause["status"] in UNREAD]
     causes.sort(key=lambda cause: -cause["files"])
     told = [f"{cause['files']:,}: {cause['reason']}" for cause in causes[:MOST_REASONS]]
     left_out = len(causes) - MOST_REASONS

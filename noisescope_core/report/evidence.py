@@ -18,6 +18,7 @@ from noisescope_core.whitened.makers.evidence import (
     MOST_GRID,
     MOST_HUE,
     MOST_LATTICE,
+    MOST_SCALED,
     MOST_UNEVEN,
 )
 
@@ -111,6 +112,13 @@ RULES = (
         f"Blocks compressed until they are flat have noise at their edges alone: above "
         f"{MOST_UNEVEN:g}.",
         MOST_UNEVEN, False, "processing",
+    ),
+    Rule(
+        "scaled", 2,
+        "Share of the pattern at the frequencies at which the images' own noise rises and falls.",
+        "A scaler rounds where it makes noise rise and fall, and leaves nothing in the colours: "
+        f"above {MOST_SCALED:g}.",
+        MOST_SCALED, False, "processing",
     ),
     Rule(
         "images", 0,
@@ -211,6 +219,7 @@ FINDINGS = {
 PROCESSING = {
     "grid": "nearly all of it lies on the JPEG grid and on lines",
     "lattice": "much of it repeats as the edges of resized JPEG blocks do",
+    "scaled": "it lies where a scaler rounds",
     "uneven": "the images have their noise in the same places, as compressed blocks do",
 }
 """By measurement that speaks for processing: why."""

@@ -14,7 +14,7 @@ from noisescope_core.experiments.definition import Experiment
 from noisescope_core.experiments.pictures import SetFiles
 from noisescope_core.experiments.run import Answers, Batch, answered
 from noisescope_core.experiments.table import SCHEMA
-from noisescope_core.spark.session.workers import one_task
+from noisescope_core.spark.session.workers import map_batches, one_task
 
 AT_ONCE = 64
 """Batches handed to Spark at once; it runs as many as it has room for."""
@@ -28,7 +28,7 @@ def on_executors(spark: SparkSession, experiment: Experiment, files: SetFiles) -
 
     def rows_of(batch: Batch) -> list[Row]:
         one = spark.createDataFrame([(str(batch),)], "batch string").coalesce(1)
-        made = one.mapInArrow(_worker(experiment, files, batch), from_arrow_schema(SCHEMA))
+        made = map_batches(one, _worker(experiment, files, batch), from_arrow_schema(SCHEMA))
         rows: list[Row] = made.toArrow().cast(SCHEMA).to_pylist()
         return rows
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
@@ -19,9 +19,10 @@ from noisescope_core.cost import JOB_SECONDS, Rates, SizeCounts, SizePlan
 from noisescope_core.images import Size
 from noisescope_core.lattice.tiles import VALUES
 from noisescope_core.methods import method_of, plan_size
-from noisescope_core.spark.session.workers import one_task
+from noisescope_core.spark.session.workers import map_batches, one_task
+from noisescope_core.spark.sources.source import list_source, read_listed
 from noisescope_core.spark.stages.extract import extractor, header_reader
-from noisescope_core.spark.stages.listing import content_of, source
+from noisescope_core.spark.tables.frames import frame
 from noisescope_core.tables.schemas import SCHEMAS
 from noisescope_core.whitened.detection.alignment import best_alignment, pattern_of
 from noisescope_core.whitened.discovery.acceptance import shared_sets
@@ -58,16 +59,16 @@ def plan(spark: SparkSession, config: Config, images: str, reference: str | None
         `files`, `bytes`, `looked_at` (headers read), `route`, `rates`, and `sizes`, the largest
         first: fields of `noisescope_core.cost.SizePlan`.
     """
-    files, size_of_file, paths = _listed(spark, config, images)
-    counts = _sizes(spark, config, paths)
-    scale = files / max(1, len(paths))
+    files, size_of_file, drawn = _listed(spark, config, images, "image")
+    counts = _sizes(spark, config, drawn)
+    scale = files / max(1, len(drawn))
     of_reference: Counter[Size] = Counter()
     if reference is not None:
-        others, _, reference_paths = _listed(spark, config, reference)
-        share = others / max(1, len(reference_paths))
-        looked_at = _sizes(spark, config, reference_paths)
+        others, _, of_others = _listed(spark, config, reference, "reference")
+        share = others / max(1, len(of_others))
+        looked_at = _sizes(spark, config, of_others)
         of_reference = Counter({size: round(share * count) for size, count in looked_at.items()})
-    rates = _measured(spark, config, paths[:TRIALS], list(counts))
+    rates = _measured(spark, config, drawn[:TRIALS], list(counts))
     method = method_of(config)
     route = method.route(files, config)
     assumed = method.assumed_reference(config)
@@ -94,7 +95,7 @@ def plan(spark: SparkSession, config: Config, images: str, reference: str | None
         "method": config.method,
         "files": files,
         "bytes": round(files * size_of_file),
-        "looked_at": len(paths),
+        "looked_at": len(drawn),
         "route": route,
         "rates": {
             "cores": rates.cores,
@@ -127,25 +128,35 @@ def _lattices(
     }
 
 
-def _listed(spark: SparkSession, config: Config, folder: str) -> tuple[int, float, list[str]]:
-    """Count files and their mean bytes, and draw some paths."""
-    listed = source(spark, folder).where(F.col("length") <= config.decode.max_bytes)
-    count, mean = listed.agg(F.count("*"), F.avg("length")).collect()[0]
-    drawn = listed.select("path").orderBy(F.xxhash64("path"), "path").limit(HEADERS)
-    return count, mean or 0.0, [row.path for row in drawn.collect()]
+def _listed(
+    spark: SparkSession, config: Config, location: str, role: str
+) -> tuple[int, float, list[Row]]:
+    """Count files and their mean bytes, and draw some: rows of `files`."""
+    listing = list_source(spark, location, role, config)
+    listed = listing.frame(spark).where("reason is null")
+    count, size = listed.agg(F.count("*"), F.sum("bytes")).collect()[0]
+    drawn = listed.orderBy(F.xxhash64("path"), "path").limit(HEADERS).collect()
+    return count, (listing.bytes or size or 0) / max(1, count), drawn
 
 
-def _sizes(spark: SparkSession, config: Config, paths: list[str]) -> Counter[Size]:
-    content = content_of(source(spark, *paths), config)
-    headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"])
+def _content(spark: SparkSession, config: Config, files: Sequence[Row]) -> DataFrame:
+    listed = frame(spark, (row.asDict() for row in files), SCHEMAS["files"])
+    return read_listed(spark, listed, config, whole=False)
+
+
+def _sizes(spark: SparkSession, config: Config, files: Sequence[Row]) -> Counter[Size]:
+    content = _content(spark, config, files)
+    headers = map_batches(content, header_reader(config), SCHEMAS["headers"])
     rows = headers.where("reason is null").groupBy("width", "height").count().collect()
     return Counter({(row.width, row.height): row["count"] for row in rows})
 
 
-def _measured(spark: SparkSession, config: Config, paths: list[str], sizes: list[Size]) -> Rates:
+def _measured(
+    spark: SparkSession, config: Config, files: Sequence[Row], sizes: list[Size]
+) -> Rates:
     """Let every core extract, multiply and search at once."""
     cores = spark.range(100_000).select(F.spark_partition_id()).distinct().count()
-    content = content_of(source(spark, *paths), config).repartition(cores)
+    content = _content(spark, config, files).repartition(cores)
     extract = extractor("image", config, {})
 
     def tried(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -165,8 +176,8 @@ def _measured(spark: SparkSession, config: Config, paths: list[str], sizes: list
         yield pa.RecordBatch.from_pylist(named, _RATES)
 
     measured: dict[tuple[str, Size], list[float]] = {}
-    for row in content.mapInArrow(
-        tried, "what string, width int, height int, value double"
+    for row in map_batches(
+        content, tried, "what string, width int, height int, value double"
     ).collect():
         measured.setdefault((row.what, (row.width, row.height)), []).append(row.value)
     values = {key: median(seconds) for key, seconds in measured.items()}

@@ -22,9 +22,10 @@ from pyspark.sql import functions as F
 
 from noisescope_core import __version__
 from noisescope_core.config import Config
-from noisescope_core.extraction import RESIZED, counterparts_in_words, is_resized
+from noisescope_core.extraction import RESIZED, TESTED_TOO, counterparts_in_words, is_resized
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
+from noisescope_core.images.counterparts import greys_in_words
 from noisescope_core.images.reference import unlike
 from noisescope_core.methods import method_of
 from noisescope_core.spark.families import families_of
@@ -39,6 +40,9 @@ from noisescope_core.whitened.discovery.growth import FALSE_POSITIVES
 
 FEW = 200
 """Reference images of one size below which a run is warned."""
+
+NAMED = 8
+"""Sizes that a warning names, at most: chosen."""
 
 PACKAGES = (
     "numpy",
@@ -241,27 +245,27 @@ def _reference(run: Run) -> list[str]:
     ids = reference.select("image_id").distinct()
     both = tested_images(run).select("image_id").distinct().join(ids, "image_id")
     listed = run.count("files", ds.field("role") == "reference")
-    ((usable, marked),), ((shared,),) = collected(
+    ((usable, marked, left_out),), ((shared,),) = collected(
         reference.agg(
             *[
                 F.countDistinct(F.when(F.expr(those), F.col("path")))
                 for those in ("status = 'scored'", "watermark is not null")
-            ]
+            ],
+            F.countDistinct(F.when(F.col("reason") == TESTED_TOO, F.col("path"))),
         ),
         both.agg(F.count("*")),
     )
     warnings = []
-    if usable < listed:
-        warnings.append(
-            f"Reference files that could not be used: {listed - usable:,} of {listed:,}."
-        )
+    if (unusable := listed - usable - left_out) > 0:
+        warnings.append(f"Reference files that could not be used: {unusable:,} of {listed:,}.")
     if marked:
         warnings.append(
             f"Reference images that carry a generator's watermark and were set aside: {marked:,}. "
             "There may be others that do not; look through the reference set."
         )
     if shared:
-        warnings.append(f"Images in both the reference and the test set: {shared:,}.")
+        do = "; they are no reference and were left out of it" if left_out else ""
+        warnings.append(f"Images in both the reference and the test set: {shared:,}{do}.")
     return warnings
 
 
@@ -308,7 +312,11 @@ def _unlike(run: Run, config: Config) -> list[str]:
         )
         for images in (tested, reference)
     ]
-    of_tested, of_reference = collected(*counts)
+    greys = [
+        images.groupBy("grey").agg(F.countDistinct("image_id").alias("images"))
+        for images in (tested.where("grey is not null"), reference.where("grey is not null"))
+    ]
+    of_tested, of_reference, *by_grey = collected(*counts, *greys)
     sizes = {
         size: row["reference"] for size, row in _calibrated(run).items() if row["reason"] is None
     }
@@ -324,7 +332,8 @@ def _unlike(run: Run, config: Config) -> list[str]:
         held.append(_Held.of_rows("all sizes together", of_tested, native, images))
     warnings += _changed(held)
     every_row = ((row.asDict(), row.images) for row in of_reference)
-    return warnings + counterparts_in_words(_by_compression(of_tested), every_row)
+    warnings += counterparts_in_words(_by_compression(of_tested), every_row)
+    return warnings + greys_in_words(*({row.grey: row.images for row in rows} for rows in by_grey))
 
 
 def _by_size(rows: list[Row]) -> defaultdict[Size, list[Row]]:
@@ -346,9 +355,16 @@ def _few(held: list[_Held]) -> list[str]:
     if not few:
         return []
     return [
-        f"Few reference images ({', '.join(few)}). Weak generators may be missed and bars are "
+        f"Few reference images ({_listed(few)}). Weak generators may be missed and bars are "
         f"rough; {FEW:,} and more of each size are good."
     ]
+
+
+def _listed(sizes: list[str]) -> str:
+    """List what is said of sizes, of many the first ones and the last: it is of all together."""
+    if len(sizes) <= NAMED:
+        return ", ".join(sizes)
+    return ", ".join([*sizes[: NAMED - 1], f"{len(sizes) - NAMED:,} more", sizes[-1]])
 
 
 def _changed(held: list[_Held]) -> list[str]:
@@ -358,11 +374,11 @@ def _changed(held: list[_Held]) -> list[str]:
     if changed:
         warnings.append(
             "Reference images that were resized or saved again like the tested images "
-            f"({', '.join(changed)}). Photographs from the same source as those would be better."
+            f"({_listed(changed)}). Photographs from the same source as those would be better."
         )
     if otherwise:
         warnings.append(
-            f"Reference images compressed otherwise than the tested images ({', '.join(otherwise)})"
+            f"Reference images compressed otherwise than the tested images ({_listed(otherwise)})"
             ", which cannot be undone. Traces of compression may pass for a pattern or hide one; "
             "take photographs saved as the tested images are."
         )

@@ -21,6 +21,7 @@ from noisescope_core.errors import UsageError, first_line
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
 from noisescope_core.tables.sizes import in_arrow
 from noisescope_core.tables.storage import content, file_system, with_retries
+from noisescope_core.tables.streams import Batches, file_streams
 
 
 @dataclass(frozen=True)
@@ -85,15 +86,26 @@ class Results:
         UsageError
             If the run has no such table, or it was never finished.
         """
-        system, path = file_system(f"{self.location.rstrip('/')}/{name}")
-        finished = system.get_file_info(f"{path}/_SUCCESS").type == fs.FileType.File
-        if name not in SCHEMAS or not finished:
-            raise UsageError(f"{self.location}: has no finished table {name}")
+        system, path = file_system(self._finished(name))
         wanted = None if columns is None else list(columns)
         # Columns that the run's version did not know are null, as they are where Spark reads it.
         schema = arrow_schema(SCHEMAS[name])
         stored = ds.dataset(path, schema, filesystem=system, format="parquet")
         return with_retries(lambda: stored.to_table(wanted, filter=where))
+
+    def streams(self, name: str, columns: Sequence[str] | None = None) -> list[Batches]:
+        """Open the files of a table, each as a stream of batches; raises as `table` does."""
+        schema = arrow_schema(SCHEMAS[name])
+        wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
+        return file_streams(self._finished(name), wanted)
+
+    def _finished(self, name: str) -> str:
+        location = f"{self.location.rstrip('/')}/{name}"
+        system, path = file_system(location)
+        finished = system.get_file_info(f"{path}/_SUCCESS").type == fs.FileType.File
+        if name not in SCHEMAS or not finished:
+            raise UsageError(f"{self.location}: has no finished table {name}")
+        return location
 
     def scores(self, fingerprint: Mapping[str, Any]) -> Scores:
         """Read the scores around a fingerprint, a row of `fingerprints`.

@@ -15,13 +15,26 @@ def cells_by_name(row: Any) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class FileRow:
-    """A file that a run answers for; `reason` says why it is not read."""
+    """A file that a run answers for; `reason` says why it is not read.
+
+    Attributes
+    ----------
+    place : the archive in which it lies (`archives`), or itself if Spark's own reader passes over
+        such names; else None
+    offset, stored, packing : where in the archive and how, as of `archives.Member`
+    key : column of the table of which it is a row, which names it; empty if its place does
+    """
 
     role: str
     folder: str
     path: str
     bytes: int | None = None
     reason: str | None = None
+    place: str | None = None
+    offset: int | None = None
+    stored: int | None = None
+    packing: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +131,7 @@ class FingerprintRow:
     spread: float | None = None
     lattice: float | None = None
     uneven: float | None = None
+    scaled: float | None = None
     hue: float | None = None
     clear: float | None = None
     in_reference: float | None = None
@@ -231,6 +245,7 @@ class RunRow:
     scored: int
     unscored: int
     quarantined: int
+    unreadable: int
     fake: int
     rejudged: int
     found: int

@@ -31,7 +31,7 @@ SAYS = "claimed_by string, claimed_generator string, camera string"
 IMAGES = f"""
     path string, image_id string, bytes long, width int, height int, status string,
     reason string, format string, quality int, quantization binary, watermark string,
-    prepared string, {SAYS}"""
+    grey boolean, prepared string, {SAYS}"""
 """What is known of a file once it is decoded."""
 
 CELLS = ("thumbnail", "sketch", "residual", "tile")
@@ -51,12 +51,36 @@ CALIBRATED = """
     prior double"""
 """What a score against a fingerprint is made of and held against (method `whitened`)."""
 
+UNREADABLE = "unreadable"
+"""Status of a file that could not be read now, and may be another time."""
+
+CONTENT = "path string, content binary, status string, reason string"
+"""What reading a file gives: its bytes, or the status and the reason of a verdict without them."""
+
+FINGERPRINT = f"""
+    fingerprint_id string, kind string, width int, height int, images long, flagged boolean,
+    margin double, haralick array<double>, cohesion double, repeats array<double>,
+    off_grid boolean, maker string, strength double, colour double, peak double,
+    grid double, spread double, lattice double, uneven double, scaled double, hue double,
+    clear double,
+    in_reference double,
+    tile_shared double, tile_energy double, tile_single double, tile_dense double,
+    tile_eighths double, tile_points double, tile_sixteenths double, tile_inner double,
+    header string, same_header double, watermark string, watermarked double,
+    {CALIBRATED}, elsewhere_centre double, elsewhere_spread double,
+    members array<string>, covered array<boolean>, pixels binary,
+    whitened binary, background binary"""
+"""A pattern that images share, and what is known of its maker."""
+
 SCHEMAS = {
-    "files": "role string, folder string, path string, bytes long, reason string",
+    "files": """
+        role string, folder string, path string, bytes long, reason string, place string,
+        offset long, stored long, packing string, key string""",
     "route": "route string, files long",
     "headers": """
         path string, image_id string, width int, height int, format string,
-        quantization binary, reason string, watermark string, sketch binary, tile binary""",
+        quantization binary, reason string, watermark string, grey boolean, sketch binary,
+        tile binary""",
     "candidates": """
         width int, height int, shard int, images long, off_grid boolean, accepted boolean,
         cohesion double, repeats array<double>, members array<string>, total binary""",
@@ -75,22 +99,13 @@ SCHEMAS = {
     "band_correlations": """
         width int, height int, band int, values long, first long, compared long,
         products binary""",
+    "searched": f"""
+        compared long, round int, cluster int, image_id string, {FINGERPRINT}""",
     "clusters": """
         width int, height int, round int, cluster int, image_id string""",
     "merging": """
         width int, height int, rounds int, clusters int, compared long, refined long""",
-    "fingerprints": f"""
-        fingerprint_id string, kind string, width int, height int, images long, flagged boolean,
-        margin double, haralick array<double>, cohesion double, repeats array<double>,
-        off_grid boolean, maker string, strength double, colour double, peak double,
-        grid double, spread double, lattice double, uneven double, hue double, clear double,
-        in_reference double,
-        tile_shared double, tile_energy double, tile_single double, tile_dense double,
-        tile_eighths double, tile_points double, tile_sixteenths double, tile_inner double,
-        header string, same_header double, watermark string, watermarked double,
-        {CALIBRATED}, elsewhere_centre double, elsewhere_spread double,
-        members array<string>, covered array<boolean>, pixels binary,
-        whitened binary, background binary""",
+    "fingerprints": FINGERPRINT,
     "arrivals": f"""
         {IMAGES}, {ANSWER}, false_alarm string,
         {", ".join(f"{name} binary" for name in CELLS)}""",
@@ -116,11 +131,15 @@ LONG_LIVED = {
         fingerprint_id string, decided timestamp, before string, before_into string, state string,
         merged_into string, note string, analyst string, scan long""",
     "quarantine": "path string, image_id string, reason string, scan long",
+    "unreadable": """
+        path string, reason string, tries long, first_scan long, last_scan long, place string,
+        offset long, stored long, packing string""",
     "runs": """
         scan long, run_id string, images string, reference string, reference_images long,
         version string, config_hash string, started timestamp, finished timestamp,
         arrivals_seconds double, search_seconds double, tables_seconds double, bytes long,
-        files long, scored long, unscored long, quarantined long, fake long, rejudged long,
+        files long, scored long, unscored long, quarantined long, unreadable long, fake long,
+        rejudged long,
         found long, registry_version long, real_score double, alerts array<string>""",
     "sizes": """
         width int, height int, waiting long, reference long, decided_scan long, searched_scan long,
@@ -136,6 +155,7 @@ KEYS = {
     "fingerprints": ("fingerprint_id",),
     "decisions": ("fingerprint_id", "decided"),
     "quarantine": ("path", "scan"),
+    "unreadable": ("path",),
     "runs": ("scan",),
     "sizes": ("width", "height"),
     "lease": ("name",),

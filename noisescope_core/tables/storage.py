@@ -20,6 +20,9 @@ PAUSE = 0.2
 
 def file_system(location: str) -> tuple[fs.FileSystem, str]:
     """Find what reads a local path or a URI, and the path within it."""
+    if location.startswith("dbfs:/"):
+        # Databricks mounts its own store so.
+        return fs.LocalFileSystem(), f"/dbfs/{location.removeprefix('dbfs:').lstrip('/')}"
     if "://" not in location:
         return fs.LocalFileSystem(), location.removeprefix("file:")
     scheme, _, rest = location.partition("://")
@@ -28,6 +31,15 @@ def file_system(location: str) -> tuple[fs.FileSystem, str]:
     scheme = "s3" if scheme == "s3a" else scheme
     system, path = fs.FileSystem.from_uri(f"{scheme}://{host}{slash}{quote(path)}")
     return system, path
+
+
+def is_delta(location: str) -> bool:
+    """Whether a location is a Delta table, as far as this process can see."""
+    try:
+        system, path = file_system(f"{location.rstrip('/')}/_delta_log")
+        return bool(system.get_file_info(path).type == fs.FileType.Directory)
+    except (OSError, ValueError):  # Spark may see more.
+        return False
 
 
 def content(system: fs.FileSystem, path: str) -> bytes:

@@ -260,6 +260,7 @@ class ArrayPile:
     bins : layout of the part that is compared
     block_bytes : features multiplied at once, bytes
     known : (33, n, n) float32, correlations of all pairs with no tile taken out, if they are known
+    stands_for : as `Pile` has it
     """
 
     size: Size
@@ -268,16 +269,12 @@ class ArrayPile:
     bins: Layout
     block_bytes: int
     known: NDArray[np.float32] | None = None
+    stands_for: NDArray[np.float64] | None = None
 
     @property
     def ids(self) -> Sequence[str]:
         """As `Pile` has it."""
         return [image.image_id for image in self.tested]
-
-    @property
-    def stands_for(self) -> None:
-        """As `Pile` has it: nothing is drawn from a larger pile."""
-        return
 
     def sketches(self) -> NDArray[np.uint8]:
         """As `Pile` has it."""

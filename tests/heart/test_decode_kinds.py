@@ -206,10 +206,7 @@ def test_samples_that_are_not_eight_or_sixteen_bits_are_refused():
 @pytest.mark.parametrize(
     ("start", "name"),
     [
-        (b"\0\0\0\x1cftypheic\0\0\0\0mif1heic", "HEIC"),
-        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heic", "HEIC"),
         (b"\0\0\0\x1cftypisom\0\0\2\0isomiso2", "MP4 or QuickTime film"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"), (b"\xff\x0a", "JPEG XL"),
         (b"qoif", "QOI"), (b"8BPS\0\1", "Photoshop (PSD)"), (b"DDS |", "DDS"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 30000 30000\n", "PostScript"),
         (b"%PDF-1.7", "PDF"), (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"PK\3\4", "ZIP archive"),
@@ -240,6 +237,10 @@ def test_every_format_that_is_read_is_told_by_its_start():
             assert decode(data[:-1] if kind != "jpeg" else data[:-9]).reason in (DAMAGED, None)
             assert decode(data[: len(data) // 2]).reason == DAMAGED, kind
     assert format_of(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif") == "AVIF"
+    for brands in (b"heic\0\0\0\0mif1heic", b"mif1\0\0\0\0mif1heic"):
+        assert format_of(b"\0\0\0\x1cftyp" + brands) == "HEIC"
+    for start in (b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\x0a"):
+        assert format_of(start) == "JPEG XL"
     assert decode(b"a note, or anything else").reason == UNKNOWN
 
 

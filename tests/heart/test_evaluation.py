@@ -1,12 +1,16 @@
 """Verdicts against labels."""
 
+import csv
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_fscore_support
 
-from noisescope_core.app.evaluation import FAKE, REAL, evaluate, read_labels
+from noisescope_core.app.evaluation import FAKE, REAL, evaluate, read_labels, read_verdicts
 from noisescope_core.errors import UsageError
 
 
@@ -45,11 +49,76 @@ def test_counts_what_it_leaves_out():
 
 def test_a_label_is_the_end_of_a_path_from_a_folder_boundary_on():
     labels = {"1.png": "fake", "b/2.png": "fake", "2.png": "real", "s3a://u/3.png": "real"}
-    paths = ["/d/x1.png", "/d/ab/2.png", "/d/b/2.png", "s3a://u/3.png", "/u/3.png"]
+    paths = ["/d/ab/2.png", "/d/b/2.png", "s3a://u/3.png", "t.tar!/./1.png"]
     judged = {path: evaluate([verdict(path, True)], labels) for path in paths}
-    assert [(r["tp"], r["fp"], r["without_label"]) for r in judged.values()] == [
-        (0, 0, 1), (0, 1, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)
-    ]  # fmt: skip
+    assert [(r["tp"], r["fp"]) for r in judged.values()] == [(0, 1), (1, 0), (0, 1), (1, 0)]
+    result = evaluate([verdict(path, True) for path in (*paths, "/d/x1.png", "/u/3.png")], labels)
+    assert (result["without_label"], result["without_verdict"], result["such_as"]) == (2, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("path", "written"),
+    [
+        ("/d/a b/1.png", " ./a b/1.png "),
+        ("/d/a b/1.png", "../d/a b/1.png"),
+        ("/d/a b/1.png", "a b\\1.png"),
+        ("/d/a b/1.png", "file:///d/a%20b/1.png"),
+        ("/d/a b/1.png", "file:/d/a b/1.png"),
+        ("/d/cafe\u0301.png", "caf\u00e9.png"),
+        ("/d/caf\u00e9.png", "cafe\u0301.png"),
+        ("s3a://u/1.png", "s3://u/1.png"),
+        ("/d/a\\b.png", "a\\b.png"),
+        ("./key 7", "./key 7"),
+        ("k/../7", "k/../7"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_labels_as_people_write_them(tmp_path, path, written, encoding, between):
+    file = tmp_path / "labels.csv"
+    lines = [("id", "label", "note"), (written, "1.0", "a,b"), ("", "", "")]
+    with file.open("w", encoding=encoding, newline="") as stream:
+        csv.writer(stream, delimiter=between).writerows(lines)
+    assert evaluate([verdict(path, True)], read_labels(file))["tp"] == 1
+
+
+@pytest.mark.parametrize(
+    ("paths", "labels", "said"),
+    [
+        (["/a/1.png", "/b/1.png"], {"1.png": "fake"}, "1 labels belong to several files each, such "
+         "as 1.png to /b/1.png and "),
+        (["/a/1.png"], {"/c/1.png": "fake"}, "none of 1 labels is the path of a verdict or the end "
+         "of one: labels are such as /c/1.png, verdicts such as /a/1.png"),
+        (["/a/1.png"], {"1.png": "maybe"}, "no label says fake or real, they say such as 'maybe'"),
+    ],
+)  # fmt: skip
+def test_labels_that_cannot_be_joined_are_told(paths, labels, said):
+    with pytest.raises(UsageError) as error:
+        evaluate((verdict(path, True) for path in paths), labels)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("second", ["a.png,real", "./a.png,0", "a.png"])
+def test_labels_that_contradict_each_other_are_told(tmp_path, second):
+    file = tmp_path / "labels.csv"
+    file.write_text(f"path,label\na.png,fake\na.png,fake\n{second}\n")
+    with pytest.raises(UsageError, match=r"1 rows contradict an earlier one, such .*a\.png, .*4"):
+        read_labels(file)
+
+
+def test_verdicts_are_those_of_a_run_or_of_its_table(tmp_path):
+    folder = tmp_path / "verdicts"
+    folder.mkdir()
+    table = pa.Table.from_pylist([verdict("/d/a.png", True)])
+    pq.write_table(table, folder / "part-0.parquet")
+    for location in (tmp_path, folder, folder / "part-0.parquet"):
+        assert list(read_verdicts(str(location))) == table.to_pylist()
+    pq.write_table(table.select(["path"]), folder / "part-0.parquet")
+    with pytest.raises(UsageError, match=r"holds no verdicts \(no column status, is_fake\)"):
+        read_verdicts(str(tmp_path))
+    (folder / "_delta_log").mkdir()
+    with pytest.raises(UsageError, match="is a Delta table"):
+        read_verdicts(str(tmp_path))
 
 
 @pytest.mark.parametrize("spelling", sorted(FAKE | REAL))

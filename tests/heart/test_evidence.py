@@ -183,4 +183,8 @@ def test_the_rule():
     assert maker(peak=6.0, clear=0.3, lattice=0.4) == "generator"
     assert maker(peak=2.3, clear=0.6, lattice=0.4) == "processing"
     assert maker(colour=5.0, uneven=0.5) == "processing"
+    # What a scaler rounds is not in the colours.
+    assert maker(peak=9.0, clear=0.8, scaled=0.5) == "processing"
+    assert maker(peak=9.0, clear=0.8, scaled=0.2) == "generator"
+    assert maker(colour=5.0, scaled=0.5) == "generator"
     assert maker(colour=5.0, spread=0.1) == "overlay"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from noisescope_core.config import Config
+from noisescope_core.extraction import is_grey
 from noisescope_core.in_memory import detect
 from noisescope_core.whitened.discovery.growth import without_absent
 from tests.conftest import picture
@@ -69,3 +70,20 @@ def test_shared_case_of_mixed_grey(shared: Path, tmp_path: Path):
     flagged = {v.path for v in detect(images, reference, Config()).verdicts if v.is_fake}
     assert not [name for name in flagged if name.startswith("real")]
     assert len(flagged) >= 30
+
+
+@pytest.mark.parametrize(("grey", "name"), [(True, "in colour"), (False, "in grey")])
+def test_a_reference_without_colours_or_without_grey_is_told(grey, name):
+    """Whatever the format says: a grey picture in three channels is grey."""
+    rng = np.random.default_rng(12)
+    images = {f"t{k}": png(picture(rng, (96, 96)), not grey) for k in range(24)}
+    reference = {f"r{k}": png(picture(rng, (96, 96)), grey) for k in range(60)}
+    notes = []
+    judged = detect(images, reference, Config(), notes.append)
+    assert [text for text in notes if text.startswith(f"Tested images {name}")]
+    assert not any(verdict.is_fake for verdict in judged.verdicts)
+    assert is_grey(np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 3, 2))
+    notes.clear()
+    both = reference | {f"s{k}": png(picture(rng, (96, 96)), not grey) for k in range(9)}
+    detect(images, both, Config(), notes.append)
+    assert not [text for text in notes if text.startswith(f"Tested images {name}")]

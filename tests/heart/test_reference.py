@@ -1,6 +1,7 @@
 """The reference set made like the test set: what is changed, and into what."""
 
 import io
+from collections import Counter
 
 import cv2
 import numpy as np
@@ -110,6 +111,19 @@ def test_a_size_without_reference_gets_larger_ones():
     assert len(done) == 80
     assert {steps[0] for steps in done.values()} == {Preparation((64, 48), J85)}
     assert set(done) < {f"{k:04d}" for k in range(100)}
+
+
+def test_what_is_resized_grows_with_the_images_and_not_with_their_sizes():
+    reference = headers(500, (300, 300), PNG)
+    tested = {((100 + k, 90), J85): 20 for k in range(40)}
+    done = preparations(tested, reference, 20, 60, 1000)
+    assert Counter(step.size for steps in done.values() for step in steps) == {
+        size: 200 for size, _ in tested
+    }
+    large = preparations({((100, 90), J85): 90}, reference, 20, 60, 400)
+    assert len(large) == 400
+    few = preparations({((100, 90), J85): 3}, reference, 2, 60, 400)
+    assert len(few) == 60
 
 
 def of_many_sizes(count, kind, start=0):

@@ -407,7 +407,7 @@ def test_evidence_says_what_another_maker_would_have() -> None:
 def test_evidence_agrees_with_the_rule(maker: str) -> None:
     values = dict.fromkeys(
         ("spread", "images", "colour", "peak", "clear", "strength"), 9.0
-    ) | dict.fromkeys(("grid", "lattice", "uneven", "hue"), 0.0)
+    ) | dict.fromkeys(("grid", "lattice", "uneven", "scaled", "hue"), 0.0)
     values |= {
         "generator": {}, "device": {"colour": 0.1, "peak": 1.0, "strength": 0.01},
         "overlay": {"spread": 0.2}, "processing": {"uneven": 0.2},

@@ -109,12 +109,10 @@ def test_a_task_takes_its_parameters_from_sys_argv(monkeypatch, capsys):
 
 
 def test_on_databricks_the_session_is_left_running(monkeypatch, spark, small_config):
-    from noisescope_core.spark.session.start import start_session
+    from noisescope_core.spark.session.start import start_session, stop_session
 
     monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "18.0")
-    start_session(small_config).stop()
-    # The method of the class again, for the end of the tests.
-    del spark.stop
+    stop_session(start_session(small_config))
     assert spark.range(3).count() == 3
 
 

@@ -141,6 +141,25 @@ def test_where_nothing_can_be_written_is_told_before_anything_starts(tmp_path):
         assert done.stderr.startswith(f"noisescope: --out: {out} cannot be written to (")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "export --format csv --run {run} --out", "pack --run {run} --out",
+        "explain {run}/a.png --run {run} --html", "explain {run}/a.png --run {run} --figure",
+        "registry export --tables {run}", "registry show 3f9ac0 --tables {run} --out",
+        "experiment page {run} --out",
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_read(tmp_path, command):
+    # The run is none: whoever read it first would say so.
+    (tmp_path / "fingerprints").mkdir()
+    (tmp_path / "a.png").touch()
+    for out in (tmp_path / "fingerprints", tmp_path / "a.png/out", "/proc/out"):
+        done = noisescope(*command.format(run=tmp_path).split(), out)
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+        assert re.search("cannot be written|is a folder", done.stderr), done.stderr
+
+
 def test_a_folder_that_takes_no_files_is_told(tmp_path, monkeypatch):
     def refuse(**_):
         raise PermissionError(13, "Permission denied")
@@ -209,8 +228,8 @@ def test_evaluate_as_json(judged):
     assert (result["tp"], result["fn"], result["recall"], result["f1"]) == (1, 1, 0.5, 2 / 3)
 
 
-def test_evaluate_as_a_table(judged):
-    done = noisescope("evaluate", *judged)
+def test_evaluate_as_a_table(judged, tmp_path):
+    done = noisescope("evaluate", "--verdicts", tmp_path, *judged[2:])
     assert "precision 1.0000   recall 0.5000   F1 0.6667" in done.stdout
     assert "1 files labelled neither fake nor real" in done.stdout
     assert "\x1b" not in done.output
@@ -219,7 +238,7 @@ def test_evaluate_as_a_table(judged):
 def test_evaluate_names_what_is_missing(judged, tmp_path):
     for folder, said in (
         (tmp_path / "verdict", f"does not exist; did you mean {tmp_path / 'verdicts'}?"),
-        (tmp_path, f"holds no verdicts; did you mean {tmp_path / 'verdicts'}?"),
+        (tmp_path / "labels.csv", "holds no verdicts ("),
     ):
         done = noisescope("evaluate", "--verdicts", folder, *judged[2:])
         assert (done.exit_code, done.stderr.count("\n")) == (2, 1)

@@ -13,17 +13,16 @@ from PIL import Image
 from tests.conftest import picture
 
 UNLISTED = {
-    ".hidden.png": "hidden name",
-    "_underscore.png": "hidden name",
-    "_metadata.png": "hidden name",
-    ".copy.png.crc": "hidden name",
     "half.png._COPYING_": "not yet copied",
     "dangling.png": "link that leads nowhere",
     "pipe.png": "not a file with content",
     "not utf-8 \\xff.png": "name that is not UTF-8",
     "not utf-8 \\xfe.png": "name that is not UTF-8",
 }
-"""Files that Spark does not list as they are spelt, and part of the reason."""
+"""Files that cannot be read, and part of the reason."""
+
+HIDDEN = (".hidden.png", "_underscore.png", "_metadata.png")
+"""Images with names that Spark passes over."""
 
 CIRCLE = "circle"
 """A link to the folder in which it lies."""
@@ -63,6 +62,8 @@ def quarantined() -> dict[str, tuple[bytes, str]]:
         "zero.jpg": (b"", "zero bytes"),
         "truncated.jpg": (jpeg[: len(jpeg) // 2], "truncated"),
         "text.png": (b"not a picture at all", "not an image"),
+        # A checksum as Hadoop leaves it, of what the file was before.
+        ".copy.png.crc": (b"crc\0\0\0\2\0\1\2\3\4", "not an image"),
         "bomb.png": (bomb(30_000, 30_000), "too many"),
         "wide bomb.png": (bomb(7_000, 7_000), "7,000 x 7,000 pixels are too many"),
         "animated.gif": (encoded(pixels, "GIF", **frames), "animation of 2 frames"),
@@ -105,6 +106,7 @@ def scored() -> dict[str, bytes]:
         "ünïcödé-图.png": encoded(pixels[::-1, ::-1], "PNG"),
         "<script>alert(1)<\u2215script>.png": encoded(pixels // 2, "PNG"),
         "cmyk.jpg": cmyk.getvalue(),
+        **{name: encoded(pixels, "PNG") for name in HIDDEN},
     }
 
 
@@ -116,10 +118,8 @@ def write_damaged_files(folder: Path) -> None:
         (folder / name).write_bytes(data)
     jpeg = encoded(sound_picture(), "JPEG", quality=95)
     for name, reason in UNLISTED.items():
-        if reason in ("hidden name", "not yet copied"):
+        if reason == "not yet copied":
             (folder / name).write_bytes(jpeg)
-    # A checksum as Hadoop leaves it, of what the file was before.
-    (folder / ".copy.png.crc").write_bytes(b"crc\0\0\0\2\0\1\2\3\4")
     (folder / "dangling.png").symlink_to(folder.parent / "nowhere")
     (folder / CIRCLE).symlink_to(".")
     os.mkfifo(folder / "pipe.png")

@@ -21,32 +21,66 @@ for package in ("grpc", "grpc_status", "google.rpc"):
 
 ROOT = Path(__file__).parents[2]
 
-# A notebook: its session is there before NoiseScope, and SPARK_REMOTE is not.
-NOTEBOOK = """
+# A notebook on serverless compute: its session is there before NoiseScope, SPARK_REMOTE is not.
+# The client is without a JVM, as of pyspark-client, and the session refuses most settings.
+SERVERLESS = """
 import sys
+sys.modules |= {"py4j": None, "pyspark.core": None}
 from pyspark.sql import SparkSession
+from pyspark.sql.connect.conf import RuntimeConf
+from pyspark.util import is_remote_only
+
+TAKEN = {"spark.sql.session.timeZone", "spark.sql.shuffle.partitions", "spark.sql.ansi.enabled",
+         "spark.sql.legacy.timeParserPolicy", "spark.databricks.execution.timeout"}
+change = RuntimeConf.set, RuntimeConf.unset
+
+def refusing(changed):
+    def method(conf, key, *setting):
+        if key not in TAKEN:
+            raise RuntimeError(f"[CONFIG_NOT_AVAILABLE] Configuration {key} is not available.")
+        return changed(conf, key, *setting)
+    return method
+
+RuntimeConf.set, RuntimeConf.unset = map(refusing, change)
+
+from noisescope_core import api
 from noisescope_core.config import load_config
 from noisescope_core.spark.session import workers
-from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.start import start_session
-from noisescope_core.spark.stages.detect import detect
-from noisescope_core.spark.tables.run import Run
+from noisescope_core.spark.session.start import session_settings, start_session
 
 url, images, reference, out, *settings = sys.argv[1:]
+assert is_remote_only()
 spark = SparkSession.builder.remote(url).getOrCreate()
 config = load_config(None, settings)
 assert start_session(config) is spark
-assert spark.conf.get("spark.sql.shuffle.partitions") == "4"
+
+def held():
+    # Delta itself sets others, which say how Parquet names columns.
+    return {key: is_ for key, is_ in spark.conf.getAll.items() if ".fieldId." not in key}
+
+before = held()
+with session_settings(spark, config) as refused:
+    assert spark.conf.get("spark.sql.shuffle.partitions") == "4"
+    assert "spark.sql.execution.arrow.maxBytesPerBatch" in refused, refused
+    assert not TAKEN.intersection(refused)
 workers.INSIDE = 1000
-detect(Run(spark, out), config, Progress(spark), images, reference)
+api.detect(images, reference, out, config)
+assert held() == before
+assert spark.range(3).count() == 3
 """
 
 MASTER = """
 import sys
 from noisescope_core.config import load_config
-from noisescope_core.spark.session.start import start_session
+from noisescope_core.spark.session.start import session_settings, start_session
 
-spark = start_session(load_config(None, ["spark.master=" + sys.argv[1]]))
+config = load_config(None, ["spark.master=" + sys.argv[1]])
+spark = start_session(config)
+before = spark.conf.getAll
+with session_settings(spark, config) as refused:
+    assert not refused, refused
+    assert spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch") == "64"
+assert spark.conf.getAll == before
 print(type(spark).__module__, spark.range(7).count())
 """
 
@@ -119,10 +153,10 @@ def test_the_command_over_connect_equals_classic(server, paper_run, dump, tmp_pa
     assert verdict_rows(tmp_path / "run") == classic(paper_run)
 
 
-def test_a_notebook_over_connect_equals_classic(server, whitened_run, dump, tmp_path):
+def test_a_notebook_on_serverless_compute_equals_classic(server, whitened_run, dump, tmp_path):
     # Fingerprints too large for one message; workers.INSIDE makes these too large.
     client(
-        "-c", NOTEBOOK, server, str(dump.images), str(dump.reference), str(tmp_path),
+        "-c", SERVERLESS, server, str(dump.images), str(dump.reference), str(tmp_path),
         *SMALL, *INTERPRETED, "method=whitened",
     )  # fmt: skip
     assert verdict_rows(tmp_path) == classic(whitened_run)

@@ -26,7 +26,7 @@ VANISHED = "002.png"
 
 @pytest.fixture(scope="module")
 def run(spark, small_config, dump, tmp_path_factory):
-    from noisescope_core.spark.stages import extract
+    from noisescope_core.spark.stages import listing
 
     folder = tmp_path_factory.mktemp("damaged")
     images, reference = folder / "images [1] {a,b}*", folder / "reference"
@@ -35,14 +35,14 @@ def run(spark, small_config, dump, tmp_path_factory):
     shutil.copytree(dump.reference, reference)
     (reference / "broken.jpg").write_bytes(b"broken")
     names = [name for name in os.listdir(images) if name != CIRCLE]
-    read = extract.content_of
+    read = listing.content_of
 
     def content(source, config):
         (images / VANISHED).unlink(missing_ok=True)
         return read(source, config)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extract, "content_of", content)
+        patch.setattr(listing, "content_of", content)
         summary = run_detect(spark, small_config, images, reference, folder / "out")
     rows = ds.dataset(folder / "out/verdicts").to_table().to_pylist()
     return SimpleNamespace(
@@ -69,7 +69,7 @@ def test_what_cannot_be_scored_has_its_reason(run, status, cases):
         assert reason in row["reason"], (name, row["reason"])
 
 
-def test_files_that_spark_does_not_list_are_set_aside(run):
+def test_what_is_no_file_to_read_is_set_aside(run):
     for name, reason in UNLISTED.items():
         assert run.by_name[name]["status"] == "quarantined"
         assert reason in run.by_name[name]["reason"], (name, run.by_name[name]["reason"])
@@ -78,7 +78,7 @@ def test_files_that_spark_does_not_list_are_set_aside(run):
 def test_a_file_that_vanishes_after_the_listing_is_accounted_for(run):
     row = run.by_name[VANISHED]
     assert row["status"] == "quarantined"
-    assert "could not be read" in row["reason"]
+    assert row["reason"] == "gone since it was listed"
 
 
 def test_odd_images_are_scored(run):

@@ -141,7 +141,7 @@ def test_the_plan_says_what_detect_then_does(runs, spark, pile, capsys):
     (size,) = planned["sizes"]
     assert (size["images"], size["reference"], size["shards"]) == (FILES - 1, 110, 3)
     stages = [stage["stage"] for stage in size["stages"]]
-    assert stages == ["headers", "reference", "shards", "correlate", "cluster", "score"]
+    assert stages == ["headers", "reference", "shards", "cluster", "score"]
     done = runs["shards"][1]["sizes"][0]
     assert (done["images"], done["pairs"]) == (FILES - 2, size["pairs"])
     assert json.loads(json.dumps(planned))["sizes"][0]["stages"]

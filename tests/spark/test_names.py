@@ -1,5 +1,8 @@
 """Names are never patterns: what is listed, read again and streamed is the named folder."""
 
+import os
+from datetime import UTC, datetime
+
 import pytest
 
 pytest.importorskip("pyspark")
@@ -22,7 +25,7 @@ def folder(tmp_path):
 
 
 def contents(frame):
-    from noisescope_core.spark.stages.listing import plain_path
+    from noisescope_core.app.places import plain_path
 
     return {plain_path(row.path): bytes(row.content) for row in frame.collect()}
 
@@ -32,17 +35,17 @@ def expected(folder):
 
 
 def test_a_folder_is_listed_and_read(spark, small_config, folder):
-    from noisescope_core.spark.stages.listing import content_of, source
+    from noisescope_core.spark.sources.files import content_of, spark_files
 
-    assert contents(content_of(source(spark, str(folder)), small_config)) == expected(folder)
+    assert contents(content_of(spark_files(spark, str(folder)), small_config)) == expected(folder)
 
 
 @pytest.mark.parametrize("scheme", ["", "file:"])
 def test_files_are_read_again_by_their_paths(spark, small_config, folder, scheme):
-    from noisescope_core.spark.stages.listing import content_of, source
+    from noisescope_core.spark.sources.files import content_of, spark_files
 
     paths = [f"{scheme}{path}" for path in expected(folder)]
-    assert contents(content_of(source(spark, *paths), small_config)) == expected(folder)
+    assert contents(content_of(spark_files(spark, *paths), small_config)) == expected(folder)
 
 
 def test_a_folder_is_streamed(spark, small_config, folder, tmp_path):
@@ -60,10 +63,31 @@ def test_a_folder_is_streamed(spark, small_config, folder, tmp_path):
     assert seen == expected(folder)
 
 
+def test_the_date_of_a_file_hides_nothing(spark, small_config, tmp_path):
+    from noisescope_core.spark.scans.arrivals import new_files
+
+    images, seen = tmp_path / "images", {}
+    images.mkdir()
+    for delivery in ((2107, 2026), (2005, 1980, 1960)):
+        for year in delivery:
+            (images / f"{year}.png").write_bytes(str(year).encode())
+            seconds = datetime(year, 5, 5, tzinfo=UTC).timestamp()
+            os.utime(images / f"{year}.png", (seconds, seconds))
+        query = (
+            new_files(spark, small_config, str(images))
+            .writeStream.foreachBatch(lambda batch, _: seen.update(contents(batch)))
+            .option("checkpointLocation", str(tmp_path / "checkpoint"))
+            .trigger(availableNow=True)
+            .start()
+        )
+        query.awaitTermination()
+    assert sorted(seen.values()) == [b"1960", b"1980", b"2005", b"2026", b"2107"]
+
+
 def test_a_folder_in_circles_is_entered_once(spark, small_config, folder):
-    from noisescope_core.spark.stages.listing import content_of, source
+    from noisescope_core.spark.sources.files import content_of, spark_files
 
     (folder / "again").symlink_to(".")
     (folder / "sub").mkdir()
     (folder / "sub/up").symlink_to("..")
-    assert contents(content_of(source(spark, str(folder)), small_config)) == expected(folder)
+    assert contents(content_of(spark_files(spark, str(folder)), small_config)) == expected(folder)

@@ -81,16 +81,18 @@ def told(endpoint, client, jars, tmp_path_factory):
     whole = next(file for file in (folder / "dump/reference").iterdir()).read_bytes()
     for path in GONE | CUT:
         client.put_object(Bucket="pile", Key=path.removeprefix("/pile/"), Body=whole)
-    (folder / "rules.json").write_text(json.dumps({"vanish": GONE, "cut": CUT}))
+    labels = (folder / "dump" / "labels.csv").read_text().split()
+    fakes = {line.split(",")[0] for line in labels if ",fake," in line}
+    denied = sorted(path for path in sizes if name_of(path) in fakes)[:2]
+    rules = {"vanish": GONE, "cut": CUT, "deny": denied}
+    (folder / "rules.json").write_text(json.dumps(rules))
     done = subprocess.run(
         [sys.executable, "-m", "tests.spark.programs.s3_scan", str(folder), endpoint, jars],
         cwd=ROOT, capture_output=True, text=True, check=False, env=surroundings(endpoint),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    labels = (folder / "dump" / "labels.csv").read_text().split()
-    fakes = {line.split(",")[0] for line in labels if ",fake," in line}
     return json.loads((folder / "told.json").read_text()) | {
-        "sizes": sizes, "folder": folder, "printed": done.stdout + done.stderr,
+        "sizes": sizes, "folder": folder, "denied": denied, "printed": done.stdout + done.stderr,
         "fakes": {path for path in sizes if name_of(path) in fakes},
     }  # fmt: skip
 
@@ -148,13 +150,27 @@ def test_an_object_that_is_gone_is_quarantined(told):
     assert {aside[path]["reason"] for path in GONE} == {"gone since it was listed"}
 
 
-def test_an_object_that_is_cut_meanwhile_is_quarantined(told):
+def test_an_object_that_is_cut_before_it_is_read_is_quarantined(told):
     aside = {
         row["path"].removeprefix("s3a:/"): row["reason"] for row in told["tables"]["quarantine"]
     }
-    before, between = CUT
-    assert aside[before].startswith("truncated or corrupt image data")
-    assert "changed while it was" in aside[between]
+    assert all(aside[path].startswith("truncated or corrupt image data") for path in CUT)
+
+
+def test_a_refusal_is_no_quarantine_and_is_tried_again_by_the_next_scan(told):
+    first = by_path(told["tables"]["verdicts"])
+    for path in told["denied"]:
+        assert (first[path]["status"], first[path]["is_fake"]) == ("unreadable", None)
+        assert first[path]["reason"] == "could not be read (ACCESS_DENIED, tried 2 times)"
+    queue = {
+        row["path"].removeprefix("s3a:/"): row["tries"] for row in told["tables"]["unreadable"]
+    }
+    assert queue == dict.fromkeys(told["denied"], 1)
+    assert told["scan"]["unreadable"] == 2
+    assert (told["second"]["files"], told["second"]["scored"]) == (2, 2)
+    assert told["after"]["unreadable"] == []
+    rows = [row for row in told["after"]["verdicts"] if row["path"][4:] in told["denied"]]
+    assert sorted(row["status"] for row in rows) == ["scored"] * 2 + ["unreadable"] * 2
 
 
 def test_an_image_is_read_once_and_whole(told):
@@ -163,7 +179,9 @@ def test_an_image_is_read_once_and_whole(told):
         if one["kind"] == "GET" and one["status"] in (200, 206):
             gets[one["path"]] += 1
             read[one["path"]] += one["bytes"]
-    images = {path: size for path, size in images_of(told).items() if size}
+    images = {
+        path: size for path, size in images_of(told).items() if size and path not in told["denied"]
+    }
     assert {path: gets[path] for path in images} == dict.fromkeys(images, 1)
     assert {path: read[path] for path in images} == images
 
@@ -176,6 +194,8 @@ def test_a_busy_server_changes_no_verdict(told):
     run = by_path(told["run"])
     assert run.keys() == images_of(told).keys() | CUT.keys()
     for path, row in run.items():
+        if path in told["denied"]:
+            continue
         for name in ("status", "is_fake"):
             assert row[name] == scanned[path][name], (path, name)
 

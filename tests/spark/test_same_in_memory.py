@@ -101,3 +101,31 @@ def test_spark_finds_and_judges_as_arrays_do(method, run_on_dump, dump):
                 assert other[name] == pytest.approx(value, rel=1e-5, abs=1e-6), name
             else:
                 assert other[name] == value, name
+
+
+def test_copies_of_tested_images_are_no_reference(any_size, spark, tmp_path):
+    """By their bytes, or by what they show; too few left is a reason, in both ways of running."""
+    images, reference, config, _, _ = any_size
+    mixed = tmp_path / "reference"
+    mixed.mkdir()
+    for file in images.iterdir():
+        (mixed / f"same_{file.name}").write_bytes(file.read_bytes())
+    for k in range(50):
+        pixels = cv2.imread(str(reference / f"{k}.png"))
+        if k < 40:
+            (mixed / f"{k}.png").write_bytes((reference / f"{k}.png").read_bytes())
+        else:
+            for quality in (90, 91, 92):
+                again = str(mixed / f"{k}_{quality}.jpg")
+                cv2.imwrite(again, pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    notes = []
+    judged = detect(contents(images), contents(mixed), config, notes.append)
+    summary = run_detect(spark, config, images, mixed, tmp_path / "out")
+    reasons = {row["reason"] for row in rows_of("verdicts", tmp_path / "out")}
+    assert reasons == {verdict.reason for verdict in judged.verdicts}
+    (reason,) = reasons
+    assert reason == "too few reference images to calibrate: 50 of all sizes, needed 60"
+    told = "Images in both the reference and the test set: 60; they are no reference"
+    assert any(warning.startswith(told) for warning in summary["warnings"])
+    assert not any("could not be used" in warning for warning in summary["warnings"])
+    assert "reference images left out that are tested, too: 60" in notes

@@ -258,9 +258,13 @@ def test_a_band_may_be_cut_too(run, spark, tmp_path):
     shutil.copytree(out, copy)
     again, config = Run(spark, str(copy)), load_config(None, SETTINGS)
     # Smaller than a configuration may say, as these images are.
-    spark_settings = config.spark.model_copy(update={"block_bytes": 65536})
-    small = config.model_copy(update={"spark": spark_settings})
-    (pile,) = stored_piles(again, config)
+    whole, small = (
+        config.model_copy(update={"spark": config.spark.model_copy(update={"block_bytes": limit})})
+        for limit in (2**20, 2**16)
+    )
+    (pile,) = stored_piles(again, whole)
+    correlate_bands(again, whole, Progress(spark))
+    again.write_rows("searched", [])
     nothing = np.zeros((4, 4), bool)
     before = pile.correlations(nothing)
     pairs = summarise(again, config)["sizes"][0]["pairs"]
@@ -291,11 +295,12 @@ def test_a_lost_part_of_a_table_is_an_error_and_no_smaller_answer(run, spark, tm
     copy = tmp_path / "run"
     shutil.copytree(out, copy)
     # Some parts hold no rows.
+    again = Run(spark, str(copy))
+    config = load_config(None, [*SETTINGS, "spark.block_bytes=1048576"])
+    correlate_bands(again, config, Progress(spark))
     part = max((copy / "band_correlations").glob("part-*"), key=lambda file: file.stat().st_size)
     part.unlink()
     (copy / "band_correlations" / f".{part.name}.crc").unlink()
-    again = Run(spark, str(copy))
-    config = load_config(None, SETTINGS)
     with pytest.raises(NoiseScopeError, match="run correlate again"):
         cluster(again, config, Progress(spark))
     residuals = max((copy / "residuals").glob("part-*"), key=lambda file: file.stat().st_size)

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from noisescope_core.app.places import absolute, check_file
 from noisescope_core.cli.scans.store import open_store
 from noisescope_core.cli.shared.commands import CommandGroup
-from noisescope_core.cli.shared.inputs import check_exist, read_config
+from noisescope_core.cli.shared.inputs import check_exist, check_local, read_config
 from noisescope_core.cli.shared.options import (
     CONFIG,
     FILE,
@@ -95,6 +96,9 @@ def show(
     settings: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Show a fingerprint: what is known of it, and the files that carry it."""
+    if out is not None:
+        check_local({"--out": out})
+        check_file(out, "--out")
     with open_store(tables, read_config(config_file, settings)) as store:
         from noisescope_core.report.fingerprint import render_fingerprint
         from noisescope_core.spark.scans.registry import describe_fingerprint
@@ -191,6 +195,9 @@ _add_decision(
 @with_options(TABLES, *RESULT, *CONFIG)
 def export_(file: str, tables: str, config_file: str | None, settings: tuple[str, ...]) -> None:
     """Write all fingerprints to a Parquet file for another deployment."""
+    from noisescope_core.app.packs import check_place
+
+    check_place(absolute(file), "FILE")
     with open_store(tables, read_config(config_file, settings)) as store:
         from noisescope_core.spark.scans.exchange import export_registry
 

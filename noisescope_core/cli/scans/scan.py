@@ -9,7 +9,7 @@ import click
 from noisescope_core.cli.scans.store import open_store
 from noisescope_core.cli.shared.commands import Command
 from noisescope_core.cli.shared.errors import ALERT
-from noisescope_core.cli.shared.inputs import check_apart, check_exist, read_config
+from noisescope_core.cli.shared.inputs import check_apart, check_sources, read_config
 from noisescope_core.cli.shared.options import (
     CONFIG,
     IMAGES,
@@ -42,7 +42,7 @@ def scan(
     from noisescope_core.methods import check_for_scans
 
     check_for_scans(config)
-    check_exist({"--images": images, "--reference": reference})
+    check_sources({"--images": images, "--reference": reference}, config)
     check_apart("--tables", tables, {"--images": images, "--reference": reference})
     from noisescope_core.app import metrics
 

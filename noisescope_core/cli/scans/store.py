@@ -36,6 +36,7 @@ def open_store(tables: str, config: Config, *locations: str, new: bool = False) 
         If there are no tables, or the location is a schema and `scan.work` is not set.
     """
     from noisescope_core.spark.scans.store import Store, is_schema
+    from noisescope_core.spark.session.start import stop_session
 
     schema = is_schema(tables)
     if not (new or schema or is_uri(tables)):
@@ -54,4 +55,4 @@ def open_store(tables: str, config: Config, *locations: str, new: bool = False) 
     try:
         yield Store(spark, tables, config.scan.work)
     finally:
-        spark.stop()
+        stop_session(spark)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from noisescope_core.app.places import is_uri
+from noisescope_core.app.places import is_uri, is_volume, plain_path
 from noisescope_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,10 +37,34 @@ def check_exist(locations: Mapping[str, str | None]) -> None:
     locations : option to what it names; URIs and None are not looked at
     """
     for option, location in locations.items():
-        if location and not is_uri(location) and not os.path.exists(location):
+        if location and _is_here(location) and not os.path.exists(plain_path(location)):
             similar = _similar_path(location)
             advice = f"; did you mean {similar}?" if similar else ""
             raise UsageError(f"{option}: {location} does not exist{advice}")
+
+
+def check_sources(locations: Mapping[str, str | None], config: Config) -> None:
+    """Raise UsageError as `check_exist` does, unless paths are those of a Spark Connect server."""
+    remote = config.spark.master or os.environ.get("SPARK_REMOTE", "")
+    if not remote.startswith("sc://"):
+        check_exist(locations)
+
+
+def _is_here(location: str) -> bool:
+    """Whether a location is on this machine's disk, if it is anywhere."""
+    return not is_uri(location) and not is_volume(location)
+
+
+def check_local(locations: Mapping[str, str | None]) -> None:
+    """Raise UsageError for a URI where only local files are written.
+
+    Parameters
+    ----------
+    locations : option to what it names; None is not looked at
+    """
+    for option, location in locations.items():
+        if location and is_uri(location):
+            raise UsageError(f"{option}: {location} is a URI; name a local place and copy it on")
 
 
 def check_apart(option: str, out: str, read: Mapping[str, str | None]) -> None:

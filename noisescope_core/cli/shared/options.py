@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from noisescope_core.app.places import plain_path
 from noisescope_core.cli.shared.output import remember_flag
 
 Decorator = Callable[..., Any]
@@ -32,7 +33,7 @@ class Location(click.types.StringParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Name the home folder for `~`, unless there is a file of that name."""
-        text = str(super().convert(value, param, ctx))
+        text = plain_path(str(super().convert(value, param, ctx)))
         return text if os.path.lexists(text) else os.path.expanduser(text)
 
     def shell_complete(
@@ -71,10 +72,18 @@ CONFIG = [
 
 OUT = click.option("--out", required=True, metavar="DIR", type=FOLDER, help="Run directory.")
 IMAGES = click.option(
-    "--images", required=True, metavar="PATH", type=FOLDER, help="Folder or URI to test."
+    "--images",
+    required=True,
+    metavar="PATH",
+    type=FOLDER,
+    help="What to test: a folder, an archive or a table.",
 )
 REFERENCE = click.option(
-    "--reference", required=True, metavar="PATH", type=FOLDER, help="Photographs known real."
+    "--reference",
+    required=True,
+    metavar="PATH",
+    type=FOLDER,
+    help="Photographs known real, likewise.",
 )
 TABLES = click.option(
     "--tables", required=True, metavar="LOCATION", type=FOLDER,

@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from noisescope_core.app.places import make_folder, spark_log
 from noisescope_core.cli.shared.output import console
 
@@ -21,13 +23,21 @@ if TYPE_CHECKING:
 
 
 def start_spark(config: Config, log: Path, **options: Any) -> SparkSession:
-    """Start Spark, on a terminal under a live line.
+    """Start Spark, on a terminal under a live line; the command's end leaves it as it was found.
 
     Parameters
     ----------
     log : file that takes what Spark's JVM prints
     **options : of `noisescope_core.spark.session.start.start_session`
     """
+    spark = _started(config, log, **options)
+    from noisescope_core.spark.session.start import session_settings
+
+    click.get_current_context().with_resource(session_settings(spark, config))
+    return spark
+
+
+def _started(config: Config, log: Path, **options: Any) -> SparkSession:
     shown = console()
     if shown.quiet or not shown.is_interactive:
         from noisescope_core.spark.session.start import start_session

@@ -10,6 +10,7 @@ from typing import Literal
 
 from noisescope_core.images.records import exif
 from noisescope_core.images.records.c2pa import joined
+from noisescope_core.images.records.items import items_of
 from noisescope_core.images.records.spans import HEADER, Span, Unreadable, boxes
 
 LONGEST_TEXT = 1 << 18
@@ -169,7 +170,7 @@ def _webp(file: Span) -> Iterator[Record | Text]:
 
 
 def _boxes(file: Span) -> Iterator[Record | Text]:
-    """Read the boxes at the top of HEIF, AVIF and JPEG XL; items of HEIF are not looked at."""
+    """Read the boxes at the top of HEIF, AVIF and JPEG XL, and the items of the first two."""
     for box in boxes(file):
         if box.kind == b"uuid" and box.body.size > 16:
             kind = box.body.read(0, 16)
@@ -185,6 +186,20 @@ def _boxes(file: Span) -> Iterator[Record | Text]:
             yield Record("exif", box.body.part(4))
         elif box.kind == b"xml ":
             yield _text(XMP, box.body)
+        elif box.kind == b"meta":
+            with suppress(Unreadable):
+                yield from _items(file)
+
+
+def _items(file: Span) -> Iterator[Record | Text]:
+    items = items_of(file)
+    for number, content in items.contents.items():
+        kind = items.kinds.get(number)
+        with suppress(Unreadable):
+            if kind == b"Exif":  # Before it is how far away it begins.
+                yield Record("exif", content.part(4 + content.number(0, 4)))
+            elif kind == b"application/rdf+xml":
+                yield _text(XMP, content)
 
 
 def _tiff(file: Span) -> Iterator[Record | Text]:

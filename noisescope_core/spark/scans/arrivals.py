@@ -8,29 +8,54 @@ staged again, so a scan that died reads at most the files of one batch twice.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
-from noisescope_core.app.places import is_uri
+from noisescope_core.app.folders import walk
+from noisescope_core.app.places import is_uri, plain_path
 from noisescope_core.app.progress import Stage
+from noisescope_core.archives import is_archive
 from noisescope_core.config import Config
-from noisescope_core.errors import NoiseScopeError, first_line
-from noisescope_core.images.decode import refused_size
+from noisescope_core.errors import NoiseScopeError, UsageError, first_line
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.store import Store
-from noisescope_core.spark.stages.listing import AS_IT_IS, as_pattern, content_of, plain_path
+from noisescope_core.spark.session.workers import map_batches
+from noisescope_core.spark.sources.files import LOCAL_AS_IT_IS, as_pattern, content_of, on_this_disk
+from noisescope_core.spark.sources.placed import members_listed
+from noisescope_core.spark.stages.listing import write_read
 from noisescope_core.spark.stages.score import one_pass
 from noisescope_core.spark.tables.frames import frame
-from noisescope_core.spark.tables.run import Run, bytes_of, files_of, folders_in
+from noisescope_core.spark.tables.run import Run, files_of, folders_in
 from noisescope_core.tables.rows import FileRow
-from noisescope_core.tables.schemas import SCHEMAS, columns, long_lived_columns
+from noisescope_core.tables.schemas import (
+    CONTENT,
+    LONG_LIVED,
+    SCHEMAS,
+    UNREADABLE,
+    columns,
+    long_lived_columns,
+)
 
 _STREAMED = "path string, modificationTime timestamp, length long, content binary"
 """Columns of Spark's source `binaryFile`, of which a stream has to be told."""
+
+_PLACE = ("place", "offset", "stored", "packing")
+"""Columns that say where the bytes of a file are."""
+
+_AGAIN = "again-"
+"""How the batch is named that holds what earlier scans could not read."""
+
+_STAGED = "staged"
+"""Empty file that says that a batch was staged whole."""
+
+Tested = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+"""From rows of `CONTENT` to rows of `arrivals`."""
 
 _BATCHES = "batches.json"
 """File of a scan that lists the batches which it has begun to merge."""
@@ -43,11 +68,13 @@ class Arrivals:
     Attributes
     ----------
     files : what the stream listed
-    rows : of `arrivals`, one per file that could be read
+    rows : of `arrivals`, one per file
+    again : number of files that earlier scans could not read
     """
 
     files: list[FileRow]
     rows: DataFrame
+    again: int
 
 
 def staged_batches(scan: Scan) -> list[str]:
@@ -68,10 +95,11 @@ def staged_batches(scan: Scan) -> list[str]:
         return noted
     store = scan.store
     with scan.progress.stage("arrivals") as stage:
+        _stage_unreadable(scan, stage)
         _stream(scan, stage)
         staged = [
             batch for batch in folders_in(f"{store.scans}/arrived")
-            if staged_run(store, batch).finished("files")
+            if _is_staged(staged_run(store, batch))
         ]  # fmt: skip
         stage.done(f"{len(staged)} batches, known fingerprints: {scan.tests.fingerprints}")
     scan.run.write_text(_BATCHES, json.dumps(staged))
@@ -93,11 +121,14 @@ def arrivals_in(scan: Scan, batches: list[str]) -> Arrivals:
     """Read what batches staged."""
     rows = frame(scan.store.spark, [], SCHEMAS["arrivals"])
     files: list[FileRow] = []
+    again = 0
     for batch in batches:
         staged = staged_run(scan.store, batch)
-        files += files_of(staged)
+        of_batch = files_of(staged)
+        files += of_batch
+        again += len(of_batch) if batch.startswith(_AGAIN) else 0
         rows = rows.unionByName(staged.read("arrivals"))
-    return Arrivals(files, rows)
+    return Arrivals(files, rows, again)
 
 
 def merge_images(scan: Scan, arrived: DataFrame) -> None:
@@ -113,7 +144,8 @@ def merge_images(scan: Scan, arrived: DataFrame) -> None:
         name for name in long_lived_columns("images") if name in of_arrivals and name != "image_id"
     ]
     images = (
-        arrived.groupBy("image_id")
+        arrived.where("image_id is not null")
+        .groupBy("image_id")
         .agg(
             F.min_by(F.struct(*about), "path").alias("about"),
             F.array_sort(F.collect_set("path")).alias("paths"),
@@ -145,6 +177,9 @@ def merge_images(scan: Scan, arrived: DataFrame) -> None:
 def _stream(scan: Scan, stage: Stage) -> None:
     """Stage every file that is new since the last time, batch by batch."""
     config, images, folder = scan.config, scan.images, scan.store.scans
+    if on_this_disk(images) and (circles := walk(images).circles):
+        # The stream's own listing follows links, and would not end.
+        raise UsageError(f"{circles[0]}: a link that leads back to its own folder; remove it")
     checkpoint = f"{folder}/stream"
     test_batches = one_pass(config, scan.tests, "arrivals")
     # Over Spark Connect the function runs on the server: it may hold neither session nor terminal.
@@ -152,14 +187,13 @@ def _stream(scan: Scan, stage: Stage) -> None:
 
     def stage_batch(batch: DataFrame, number: int) -> None:
         run = Run(batch.sparkSession, _batch_location(folder, f"{number:09d}"))
-        if run.finished("files"):
+        if _is_staged(run):
             return
         if note:
             note(f"batch {number}")
-        if not run.finished("arrivals"):
-            run.write("arrivals", batch.mapInArrow(test_batches, SCHEMAS["arrivals"]))
         paths = _listed_paths(batch.sparkSession, checkpoint, number)
-        run.write_rows("files", _file_rows(run, config, images, paths))
+        files = [FileRow("image", images, path) for path in paths]
+        _stage_files(run, config, files, batch, test_batches)
 
     try:
         query = (
@@ -187,7 +221,7 @@ def new_files(spark: SparkSession, config: Config, images: str) -> DataFrame:
         .option("ignoreCorruptFiles", "true")
     )
     if not is_uri(images):
-        reader = reader.options(**AS_IT_IS)
+        reader = reader.options(**LOCAL_AS_IT_IS)
     # Larger files are not read: Spark asks for their length first.
     return content_of(reader.load(as_pattern(images)), config)
 
@@ -215,18 +249,71 @@ def _listed_paths(spark: SparkSession, checkpoint: str, number: int) -> list[str
     return sorted({plain_path(path) for path in paths})
 
 
-def _file_rows(run: Run, config: Config, images: str, paths: list[str]) -> list[FileRow]:
-    """Rows of `files`; a file that was not read is looked at again to say why."""
-    read = {row["path"] for row in run.rows("arrivals", "path")}
-    limit = config.decode.max_bytes
-    files: list[FileRow] = []
-    for path in paths:
-        size = reason = None
-        if path not in read:
-            size = bytes_of(path)
-            reason = "gone since it was listed"
-            if size is not None:
-                changed = "could not be read: no permission, or changed while it was"
-                reason = refused_size(size, limit) or changed
-        files.append(FileRow("image", images, path, size, reason))
-    return files
+def _stage_files(
+    run: Run, config: Config, files: list[FileRow], content: DataFrame, test_batches: Tested
+) -> None:
+    """Write `files`, with members of archives in place of these, and `arrivals`."""
+    archives = [row for row in files if row.place is None and is_archive(row.path)]
+    if archives:
+        plain = [row for row in files if row not in archives]
+        listed = frame(run.spark, archives, SCHEMAS["files"]).repartition(len(archives))
+        listed = members_listed(listed, config)
+        run.write("files", frame(run.spark, plain, SCHEMAS["files"]).unionByName(listed))
+    else:
+        run.write_rows("files", files)
+    wanted = run.read("files").where("place is null and reason is null").select("path")
+    content = content.join(F.broadcast(wanted), "path", "left_semi") if archives else content
+    write_read(
+        run, config, "arrivals", "image", content,
+        lambda read: map_batches(read, test_batches, SCHEMAS["arrivals"]),
+    )  # fmt: skip
+    run.write_text(_STAGED, "")
+
+
+def _is_staged(run: Run) -> bool:
+    return run.text(_STAGED) is not None
+
+
+def _stage_unreadable(scan: Scan, stage: Stage) -> None:
+    """Stage once more the files that earlier scans could not read, the longest untried first."""
+    store, config = scan.store, scan.config
+    run = staged_run(store, f"{_AGAIN}{scan.number:09d}")
+    if _is_staged(run):
+        return
+    order = F.col("last_scan"), F.col("path")
+    queue = store.read("unreadable").orderBy(*order).limit(config.scan.batch_files).collect()
+    if not queue:
+        return
+    stage.note(f"{len(queue):,} files that could not be read before")
+    files = [
+        FileRow("image", scan.images, row.path, None, None, *(row[name] for name in _PLACE))
+        for row in queue
+    ]
+    nothing = frame(run.spark, [], CONTENT)
+    _stage_files(run, config, files, nothing, one_pass(config, scan.tests, "arrivals"))
+
+
+def queue_unreadable(scan: Scan, arrivals: Arrivals, verdicts: DataFrame) -> None:
+    """Keep in `unreadable` what could not be read, and take out what was.
+
+    Parameters
+    ----------
+    verdicts : of what arrived
+    """
+    store = scan.store
+    queued = store.read("unreadable").select("path")
+    store.delete(
+        "unreadable",
+        queued.join(verdicts.where(F.col("status") != UNREADABLE), "path", "left_semi"),
+    )
+    failed = {
+        row.path: row.reason for row in verdicts.where(F.col("status") == UNREADABLE).collect()
+    }
+    rows = [
+        {"path": row.path, "reason": failed[row.path], "tries": 1, "first_scan": scan.number,
+         "last_scan": scan.number} | {name: getattr(row, name) for name in _PLACE}
+        for row in arrivals.files if row.path in failed
+    ]  # fmt: skip
+    tries = "CASE WHEN old.last_scan < new.last_scan THEN old.tries + 1 ELSE old.tries END"
+    changes = {"tries": tries, "last_scan": "new.last_scan", "reason": "new.reason"}
+    store.merge("unreadable", frame(store.spark, rows, LONG_LIVED["unreadable"]), changes)

@@ -45,7 +45,7 @@ def import_registry(store: Store, file: str, analyst: str, side: int) -> tuple[i
     there = {row.fingerprint_id for row in ids}
     new = [row for row in rows if row["fingerprint_id"] not in there]
     if new:
-        now = datetime.now(UTC).replace(tzinfo=None)
+        now = datetime.now(UTC)
         decisions = [
             DecisionRow(
                 fingerprint_id=row["fingerprint_id"], decided=now, state=row["state"],

@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.spark.scans.arrivals import Arrivals
+from noisescope_core.spark.scans.arrivals import Arrivals, queue_unreadable
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.retest import retested
 from noisescope_core.spark.scans.search import Search
@@ -21,9 +21,9 @@ from noisescope_core.spark.stages.verdicts import write_verdicts
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run, files_of
 from noisescope_core.tables.rows import FileRow
-from noisescope_core.tables.schemas import ANSWER, SCHEMAS, columns, names_in
+from noisescope_core.tables.schemas import ANSWER, SCHEMAS, UNREADABLE, columns, names_in
 
-_STATUSES = ("scored", "unscored", "quarantined")
+_STATUSES = ("scored", "unscored", "quarantined", UNREADABLE)
 """What can become of a file; each is counted in a column of `runs`."""
 
 
@@ -34,6 +34,7 @@ class Counts:
     scored: int = 0
     unscored: int = 0
     quarantined: int = 0
+    unreadable: int = 0
     fake: int = 0
     real_score: float | None = None
     bytes: int = 0
@@ -69,6 +70,8 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
         if counts["quarantined"] or rejudged:
             quarantined = marked.where("status = 'quarantined'")
             writes.append(pool.submit(store.merge, "quarantine", quarantined, scan=scan.number))
+        if counts[UNREADABLE] or arrivals.again:
+            writes.append(pool.submit(queue_unreadable, scan, arrivals, of_arrivals))
         if counts["fake"]:
             seen = of_arrivals.where("is_fake").select("fingerprint_id").distinct()
             last_scan = {"last_scan": str(scan.number)}

@@ -23,7 +23,7 @@ from noisescope_core.tables.schemas import LONG_LIVED
 NOBODY = ""
 """Owner of a lease that is free."""
 
-_LONG_AGO = datetime(2000, 1, 1)
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """When a free lease ended: any time before the first scan."""
 
 _RENEWALS = 3
@@ -99,7 +99,8 @@ def _holder(store: Store) -> tuple[str, datetime]:
         free = LeaseRow("scan", NOBODY, _LONG_AGO)
         store.merge("lease", frame(store.spark, [free], LONG_LIVED["lease"]))
         return NOBODY, _LONG_AGO
-    return rows[0].owner, rows[0].until
+    # Spark gives the time of this process's zone, whatever that of the session.
+    return rows[0].owner, rows[0].until.astimezone(UTC)
 
 
 def _set(
@@ -116,7 +117,7 @@ def _set(
 
 
 def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def _in(minutes: float) -> datetime:

@@ -11,12 +11,12 @@ from urllib.parse import unquote
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from noisescope_core.app.places import plain_path
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.spark.scans.lease import leased
 from noisescope_core.spark.scans.store import Store, latest
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.stages.listing import plain_path
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import bytes_of, folders_in, rewrite_lines
 from noisescope_core.tables.schemas import KEYS, LONG_LIVED

@@ -95,7 +95,7 @@ def registry_state(store: Store) -> RegistryState:
         regained,
         renamed,
         sorted(retested),
-        [(row.fingerprint_id, row.decided.isoformat()) for row in decisions],
+        [(row.fingerprint_id, row.decided.astimezone(UTC).isoformat()) for row in decisions],
     )
 
 
@@ -167,7 +167,7 @@ def decide(
     target = _resolved([into], standings)[0] if into else None
     if target and meaning(target, standings).shown_as in ids:
         raise UsageError(f"--into: {target} is among the fingerprints to be merged, or is in one")
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = datetime.now(UTC)
     decisions = [
         DecisionRow(
             fingerprint_id=name, decided=now, before=standings[name].state,

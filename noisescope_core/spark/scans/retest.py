@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from noisescope_core.archives import split_member
 from noisescope_core.spark.scans.context import Scan
-from noisescope_core.spark.stages.listing import content_of, source
+from noisescope_core.spark.session.workers import map_batches
+from noisescope_core.spark.sources.source import files_named, read_listed
 from noisescope_core.spark.stages.score import one_pass, scorer
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run, bytes_of
@@ -83,18 +85,21 @@ def _answers(scan: Scan, images: list[list[str]]) -> DataFrame:
         readable = [path for path in pool.map(_readable, images) if path]
     answers = frame(spark, [], SCHEMAS["arrivals"])
     if readable:
-        content = content_of(source(spark, *sorted(readable)), scan.config)
+        named = files_named(spark, sorted(readable), scan.config)
+        content = read_listed(spark, named, scan.config, whole=False)
         test_batches = one_pass(scan.config, scan.tests, "arrivals")
-        answers = content.mapInArrow(test_batches, SCHEMAS["arrivals"])
+        answers = map_batches(content, test_batches, SCHEMAS["arrivals"])
     if scan.registry.regained:
         waiting = scan.store.read("waiting").where(F.col("scan") < scan.number)
         test_residuals = scorer(scan.tests, columns("arrivals"))
-        tested = waiting.select(*columns("residuals")).mapInArrow(
-            test_residuals, SCHEMAS["arrivals"]
+        tested = map_batches(
+            waiting.select(*columns("residuals")), test_residuals, SCHEMAS["arrivals"]
         )
         answers = answers.unionByName(tested.where("score > threshold"))
     return answers
 
 
 def _readable(paths: list[str]) -> str | None:
-    return next((path for path in paths if bytes_of(path)), None)
+    """Name the first of an image's files that is there, or whose archive is."""
+    places = {path: member[0] if (member := split_member(path)) else path for path in paths}
+    return next((path for path, place in places.items() if bytes_of(place)), None)

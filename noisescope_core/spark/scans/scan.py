@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from noisescope_core import __version__
 from noisescope_core.app.alerts import alerts
 from noisescope_core.config import Config
+from noisescope_core.errors import NoiseScopeError
 from noisescope_core.spark.scans.arrivals import (
     arrivals_in,
     merge_images,
@@ -72,7 +73,25 @@ def scan(
         check_lease()
         store.merge("runs", frame(store.spark, [row], LONG_LIVED["runs"]), scan=row.scan)
         tidy(store, config, row.scan)
+    _check_unreadable(store, config, row)
     return dict(vars(row))
+
+
+def _check_unreadable(store: Store, config: Config, row: RunRow) -> None:
+    """Raise NoiseScopeError if too many of the files that are new could not be read."""
+    if not row.unreadable:
+        return
+    queue = store.read("unreadable")
+    failed = queue.where(F.col("first_scan") == row.scan).count()
+    tried_before = row.unreadable - failed
+    if failed <= config.source.unreadable * (row.files - tried_before):
+        return
+    reason = queue.where(F.col("last_scan") == row.scan).agg(F.mode("reason")).collect()[0][0]
+    raise NoiseScopeError(
+        f"{failed:,} of {row.files - tried_before:,} files are unreadable, more than the share "
+        f"source.unreadable={config.source.unreadable:g} allows, mostly: {reason}. The scan is "
+        "kept; the next one tries these files first"
+    )
 
 
 def _begun(store: Store, config: Config, progress: Progress, images: str, reference: str) -> Scan:

@@ -12,10 +12,11 @@ from noisescope_core.methods import method_of, uncalibrated
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.retest import claimed_by_retest
 from noisescope_core.spark.scans.sizes import Waiting, waiting_images
+from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.stages.calibrate import calibrate
 from noisescope_core.spark.stages.cluster import cluster
 from noisescope_core.spark.stages.extract import extract_reference, reference_headers
-from noisescope_core.spark.stages.listing import content_of, list_files
+from noisescope_core.spark.stages.listing import list_files
 from noisescope_core.spark.stages.methods import correlate
 from noisescope_core.spark.stages.score import scorer, tests_of
 from noisescope_core.spark.stages.verdicts import write_verdicts
@@ -96,23 +97,22 @@ def _search(scan: Scan, sizes: list[Size]) -> None:
     # An earlier version wrote no `scans`.
     if run.finished("scans") and run.finished("verdicts"):
         return
-    sources, readable = list_files(run, config, progress, {"reference": scan.reference})
+    reference = list_files(run, config, progress, {"reference": scan.reference})["reference"]
     waiting = scan.store.read("waiting")
     if (claimed := claimed_by_retest(scan)) is not None:
         waiting = waiting.join(claimed, "image_id", "left_anti")
-    listed = waiting.select("path", of_sizes(sizes).alias("in_place")).collect()
+    listed = waiting.select("path", "width", "height").collect()
     paths = sorted(row.path for row in listed)
     run.write_rows("files", [*(FileRow("image", "", path) for path in paths), *files_of(run)])
-    in_place = sum(row.in_place for row in listed)
+    in_place = len([row for row in listed if (row.width, row.height) in set(sizes)])
     route = method_of(config).route(in_place, config)
     # Features of images that wait are stored, however many they are.
     route = "spectral" if route == "shards" else route
     run.write_rows("route", [RouteRow(route, in_place)])
-    run.write("residuals", waiting.where(of_sizes(sizes)))
+    run.write("residuals", of_sizes(waiting, sizes))
     run.write("headers", waiting)
-    content = content_of(sources["reference"], config)
-    headers = reference_headers(content, config)
-    extract_reference(run, config, progress, content, readable["reference"], headers)
+    headers = reference_headers(reference.content, config)
+    extract_reference(run, config, progress, reference, headers)
     for stage in (calibrate, sample, correlate, cluster):
         stage(run, config, progress)
     with progress.stage("score", len(paths), "images") as told:
@@ -132,4 +132,4 @@ def _tested(scan: Scan, waiting: DataFrame) -> DataFrame:
     if all(row.kind == "lattice" for row in found):
         # The tile says it; the residual is a hundred times as large.
         rows = rows.withColumn("residual", F.lit(None).cast("binary"))
-    return rows.mapInArrow(scorer(tests, columns("scans")), SCHEMAS["scans"])
+    return map_batches(rows, scorer(tests, columns("scans")), SCHEMAS["scans"])

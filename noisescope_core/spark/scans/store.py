@@ -223,6 +223,10 @@ def is_conflict(error: BaseException) -> bool:
 
 
 def latest(verdicts: DataFrame) -> DataFrame:
-    """Take the verdict that holds of each path, out of rows of `verdicts`."""
-    row = F.max_by(F.struct(*long_lived_columns("verdicts")), "registry_version")
+    """Take the verdict that holds of each path, out of rows of `verdicts`.
+
+    A file that could not be read has another once it could, of the same version as may be.
+    """
+    newest = F.struct("registry_version", "scan")
+    row = F.max_by(F.struct(*long_lived_columns("verdicts")), newest)
     return verdicts.groupBy("path").agg(row.alias("row")).select("row.*")

@@ -14,8 +14,9 @@ from noisescope_core.app.doctor import Finding
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.residual import noise_residual
-from noisescope_core.spark.session.start import start_session
-from noisescope_core.spark.session.workers import one_task
+from noisescope_core.spark.session.start import session_settings, start_session, stop_session
+from noisescope_core.spark.session.workers import map_batches, one_task
+from noisescope_core.spark.sources.files import spark_files
 from noisescope_core.spark.tables.run import Run
 
 ROWS = 1000
@@ -50,12 +51,18 @@ def examine_spark(
     except NoiseScopeError as error:
         yield Finding("Spark", "bad", str(error), f"see {log}")
         return
-    yield _workers(spark)
-    for option, place in read.items():
-        yield _readable(spark, option, place)
-    for option, place in written.items():
-        yield _writable(spark, option, place, delta)
-    spark.stop()
+    with session_settings(spark, config) as refused:
+        yield _workers(spark)
+        if refused:
+            yield Finding(
+                "settings", "warning", f"refused by the session: {', '.join(sorted(refused))}",
+                "verdicts are the same; tasks may take more memory or time",
+            )  # fmt: skip
+        for option, place in read.items():
+            yield _readable(spark, option, place)
+        for option, place in written.items():
+            yield _writable(spark, option, place, delta)
+    stop_session(spark)
 
 
 def _workers(spark: SparkSession) -> Finding:
@@ -68,7 +75,7 @@ def _workers(spark: SparkSession) -> Finding:
                 yield batch
 
     try:
-        count = spark.range(ROWS).mapInArrow(work, "id long").count()
+        count = map_batches(spark.range(ROWS), work, "id long").count()
     except Exception as error:
         mend = "install noisescope where the workers run, or spark-submit --py-files its wheel"
         return Finding("Spark", "bad", f"workers failed: {first_line(error)}", mend)
@@ -78,9 +85,8 @@ def _workers(spark: SparkSession) -> Finding:
 
 
 def _readable(spark: SparkSession, option: str, place: str) -> Finding:
-    files = spark.read.format("binaryFile").option("recursiveFileLookup", True)
     try:
-        first_file = files.load(place).select("path").limit(1).collect()
+        first_file = spark_files(spark, place).select("path").limit(1).collect()
     except Exception as error:
         return Finding(option, "bad", f"{place}: {first_line(error)}", CLOUD_HELP)
     if not first_file:

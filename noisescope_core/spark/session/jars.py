@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyspark
-from pyspark.find_spark_home import _find_spark_home
 from pyspark.sql import SparkSession
 
 from noisescope_core.errors import NoiseScopeError, UsageError
@@ -112,6 +111,8 @@ def hadoop_version() -> str:
     NoiseScopeError
         If Spark comes without Hadoop.
     """
+    from pyspark.find_spark_home import _find_spark_home  # Which a client without a JVM lacks.
+
     folder = Path(_find_spark_home(), "jars")
     for jar in folder.glob("hadoop-client-api-*.jar"):
         return jar.stem.removeprefix("hadoop-client-api-")

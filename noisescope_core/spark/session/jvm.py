@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pyspark
-from pyspark import SparkContext
 
 _COMPILER = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:MetaspaceSize=256m"
 """Options that make a JVM compile quickly and give it room for its code and classes.
@@ -59,6 +58,8 @@ def keep_classes() -> None:
     Writing takes some seconds, once for every Java and Spark of a user. Spark must have been
     stopped.
     """
+    from pyspark import SparkContext  # Which a client without a JVM lacks.
+
     archive, gateway = _archive(), SparkContext._gateway
     process = getattr(gateway, "proc", None)
     if archive is None or process is None or not _draft(archive).parent.exists():

@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -19,6 +19,7 @@ from noisescope_core.errors import NoiseScopeError, first_line
 from noisescope_core.spark.session.jars import NO_JARS, jar_settings
 from noisescope_core.spark.session.jvm import java_options
 from noisescope_core.spark.session.s3 import check_buckets, on_s3, refuse_credentials, s3_settings
+from noisescope_core.tables.storage import is_delta
 
 PARTS_PER_CORE = 8
 """Parts of a shuffle for each processor, on one machine. With Spark's default of 200 parts 3.7 s of
@@ -62,6 +63,8 @@ def start_session(
 ) -> SparkSession:
     """Start Spark or connect to it, or join the session that is already there.
 
+    What our work needs of its settings is `session_settings`'.
+
     Parameters
     ----------
     config : Config
@@ -83,8 +86,52 @@ def start_session(
         If a location holds a password, or `spark.jars` lacks a jar.
     """
     refuse_credentials(locations)
-    spark = SparkSession.getActiveSession() or _start(config, log, leave_classes, delta, locations)
-    for key, setting in {
+    return SparkSession.getActiveSession() or _start(config, log, leave_classes, delta, locations)
+
+
+def stop_session(spark: SparkSession) -> None:
+    """Stop a session, unless it is the platform's, which may be shared."""
+    if "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+        spark.stop()
+
+
+@contextmanager
+def session_settings(spark: SparkSession, config: Config) -> Iterator[dict[str, str]]:
+    """Give a session the settings that our work needs, and leave it as it was found.
+
+    What a platform refuses costs time and memory, not verdicts: `workers.map_batches` bounds what a
+    worker computes at once.
+
+    Yields
+    ------
+    dict of str to str
+        Settings that the session refuses, and why. Static ones are not told.
+    """
+    given: dict[str, str] | None = None
+    with suppress(Exception):  # What is set; a platform that lists nothing is asked key by key.
+        given = spark.conf.getAll
+    found: dict[str, str | None] = {}
+    refused = {}
+    for key, setting in _session_settings(config).items():
+        try:
+            before = spark.conf.get(key, None) if given is None else given.get(key)
+            spark.conf.set(key, setting)
+            found[key] = before
+        except Exception as error:  # Fixed by the platform, or settable at the start alone.
+            if "CANNOT_MODIFY" not in str(error):
+                refused[key] = first_line(error)
+    try:
+        yield refused
+    finally:
+        if SparkSession.getActiveSession() is not None:
+            for key, before in found.items():
+                # A session that has ended meanwhile has no settings.
+                with suppress(Exception):
+                    spark.conf.unset(key) if before is None else spark.conf.set(key, before)
+
+
+def _session_settings(config: Config) -> dict[str, str]:
+    return {
         # Cells are large: batches are bounded by bytes as well as by rows.
         "spark.sql.execution.arrow.maxRecordsPerBatch": str(ROWS_PER_BATCH),
         "spark.sql.execution.arrow.maxBytesPerBatch": str(config.spark.batch_bytes),
@@ -92,15 +139,7 @@ def start_session(
         "spark.sql.parquet.columnarReaderBatchSize": str(ROWS_PER_READ),
         "spark.sql.session.timeZone": "UTC",
         **_configured_settings(config),
-    }.items():
-        try:
-            spark.conf.set(key, setting)
-        except Exception:  # noqa: S112  # Only settable at the start, or fixed by the platform.
-            continue
-    if "DATABRICKS_RUNTIME_VERSION" in os.environ:
-        # The session is the platform's and may be shared, so it must not be stopped.
-        spark.stop = lambda: None  # type: ignore[method-assign]
-    return spark
+    }
 
 
 def _start(
@@ -150,6 +189,7 @@ def _prepare_environment() -> None:
 def _classic_settings(config: Config, delta: bool, locations: Sequence[str]) -> dict[str, str]:
     """Make the settings of a session that is not Connect's, on one machine or on a cluster."""
     submitted = _submitted()
+    delta = delta or any(map(is_delta, locations))
     jars = jar_settings(config.spark.jars, delta, bool(on_s3(locations)))
     if not submitted:
         # A cluster's Spark may have credentials that this process lacks.

@@ -6,21 +6,28 @@ import gc
 import hashlib
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import cv2
-from pyspark import SparkFiles, TaskContext, cloudpickle
-from pyspark.sql import SparkSession
+import pyarrow as pa
+from pyspark import TaskContext, cloudpickle
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 from pyspark.sql.utils import is_remote
 from threadpoolctl import ThreadpoolController
+
+from noisescope_core.spark.session.start import ROWS_PER_BATCH
 
 INSIDE = 67_108_864
 """Most bytes that a function may hold on Spark Connect: 64 MiB, half of the 128 MiB at which its
 messages end, for a plan with its functions is one message (docs/decisions/0003-spark.md)."""
+
+BYTES_PER_BATCH = 1 << 25
+"""Bytes of a batch above which it is cut: the default of `spark.batch_bytes`, 32 MiB."""
 
 Value = TypeVar("Value")
 
@@ -44,8 +51,42 @@ def shipped(spark: SparkSession, value: Value) -> Callable[[], Value]:
         file = Path(folder, name)
         file.write_bytes(data)
         spark.addArtifact(str(file), file=True)
-    # The file comes from the driver, as the function does: it needs no less trust.
-    return lambda: pickle.loads(Path(SparkFiles.get(name)).read_bytes())  # noqa: S301
+
+    def received() -> Value:
+        from pyspark import SparkFiles  # Which a client without a JVM lacks.
+
+        # The file comes from the driver, as the function does: it needs no less trust.
+        value: Value = pickle.loads(Path(SparkFiles.get(name)).read_bytes())  # noqa: S301
+        return value
+
+    return received
+
+
+def map_batches(
+    table: DataFrame,
+    work: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+    schema: str | StructType,
+) -> DataFrame:
+    """Apply a function to the batches of a table, which are small in every session.
+
+    Some platforms refuse the settings that bound batches: then one holds 10,000 rows, and what is
+    computed of it as many residuals.
+
+    Parameters
+    ----------
+    work : takes and gives batches, `ROWS_PER_BATCH` and about `BYTES_PER_BATCH` at most
+    schema : of the result
+    """
+    return table.mapInArrow(lambda batches: work(small_batches(batches)), schema)
+
+
+def small_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Cut batches that are too large, without a copy; their rows count as equally large."""
+    for batch in batches:
+        parts = -(-batch.nbytes // BYTES_PER_BATCH)
+        rows = max(1, min(ROWS_PER_BATCH, len(batch) // max(parts, 1)))
+        for start in range(0, len(batch), rows):
+            yield batch.slice(start, rows)
 
 
 @contextmanager

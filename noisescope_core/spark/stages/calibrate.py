@@ -5,8 +5,10 @@ from __future__ import annotations
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.methods import shortage, unscored
+from noisescope_core.lattice.copies import COPIES, unusable
+from noisescope_core.methods import method_of, shortage, unscored
 from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.stages.lattice.pile import small_pile
 from noisescope_core.spark.stages.methods import stages_of
 from noisescope_core.spark.stages.sets import image_sets, tested_images
 from noisescope_core.spark.tables.run import Run
@@ -20,7 +22,9 @@ def calibrate(run: Run, config: Config, progress: Progress) -> None:
     reason instead.
     """
     reference = image_sets(run, "reference_residuals")
-    everything = len({name for images in reference.values() for name in images.ids})
+    everything = {name for images in reference.values() for name in images.ids}
+    of_lattices = method_of(config).lattice
+    copies = unusable(*small_pile(run, config)) if of_lattices else set[str]()
     counts = (
         tested_images(run)
         .groupBy("width", "height")
@@ -33,17 +37,19 @@ def calibrate(run: Run, config: Config, progress: Progress) -> None:
     with progress.stage("calibrate") as stage:
         for width, height, images in sorted(counts):
             size = width, height
-            count = len(reference[size]) if size in reference else 0
+            count = len(set(reference[size].ids) - copies) if size in reference else 0
             reason = shortage(config, size, images, count)
             t_merge = None
             if reason is None and calibrated is not None:
                 stage.note(f"{count:,} reference images of {width} x {height}")
                 t_merge, textures = calibrated(run, config, reference[size])
                 fingerprints += textures
-            lacking = unscored(config, reason, everything)
+            lacking = unscored(config, reason, len(everything - copies))
             calibrations.append(CalibrationRow(*size, images, count, t_merge, reason, lacking))
         run.write_rows("reference_fingerprints", fingerprints)
         run.write_rows("calibration", calibrations)
+        if copies:
+            stage.note(COPIES.format(len(copies)))
         decided = [_in_words(row) for row in calibrations if row.reason is None]
         stage.done(", ".join(decided[:3]) or "no size has enough images to be searched by itself")
 

@@ -1,6 +1,7 @@
-"""Stage 4: find the patterns that images of each size share; the decisions are made on the driver.
+"""Stage 4: find the patterns that images of each size share.
 
-The method's `find` decides; what it asks for is worked out where the images lie.
+The method's `find` decides. Small piles are searched whole where the images lie; of a large one the
+decisions are made on the driver, and what they ask for is worked out where the images lie.
 """
 
 from __future__ import annotations
@@ -16,11 +17,19 @@ from noisescope_core.spark.tables.run import Run
 
 
 def cluster(run: Run, config: Config, progress: Progress) -> None:
-    """Read the correlations, write `clusters`, `fingerprints` and, by the paper, `merging`."""
+    """Read the correlations, write `clusters`, `fingerprints` and what else the method searches by.
+
+    That is `merging` by the paper, `searched` by the default method.
+    """
     method, stages = method_of(config), stages_of(config)
     results: list[Found] = []
     with progress.stage("cluster") as stage:
         piles = stages.piles(run, config)
+        if stages.whole:
+            found, piles = stages.whole(run, config, piles, stage.note)
+            results.append(found)
+        if len(piles) > 1:
+            stage.note(f"{len(piles):,} sizes are searched one after the other")
         for number, pile in enumerate(piles):
             stage.part(number, len(piles))
             size = f"{pile.size[0]} x {pile.size[1]}"
@@ -30,10 +39,14 @@ def cluster(run: Run, config: Config, progress: Progress) -> None:
             in_place = [row for found in results for row in found.fingerprints]
             lattices = method.lattice.find(pile, in_place, config, stage.note)
             results.append(Found(lattices))
-        run.write_rows("clusters", (row for found in results for row in found.clusters))
+        # Sorting keeps the patterns of a size in their order, and lattices in theirs.
+        clusters = [row for found in results for row in found.clusters]
+        run.write_rows("clusters", sorted(clusters, key=lambda row: (row.width, row.height)))
         if stages.merges:
             run.write_rows("merging", (found.merging for found in results if found.merging))
-        run.write_rows("fingerprints", (row for found in results for row in found.fingerprints))
+        fingerprints = [row for found in results for row in found.fingerprints]
+        fingerprints.sort(key=lambda row: (row.kind == "lattice", row.width, row.height))
+        run.write_rows("fingerprints", fingerprints)
         stage.done(stages.in_words(results))
 
 

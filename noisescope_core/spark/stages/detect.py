@@ -36,6 +36,7 @@ def stages(
     }
     stored = "headers" if by_shards else "residuals"
     merging = ("merging",) if of_method.merges else ()
+    searched = ("searched",) if of_method.whole else ()
     return {
         "extract": (
             partial(extract, images=images, reference=reference),
@@ -44,7 +45,7 @@ def stages(
         "calibrate": (calibrate, ("reference_fingerprints", "calibration")),
         "sample": (sample, drawn[chosen]),
         "correlate": (correlate, (of_method.correlations,)),
-        "cluster": (cluster, ("clusters", *merging, "fingerprints")),
+        "cluster": (cluster, (*searched, "clusters", *merging, "fingerprints")),
         "score": (score, (*(("scans",) if by_shards else ()), "scores", "verdicts")),
     }
 

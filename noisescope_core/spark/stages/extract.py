@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
+from noisescope_core.app.places import plain_path
 from noisescope_core.config import Config
 from noisescope_core.extraction import (
     header_row,
@@ -22,8 +24,8 @@ from noisescope_core.images.compression import Compression
 from noisescope_core.images.reference import Header, Preparation
 from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.workers import one_task
-from noisescope_core.spark.stages.listing import amount, content_of, list_files, plain_path
+from noisescope_core.spark.session.workers import map_batches, one_task
+from noisescope_core.spark.stages.listing import Listed, check_unreadable, list_files, write_read
 from noisescope_core.spark.stages.sets import tested_images, tested_table, tile_table
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.rows import RouteRow
@@ -50,67 +52,92 @@ def extract(run: Run, config: Config, progress: Progress, images: str, reference
         If a folder cannot be listed or holds no file.
     """
     folders = dict(zip(TABLES, (images, reference), strict=True))
-    sources, readable = list_files(run, config, progress, folders)
-    route = method_of(config).route(len(readable["image"]), config)
-    run.write_rows("route", [RouteRow(route, len(readable["image"]))])
-    of_reference = content_of(sources["reference"], config)
+    listed = list_files(run, config, progress, folders)
+    tested, of_reference = listed["image"], listed["reference"]
+    route = method_of(config).route(tested.files, config)
+    run.write_rows("route", [RouteRow(route, tested.files)])
     with (
         ThreadPoolExecutor() as pool,
-        progress.stage("extract", len(readable["image"]), "images") as stage,
+        progress.stage("extract", tested.files, "images") as stage,
     ):
         # What the reference files say of themselves takes little, and is ready when it is needed.
-        headers = pool.submit(reference_headers, of_reference, config)
-        content = content_of(sources["image"], config)
+        headers = pool.submit(reference_headers, of_reference.content, config)
         if route == "shards":
-            read = header_reader(config, with_tiles=True)
-            run.write("headers", content.mapInArrow(read, SCHEMAS["headers"]))
-            stage.done(f"headers and tiles of {amount(readable['image'])}")
+            read_headers = header_reader(config, with_tiles=True)
+            write_read(
+                run, config, "headers", "image", tested.content,
+                lambda content: map_batches(content, read_headers, SCHEMAS["headers"]),
+            )  # fmt: skip
+            stage.done(f"headers and tiles of {tested}")
         else:
-            run.write("residuals", residuals(content, "image", config, {}))
-            stage.done(amount(readable["image"]))
-    extract_reference(run, config, progress, of_reference, readable["reference"], headers.result())
+            write_read(
+                run, config, "residuals", "image", tested.content,
+                lambda content: residuals(content, "image", config, {}),
+            )  # fmt: skip
+            check_unreadable(run, config, "residuals", "image")
+            stage.done(str(tested))
+    extract_reference(run, config, progress, of_reference, headers.result())
 
 
 def extract_reference(
     run: Run,
     config: Config,
     progress: Progress,
-    content: DataFrame,
-    sizes: list[int],
+    reference: Listed,
     headers: list[Row],
 ) -> None:
     """Write `reference_residuals`, of images made like the tested ones where they differ.
 
     Parameters
     ----------
-    content : `path` and `content` of the reference files
-    sizes : of these, bytes
+    reference : files of the reference
     headers : from `reference_headers`
     """
-    with progress.stage("reference", len(sizes), "images") as stage:
-        changed = _preparations(run, headers, config)
-        run.write("reference_residuals", residuals(content, "reference", config, changed))
+    with progress.stage("reference", reference.files, "images") as stage:
+        shared = _tested_too(run, headers)
+        known = [row for row in headers if row.image_id not in shared]
+        changed = _preparations(run, known, config)
+        write_read(
+            run, config, "reference_residuals", "reference", reference.content,
+            lambda content: residuals(content, "reference", config, changed, shared),
+        )  # fmt: skip
+        check_unreadable(run, config, "reference_residuals", "reference")
         alike = f", {len(changed):,} made like the test set" if changed else ""
-        stage.done(amount(sizes) + alike)
+        left_out = f", {len(shared):,} left out that are tested, too" if shared else ""
+        stage.done(f"{reference}{alike}{left_out}")
+
+
+def _tested_too(run: Run, reference: list[Row]) -> set[str]:
+    """Find the reference images that are among the tested ones: ids."""
+    if not reference:
+        return set()
+    ids = run.spark.createDataFrame([(row.image_id,) for row in reference], "image_id string")
+    tested = run.read(tile_table(run)).where("reason is null").select("image_id")
+    return {row.image_id for row in tested.join(F.broadcast(ids), "image_id").distinct().collect()}
 
 
 def residuals(
-    content: DataFrame, role: str, config: Config, changed: Mapping[str, list[Preparation]]
+    content: DataFrame,
+    role: str,
+    config: Config,
+    changed: Mapping[str, list[Preparation]],
+    tested: AbstractSet[str] = frozenset(),
 ) -> DataFrame:
-    """Decode files (`path`, `content`) and extract: a row of `residuals` for each.
+    """Decode files, rows of `CONTENT`, and extract: a row of `residuals` for each.
 
     Parameters
     ----------
     changed : what is done to reference images, by id
+    tested : ids of reference images that are tested, too
     """
-    return content.mapInArrow(extractor(role, config, changed), SCHEMAS["residuals"])
+    return map_batches(content, extractor(role, config, changed, tested), SCHEMAS["residuals"])
 
 
 def reference_headers(content: DataFrame, config: Config) -> list[Row]:
     """Read what the reference files say of themselves, as far as the method asks for it."""
     if not method_of(config).adapts_reference:
         return []
-    headers = content.mapInArrow(header_reader(config), SCHEMAS["headers"]).drop("path")
+    headers = map_batches(content, header_reader(config), SCHEMAS["headers"]).drop("path")
     return headers.where("reason is null").distinct().collect()
 
 
@@ -148,18 +175,28 @@ def header_reader(
             rows = [
                 {
                     "path": plain_path(path.as_py()),
-                    **(tile_row(content.as_py(), config) if with_tiles else {}),
-                    **header_row(content.as_py(), config),
+                    **(
+                        _header(content.as_py(), config, with_tiles)
+                        if content.is_valid
+                        else {"reason": reason.as_py()}
+                    ),
                 }
-                for path, content in zip(*batch.columns, strict=True)
+                for path, content, _, reason in zip(*batch.columns, strict=True)
             ]
             yield pa.RecordBatch.from_pylist(rows, _HEADERS)
 
     return read_headers
 
 
+def _header(data: bytes, config: Config, with_tiles: bool) -> dict[str, Any]:
+    return (tile_row(data, config) if with_tiles else {}) | header_row(data, config)
+
+
 def extractor(
-    role: str, config: Config, changed: Mapping[str, list[Preparation]]
+    role: str,
+    config: Config,
+    changed: Mapping[str, list[Preparation]],
+    tested: AbstractSet[str] = frozenset(),
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Make the function that turns batches of files into batches of `residuals`."""
 
@@ -168,8 +205,14 @@ def extractor(
         held = 0
         with one_task():
             for batch in batches:
-                for path, content in zip(*batch.columns, strict=True):
-                    for row in residual_rows(content.as_py(), config, role, changed):
+                for path, content, status, reason in zip(*batch.columns, strict=True):
+                    unread = {"status": status.as_py(), "reason": reason.as_py()}
+                    extracted = (
+                        residual_rows(content.as_py(), config, role, changed, tested)
+                        if content.is_valid
+                        else [unread]
+                    )
+                    for row in extracted:
                         rows.append({"path": plain_path(path.as_py()), **row})
                         held += len(row.get("residual", b""))
                         if held >= config.spark.batch_bytes:

@@ -20,7 +20,7 @@ from noisescope_core.errors import UsageError
 from noisescope_core.methods import method_of
 from noisescope_core.spark.records import records_of
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.stages.listing import content_of, list_files
+from noisescope_core.spark.stages.listing import list_files
 from noisescope_core.spark.stages.score import Tests, scanned, tests_of
 from noisescope_core.spark.stages.verdicts import write_verdicts
 from noisescope_core.spark.summary import (
@@ -72,10 +72,10 @@ def find_known(
     run.begin(_started_with(config, images, fingerprints), {})
     run.write_rows("fingerprints", known.rows)
     _take_over_calibration(run, config, earlier)
-    sources, readable = list_files(run, config, progress, {"image": images})
+    tested = list_files(run, config, progress, {"image": images})["image"]
     tests = tests_of(run.spark, known.tested, config, known.false_alarms)
-    with progress.stage("scan", len(readable["image"]), "images") as stage:
-        _scan(run, config, tests, content_of(sources["image"], config), earlier)
+    with progress.stage("scan", tested.files, "images") as stage:
+        _scan(run, config, tests, tested.content, earlier)
         summary = _summarise(run, config, known)
         stage.done(
             f"generators' fingerprints: {tests.fingerprints}, "

@@ -1,165 +1,181 @@
-"""Stage 1: list the files of a folder or a store, and read them."""
+"""Stage 1: list the files that a run answers for, and read them, each to a row of its own."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import unquote
+from dataclasses import dataclass
+from functools import reduce
 
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from noisescope_core.app.folders import HIDDEN, spelt, walk, why_unread
-from noisescope_core.app.places import is_uri
 from noisescope_core.config import Config
-from noisescope_core.errors import NoiseScopeError, first_line
-from noisescope_core.images.decode import refused_size
+from noisescope_core.errors import NoiseScopeError
 from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.sources.files import content_of
+from noisescope_core.spark.sources.placed import placed_content
+from noisescope_core.spark.sources.source import Listing, list_source, read_listed
+from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run
-from noisescope_core.tables.rows import FileRow
+from noisescope_core.tables.schemas import UNREADABLE
 
-AS_IT_IS = {
-    "fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
-    "fs.file.impl.disable.cache": "true",
-}
-"""Options by which Hadoop reads a local file whatever a checksum beside it says, which may be of a
-file that it was before."""
+GUESSED_BYTES = 1 << 20
+"""Bytes of a file whose size is not known, to share out work; chosen."""
+
+MOST_REASONS = 3
+"""Reasons that an error names: chosen, to stay one line."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Files of one role that can be read.
+
+    Attributes
+    ----------
+    content : rows of `CONTENT`
+    files, bytes : numbers
+    """
+
+    content: DataFrame
+    files: int
+    bytes: int
+
+    def __str__(self) -> str:
+        """Say how many there are, and how large they are together."""
+        return f"{self.files:,} files, {self.bytes / 1e6:,.1f} MB"
 
 
 def list_files(
     run: Run, config: Config, progress: Progress, folders: Mapping[str, str]
-) -> tuple[dict[str, DataFrame], dict[str, list[int]]]:
-    """List folders by role and write `files`.
-
-    Returns
-    -------
-    sources : by role, what `binaryFile` reads
-    readable : by role, bytes of every file that can be read
-    """
+) -> dict[str, Listed]:
+    """List locations by role and write `files`."""
     with progress.stage("list") as stage:
-        sources = {role: source(run.spark, folder) for role, folder in folders.items()}
         with ThreadPoolExecutor() as pool:
-            by_folder = pool.map(
-                lambda role: _list_files(sources[role], folders[role], config), folders
+            of_role = pool.map(
+                lambda role: list_source(run.spark, folders[role], role, config), folders
             )
-            listed = [
-                FileRow(role, folder, *row)
-                for (role, folder), rows in zip(folders.items(), by_folder, strict=True)
-                for row in rows
-            ]
-        run.write_rows("files", listed)
-        readable = {
-            role: [row.bytes or 0 for row in listed if row.role == role and row.reason is None]
-            for role in folders
-        }
+            listings = dict(zip(folders, of_role, strict=True))
+        if any(listing.others is not None for listing in listings.values()):
+            frames = [listing.frame(run.spark) for listing in listings.values()]
+            run.write("files", reduce(DataFrame.unionByName, frames))
+        else:
+            run.write_rows("files", [row for listing in listings.values() for row in listing.rows])
+        listed = {role: _counted(run, config, role, listing) for role, listing in listings.items()}
         names = {"image": "files to test", "reference": "reference files"}
-        counts = [f"{len(readable[role]):,} {names[role]}" for role in folders]
-        megabytes = sum(map(sum, readable.values())) / 1e6
+        counts = [f"{one.files:,} {names[role]}" for role, one in listed.items()]
+        megabytes = sum(one.bytes for one in listed.values()) / 1e6
         stage.done(f"{', '.join(counts)}, {megabytes:,.1f} MB")
-    return sources, readable
+    return listed
 
 
-def amount(sizes: list[int]) -> str:
-    """Say how many files of these sizes, in bytes, there are, and how large they are together."""
-    return f"{len(sizes):,} files, {sum(sizes) / 1e6:,.1f} MB"
+def _counted(run: Run, config: Config, role: str, listing: Listing) -> Listed:
+    of_role = (ds.field("role") == role) & ds.field("reason").is_null()
+    files = size = 0
+    for batch in run.batches("files", of_role, ["bytes"]):
+        files += len(batch)
+        size += pc.sum(batch["bytes"]).as_py() or 0
+    if listing.files is not None and not any(row.place for row in listing.rows):
+        content = content_of(listing.files, config)
+    else:
+        content = read_listed(run.spark, readable(run, role), config, listing.files)
+    return Listed(content, files, listing.bytes or size)
+
+
+def readable(run: Run, role: str) -> DataFrame:
+    """Read the rows of `files` of one role that are to be read."""
+    return run.read("files").where((F.col("role") == role) & F.col("reason").isNull())
 
 
 def read_again(run: Run, config: Config, paths: Sequence[str] | None = None) -> DataFrame:
-    """Read the tested files again: `path` and `content`.
+    """Read the tested files again: rows of `CONTENT`.
 
     Parameters
     ----------
     paths : as in `files`, or None for all
     """
+    listed = readable(run, "image")
     if paths is None:
-        listed = run.read("files").where("role = 'image'").select("folder").distinct()
-        paths = [row.folder for row in listed.collect()]
-    return content_of(source(run.spark, *paths), config)
+        return read_listed(run.spark, listed, config)
+    wanted = frame(run.spark, ({"path": path} for path in paths), "path string")
+    chosen = listed.join(F.broadcast(wanted), "path", "left_semi")
+    return read_listed(run.spark, chosen, config, whole=False)
 
 
-def source(spark: SparkSession, *locations: str) -> DataFrame:
-    """List folders or files; Spark keeps the list, so reading them does not list them again."""
-    reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
-    # Files that vanish or cannot be read cost themselves alone; the difference tells of them.
-    reader = reader.option("ignoreMissingFiles", "true").option("ignoreCorruptFiles", "true")
-    # A name is taken as it is: brackets and stars in it are not a pattern.
-    reader = reader.option("__globPaths__", "false")
-    places = [plain_path(place) for place in locations]
-    if not all(map(is_uri, places)):
-        reader = reader.options(**AS_IT_IS)
-    try:
-        return reader.load([path for place in places for path in _to_load(place)])
-    except Exception as error:
-        raise NoiseScopeError(f"{places[0]}: cannot be listed ({first_line(error)})") from error
+def write_read(
+    run: Run,
+    config: Config,
+    table: str,
+    role: str,
+    content: DataFrame,
+    rows: Callable[[DataFrame], DataFrame],
+) -> None:
+    """Write a table that has a row of every file that is read, and ask again for what is missing.
 
+    Spark leaves out a file that it cannot read, whatever the reason. Such files are read once more
+    by themselves, with `source.attempts`, and have a row that says why if that fails.
 
-def as_pattern(location: str) -> str:
-    """Write a name so that a reader which takes patterns alone takes it for itself.
-
-    Examples
-    --------
-    >>> print(as_pattern("/uploads [1]"))
-    /uploads \\[1\\]
+    Parameters
+    ----------
+    content : rows of `CONTENT`, of all readable files of the role
+    rows : from these to the table's
     """
-    return re.sub(r"([\\*?{}\[\]])", r"\\\1", location)
+    run.write(table, rows(content))
+    if _files_in(run, table, role) >= _readable_files(run, role):
+        return
+    read = run.read(table).select("path")
+    missing = readable(run, role).join(read, "path", "left_anti")
+    size = F.sum(F.coalesce("stored", "bytes", F.lit(GUESSED_BYTES)))
+    size_of_all = missing.agg(size).collect()[0][0] or 0
+    # Otherwise the file itself is the place of its bytes.
+    placed = missing.withColumns(
+        {
+            "place": F.coalesce("place", "path"),
+            "offset": F.coalesce("offset", F.lit(0)),
+            "stored": F.coalesce("stored", "bytes", F.lit(GUESSED_BYTES)),
+        }
+    )
+    run.append(table, rows(placed_content(placed, size_of_all, config)))
 
 
-def _to_load(place: str) -> list[str]:
-    """Name what Spark is to list: of a folder that it would lose its way in, the files."""
-    if is_uri(place) or not os.path.exists(place):
-        return [place]
-    walked = walk(place) if os.path.isdir(place) else None
-    if walked is None or walked.is_tree or not walked.files:
-        return [f"file://{os.path.abspath(place)}"]
-    # Hadoop passes over hidden names below a folder alone.
-    hidden = [os.path.relpath(path, place).split(os.sep) for path in walked.files]
-    return [
-        f"file://{path}"
-        for path, parts in zip(walked.files, hidden, strict=True)
-        if spelt(path) == path and not any(part.startswith(HIDDEN) for part in parts)
-    ]
+def _readable_files(run: Run, role: str) -> int:
+    return run.count("files", (ds.field("role") == role) & ds.field("reason").is_null())
 
 
-def _list_files(
-    source: DataFrame, location: str, config: Config
-) -> list[tuple[str, int, str | None]]:
-    rows = source.select("path", "length").collect()
-    limit = config.decode.max_bytes
-    listed: dict[str, tuple[int, str | None]] = {}
-    for path, size in rows:
-        listed[plain_path(path)] = (size, refused_size(size, limit))
-    if os.path.isdir(location):
-        listed |= _unlisted(location, listed)
-    # Spark plans no task for an empty file, so it is in the file index but not in the rows.
-    for uri in source.inputFiles():
-        path = plain_path(unquote(uri))
-        if is_uri(path) or os.path.exists(path):
-            listed.setdefault(path, (0, refused_size(0, limit)))
-    if not listed:
-        raise NoiseScopeError(f"{location}: holds no file")
-    return [(path, *listed[path]) for path in sorted(listed)]
+def _files_in(run: Run, table: str, role: str) -> int:
+    """Count the files of which a table has rows."""
+    if role == "image":
+        return run.count(table)
+    # A reference image has a row in each size that it is brought to.
+    paths = [batch["path"] for batch in run.batches(table, ds.field("path").is_valid(), ["path"])]
+    return len(pc.unique(pa.chunked_array(paths, pa.string())))
 
 
-def _unlisted(location: str, listed: Collection[str]) -> dict[str, tuple[int, str | None]]:
-    """Find what lies in a local folder and is not among the files that Spark reads."""
-    walked = walk(location)
-    found: dict[str, tuple[int, str | None]] = {}
-    for path in walked.files:
-        if path in listed:
-            continue
-        size = os.path.getsize(path) if os.path.isfile(path) else None
-        reason = refused_size(0, 1) if size == 0 else why_unread(path, location)
-        found[spelt(path)] = (size or 0, reason)
-    return found | {spelt(path): (0, reason) for path, reason in walked.closed.items()}
+def check_unreadable(run: Run, config: Config, table: str, role: str) -> None:
+    """Raise NoiseScopeError if more than `source.unreadable` of the files could not be read.
 
-
-def plain_path(path: str) -> str:
-    """Write the path of a local file without its scheme."""
-    return "/" + path.removeprefix("file:").lstrip("/") if path.startswith("file:") else path
-
-
-def content_of(source: DataFrame, config: Config) -> DataFrame:
-    """Take `path` and `content` of the files that are not too large."""
-    return source.where(F.col("length") <= config.decode.max_bytes).select("path", "content")
+    Parameters
+    ----------
+    table : from `write_read`
+    """
+    unreadable = run.count(table, ds.field("status") == UNREADABLE)
+    files = _readable_files(run, role) if unreadable else 0
+    if unreadable <= config.source.unreadable * files:
+        return
+    reasons = (
+        run.read(table)
+        .where(F.col("status") == UNREADABLE)
+        .groupBy("reason")
+        .count()
+        .orderBy(F.desc("count"), "reason")
+        .limit(MOST_REASONS)
+        .collect()
+    )
+    said = "; ".join(f"{row['count']:,} {row.reason}" for row in reasons)
+    raise NoiseScopeError(
+        f"{unreadable:,} of {files:,} files are unreadable, more than the share "
+        f"source.unreadable={config.source.unreadable:g} allows: {said}"
+    )

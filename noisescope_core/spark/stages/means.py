@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame
 
 from noisescope_core.config import Config
 from noisescope_core.methods import method_of
+from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.stages.sets import ImageSet
 from noisescope_core.spark.tables.cells import cells_of
 from noisescope_core.spark.tables.run import Run
@@ -51,8 +52,8 @@ def summed_residuals(
     )
     rows = images.residuals(run, numbers).select("groups", "residual")
     read = method_of(config).read
-    return rows.mapInArrow(
-        _partial_sums(config.spark.batch_bytes, read), "group long, images long, total binary"
+    return map_batches(
+        rows, _partial_sums(config.spark.batch_bytes, read), "group long, images long, total binary"
     )
 
 

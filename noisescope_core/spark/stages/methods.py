@@ -8,7 +8,7 @@ from typing import Any
 
 from noisescope_core.config import Config
 from noisescope_core.images import Size
-from noisescope_core.method import Found
+from noisescope_core.method import Found, Note
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.paper.cluster import (
     calibrated,
@@ -20,6 +20,7 @@ from noisescope_core.spark.stages.paper.correlate import correlate as correlate_
 from noisescope_core.spark.stages.sets import ImageSet
 from noisescope_core.spark.stages.whitened import pile as whitened_pile
 from noisescope_core.spark.stages.whitened.correlate import correlate_bands
+from noisescope_core.spark.stages.whitened.whole import search_whole
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.rows import ReferenceFingerprintRow
 
@@ -38,6 +39,8 @@ class MethodStages:
     correlations : the table that it writes
     merges : whether the search merges, so that the table `merging` is written
     piles : what `Method.find` takes, of every size that can be decided, in order
+    whole : searches those of these piles that one task can hold, writes `searched`: what was found
+        and the piles left; None by methods that search every size from the driver
     in_words : what was found, for the stage's line
     pairs : by size, counts of the pairs that were compared
     """
@@ -47,6 +50,7 @@ class MethodStages:
     correlations: str
     merges: bool
     piles: Callable[[Run, Config], Sequence[Any]]
+    whole: Callable[[Run, Config, Sequence[Any], Note], tuple[Found, Sequence[Any]]] | None
     in_words: Callable[[Sequence[Found]], str]
     pairs: Callable[[Run], Iterator[tuple[Size, dict[str, int]]]]
 
@@ -58,6 +62,7 @@ STAGES = {
         correlations="band_correlations",
         merges=False,
         piles=whitened_pile.stored_piles,
+        whole=search_whole,
         in_words=whitened_pile.makers_in_words,
         pairs=whitened_pile.count_pairs,
     ),
@@ -67,6 +72,7 @@ STAGES = {
         correlations="correlations",
         merges=True,
         piles=stored_piles,
+        whole=None,
         in_words=merging_in_words,
         pairs=count_pairs,
     ),

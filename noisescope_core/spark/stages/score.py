@@ -12,14 +12,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
+from noisescope_core.extraction import RESIZED
 from noisescope_core.images import Size
 from noisescope_core.lattice.detector import is_rival
 from noisescope_core.method import Score, Test
 from noisescope_core.methods import method_of, test_of
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.workers import one_task, shipped
+from noisescope_core.spark.session.workers import map_batches, one_task, shipped
 from noisescope_core.spark.stages.extract import extractor
-from noisescope_core.spark.stages.listing import read_again
+from noisescope_core.spark.stages.listing import check_unreadable, read_again, write_read
 from noisescope_core.spark.stages.sets import route_of
 from noisescope_core.spark.stages.verdicts import stored_answers, write_verdicts
 from noisescope_core.spark.tables.run import Run
@@ -60,9 +61,17 @@ def score(run: Run, config: Config, progress: Progress) -> None:
         if by_shards:
             images = scanned(run, config, tests, read_again(run, config))
         else:
-            images = _scored(run, tests, "residuals", "image")
-        reference = _scored(run, tests, "reference_residuals", "reference")
-        run.write("scores", images.unionByName(reference))
+            images = _scored(run.read("residuals"), tests, "image")
+        # A photograph is held against other alignments once, in its own size.
+        reference = run.read("reference_residuals")
+        resized = F.coalesce("prepared", F.lit("")).startswith(RESIZED)
+        native = _scored(reference.where(~resized), tests, "reference")
+        made = _scored(
+            reference.where(resized),
+            tests_of(run.spark, found, config, (), elsewhere=False),
+            "reference",
+        )
+        run.write("scores", images.unionByName(native).unionByName(made))
         stage.finish("verdicts")
         answers = run.read("scores")
         judged = run.read("scans") if by_shards else stored_answers(run, answers)
@@ -71,16 +80,22 @@ def score(run: Run, config: Config, progress: Progress) -> None:
 
 
 def tests_of(
-    spark: SparkSession, fingerprints: Sequence[Any], config: Config, false_alarms: Sequence[Any]
+    spark: SparkSession,
+    fingerprints: Sequence[Any],
+    config: Config,
+    false_alarms: Sequence[Any],
+    elsewhere: bool = True,  # noqa: PT028  # No test, in spite of its name.
 ) -> Tests:
     """Ready fingerprints, rows of the table, and those known to be no generator's.
+
+    Not `elsewhere`, they are looked for in place alone, whatever the configuration says.
 
     Of those that flag nothing, rivals count alone (`lattice.detector.is_rival`).
 
     They travel to the executors with the function that uses them, see `shipped`.
     """
     flagged = [row for row in fingerprints if row.flagged]
-    everywhere = method_of(config).everywhere(config) and bool(flagged)
+    everywhere = elsewhere and method_of(config).everywhere(config) and bool(flagged)
     rivals = [row for row in fingerprints if is_rival(row)] if flagged else []
     rows = (*flagged, *false_alarms)
     sizes = {(row.width, row.height) for row in rows}
@@ -93,11 +108,16 @@ def tests_of(
 
 
 def scanned(run: Run, config: Config, tests: Tests, content: DataFrame) -> DataFrame:
-    """Decode, extract and test every file (`path`, `content`) in one pass: no residual is stored.
+    """Decode, extract and test every file, rows of `CONTENT`, in one pass: no residual is stored.
 
     Writes `scans`, and returns its rows of `scores`.
     """
-    run.write("scans", content.mapInArrow(one_pass(config, tests, "scans"), SCHEMAS["scans"]))
+    test_batches = one_pass(config, tests, "scans")
+    write_read(
+        run, config, "scans", "image", content,
+        lambda files: map_batches(files, test_batches, SCHEMAS["scans"]),
+    )  # fmt: skip
+    check_unreadable(run, config, "scans", "image")
     answered = run.read("scans").where("score is not null")
     return answered.select(F.lit("image").alias("role"), *columns("scores")[1:])
 
@@ -115,15 +135,15 @@ def one_pass(
     return scan_batches
 
 
-def _scored(run: Run, tests: Tests, table: str, role: str) -> DataFrame:
-    """Test the images whose residuals are stored: rows of `scores`."""
-    stored = run.read(table).where("status = 'scored'")
+def _scored(residuals: DataFrame, tests: Tests, role: str) -> DataFrame:
+    """Test images whose residuals are stored: rows of `scores`."""
+    stored = residuals.where("status = 'scored'")
     if tests.sizes is not None:
-        stored = stored.where(of_sizes(tests.sizes))
+        stored = of_sizes(stored, tests.sizes)
     named = stored.withColumn("role", F.lit(role)).select(
         *columns("scores")[:5], "residual", "tile"
     )
-    return named.mapInArrow(scorer(tests, columns("scores")), SCHEMAS["scores"])
+    return map_batches(named, scorer(tests, columns("scores")), SCHEMAS["scores"])
 
 
 def scorer(

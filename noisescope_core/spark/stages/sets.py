@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from noisescope_core.config import Route
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.images import Size
+from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.spark.tables.sizes import of_size
 from noisescope_core.tables.schemas import CELLS
@@ -85,8 +86,49 @@ class ImageSet:
         joined = pixels.select("path", column).join(F.broadcast(lookup), "path")
         joined = joined.select(*numbers.column_names, column)
         if column == "residual" and self.covered is not None:
-            return joined.mapInArrow(_uncoverer(self.covered), joined.schema)
+            return without_overlay(joined, self.covered)
         return joined
+
+
+def stored_together(run: Run, piles: Sequence[tuple[ImageSet, ImageSet]]) -> DataFrame:
+    """Read tested and reference images of any number of sizes, in one query.
+
+    Parameters
+    ----------
+    piles : tested and reference images of a size each
+
+    Returns
+    -------
+    DataFrame
+        The columns of `residuals`; `tested`; and `row`, the number among the images of the size,
+        tested ones first.
+    """
+    tested = [(images, 0) for images, _ in piles]
+    reference = [(images, len(others)) for others, images in piles]
+    return _numbered(run, "residuals", tested).unionByName(
+        _numbered(run, "reference_residuals", reference)
+    )
+
+
+def _numbered(run: Run, table: str, sets: Sequence[tuple[ImageSet, int]]) -> DataFrame:
+    rows = [
+        (path, *images.size, row)
+        for images, first in sets
+        for row, path in enumerate(images.paths, first)
+    ]
+    path, *numbers = zip(*rows, strict=True)
+    lookup = pa.table(
+        [pa.array(path, pa.string()), *(pa.array(column, pa.int32()) for column in numbers)],
+        ["path", "width", "height", "row"],
+    )
+    listed = run.spark.createDataFrame(lookup)
+    stored = run.read(table).join(F.broadcast(listed), ["path", "width", "height"])
+    return stored.withColumn("tested", F.lit(table == "residuals"))
+
+
+def without_overlay(table: DataFrame, covered: NDArray[np.bool_]) -> DataFrame:
+    """Take the tiles that an overlay covers, (rows, columns), out of the column `residual`."""
+    return map_batches(table, _uncoverer(covered), table.schema)
 
 
 def _uncoverer(

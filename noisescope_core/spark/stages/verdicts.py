@@ -9,7 +9,7 @@ from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.methods import method_of
 from noisescope_core.spark.tables.run import Run
-from noisescope_core.tables.schemas import ANSWER, SAYS, names_in
+from noisescope_core.tables.schemas import ANSWER, SAYS, UNREADABLE, names_in
 
 _OF_IMAGES = ("path", "image_id", "width", "height", "status", "reason", *names_in(SAYS))
 
@@ -45,15 +45,14 @@ def write_verdicts(
     # A size that cannot be decided by itself may lie on another size's fingerprint.
     carries = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
     status = (
-        F.when(F.col("status").isNull(), "quarantined")
+        F.when(F.col("status").isNull() & F.col("unread").isNotNull(), "quarantined")
+        .when(F.col("status").isNull(), UNREADABLE)
         .when((F.col("status") == "scored") & F.col("undecided").isNotNull() & ~carries, "unscored")
         .otherwise(F.col("status"))
     )
     unread = F.when(
         F.col("image_id").isNull(),
-        F.coalesce(
-            "unread", F.lit("could not be read: no permission, or gone since it was listed")
-        ),
+        F.coalesce("unread", F.lit("could not be read")),
     )
     is_scored = F.col("status") == "scored"
     of_scored = ("score", "threshold", "confidence")

@@ -44,9 +44,16 @@ class Run:
 
     def write(self, name: str, table: DataFrame) -> None:
         """Write a table whole, in place of an earlier one, with the schema of `SCHEMAS`."""
+        self._write(name, table, "overwrite")
+
+    def append(self, name: str, table: DataFrame) -> None:
+        """Add rows to a table."""
+        self._write(name, table, "append")
+
+    def _write(self, name: str, table: DataFrame, mode: str) -> None:
         declared = types_in(SCHEMAS[name])
         columns = [F.col(column).cast(kind).alias(column) for column, kind in declared.items()]
-        writer = table.select(*columns).write.mode("overwrite")
+        writer = table.select(*columns).write.mode(mode)
         if NOISE_COLUMNS.intersection(declared):
             writer = writer.option("compression", "none").option(
                 "parquet.enable.dictionary", "false"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.images import Size
@@ -15,8 +15,7 @@ def of_size(size: Size) -> Column:
     return (F.col("width") == size[0]) & (F.col("height") == size[1])
 
 
-def of_sizes(sizes: Iterable[Size]) -> Column:
-    """Rows of any of these sizes; of none if there are none."""
-    return F.struct("width", "height").isin(
-        [F.struct(F.lit(width), F.lit(height)) for width, height in sizes]
-    )
+def of_sizes(table: DataFrame, sizes: Iterable[Size]) -> DataFrame:
+    """Keep the rows of any of these sizes, however many they are; none if there are none."""
+    kept = table.sparkSession.createDataFrame(sorted(sizes), "width int, height int")
+    return table.join(F.broadcast(kept), ["width", "height"], "left_semi")

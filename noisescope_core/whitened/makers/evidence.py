@@ -17,6 +17,8 @@ them apart, and the rule:
   of what lies elsewhere repeats at a fixed distance and in many frequencies, as the edges of JPEG
   blocks do that were resized. What an upsampling repeats has few. Or the members have their own
   noise in the same places: where blocks are all but flat, their edges are what is left.
+  Or it lies at the frequencies of the members' own noise, which a scaler makes rise and fall, and
+  nothing of it is in the colours: that is how the scaler rounds.
 - else a *generator*. A pattern of images most of which carry a generator's known watermark is a
   generator's in any case.
 
@@ -60,6 +62,15 @@ clear."""
 MOST_UNEVEN = 0.15
 """`Evidence.uneven` above which a pattern is processing. Measured: generators' images saved at
 quality 60 and resized had 0.14 at most."""
+
+MOST_SCALED = 0.3
+"""`Evidence.scaled` above which a pattern that is not in the colours is processing. Measured:
+photographs enlarged by linear interpolation and saved as PNG, up to 36 of 50 of them flagged, had
+0.54 to 0.78; CycleGAN, enlarged and reduced in four ways, 0.15 at most."""
+
+LEAST_TONE, MULTIPLES = 400.0, 4
+"""Typical frequencies of the members' own noise beyond which one is a scaler's, and multiples of it
+that are looked at. Measured: scalers' stood out 1,000 times and more; chance and JPEG's 200."""
 
 LEAST_COLOUR, MOST_HUE = 0.35, 0.5
 """`Evidence.colour` from which, and `Evidence.hue` up to which, a pattern is a generator's.
@@ -141,6 +152,9 @@ class Evidence:
     uneven : float
         Variance over the image of how much noise its members have in a pixel, relative to the
         pixels around and without what repeats every 16; 0 if they have it everywhere.
+    scaled : float
+        Share of what lies off grid and lines, in grey, at multiples of one frequency down and
+        across at which the members' own noise rises and falls, 0..1.
     hue : float
         Correlation of the pattern in R - G with that in B - G, off the grid, two standard errors
         more, at most 1. A sensor's is about 0.5 and more.
@@ -159,6 +173,7 @@ class Evidence:
     spread: float
     lattice: float = 0.0
     uneven: float = 0.0
+    scaled: float = 0.0
     hue: float = 1.0
     clear: float = 0.0
     watermarked: float = 0.0
@@ -187,8 +202,11 @@ class Evidence:
         if self.images < LEAST_IMAGES:
             return "device"
         in_colours = self.colour >= LEAST_COLOUR and self.hue <= MOST_HUE
-        has_frequencies = self.peak >= LEAST_PEAK and self.clear >= LEAST_CLEAR
-        if in_colours or has_frequencies or self.colour >= LEAST_COLOUR_ALONE:
+        if in_colours or self.colour >= LEAST_COLOUR_ALONE:
+            return "generator"
+        if self.scaled > MOST_SCALED:
+            return "processing"
+        if self.peak >= LEAST_PEAK and self.clear >= LEAST_CLEAR:
             return "generator"
         return "generator" if self.strength >= LEAST_STRENGTH else "device"
 
@@ -231,6 +249,7 @@ def gather(
         spread=_spread(tiles),
         lattice=_lattice(halves, bins),
         uneven=_uneven(energy),
+        scaled=_scaled(energy_shared, energy, bins),
         hue=_hue(halves, bins),
         clear=_clear(energy_shared, noise),
     )
@@ -309,13 +328,18 @@ def _rings_between(
     -------
     Density of each ring, and its standard error: (8,), (8,) float64
     """
-    height, width = bins.shape
-    rows, columns = np.abs(np.fft.fftfreq(height)), np.arange(width // 2 + 1) / width
-    frequencies = np.hypot(rows[:, None], columns).ravel()[bins.order[: len(energy)]]
+    frequencies = np.hypot(*_frequencies(len(energy), bins))
     ring = np.searchsorted(np.add(RINGS, RINGS[1] / 2), frequencies, side="right")
     totals = np.bincount(ring, energy, len(RINGS))[1 : len(RINGS)]
     counts = np.maximum(np.bincount(ring, minlength=len(RINGS))[1 : len(RINGS)], 1)
     return totals / counts, noise / np.sqrt(counts)
+
+
+def _frequencies(count: int, bins: Layout) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Frequencies down and across of the first bins, cycles a pixel, 0..0.5."""
+    height, width = bins.shape
+    row, column = np.divmod(bins.order[:count], width // 2 + 1)
+    return np.abs(np.fft.fftfreq(height)).astype(np.float64)[row], column / width
 
 
 def _spread(tiles: NDArray[np.float32]) -> float:
@@ -328,14 +352,61 @@ def _spread(tiles: NDArray[np.float32]) -> float:
 
 def _uneven(energy: NDArray[np.float64]) -> float:
     """Measure how unevenly two groups of members have noise in the same pixels."""
+    one, other = _unevenness(energy)
+    # What images of their own have more of somewhere is not in both.
+    return float((one * other).mean())
+
+
+def _unevenness(energy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Say how much more noise there is in a pixel than around, without what repeats every 16."""
     residues = []
     for picture in energy:
         fine = picture / (cv2.blur(picture, (GRID + 1, GRID + 1)) + 1e-12)
         rows, columns = (side // GRID for side in fine.shape)
         blocks = fine.reshape(rows, GRID, columns, GRID)
-        residues.append(blocks - blocks.mean((0, 2), keepdims=True))
-    # What images of their own have more of somewhere is not in both.
-    return float((residues[0] * residues[1]).mean())
+        residues.append((blocks - blocks.mean((0, 2), keepdims=True)).reshape(fine.shape))
+    return np.stack(residues)
+
+
+def _scaled(shared: NDArray[np.float64], energy: NDArray[np.float64], bins: Layout) -> float:
+    """Find the frequency of the members' own noise at which most of a pattern lies: its share."""
+    uneven = _unevenness(energy)
+    whole = float(shared.sum())
+    frequencies = _frequencies(len(shared), bins)
+    across, down = (_tones(uneven.mean(axis)) for axis in (1, 2))
+    held = 0.0
+    for tone in down:
+        if whole > 0 and np.abs(across - tone).min(initial=1) <= 1 / min(bins.shape):
+            on = np.logical_and(
+                *(
+                    _at(tone, along, side)
+                    for along, side in zip(frequencies, bins.shape, strict=True)
+                )
+            )
+            held = max(held, float(shared[on].sum()) / whole)
+    return min(held, 1.0)
+
+
+def _tones(lines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Frequencies, cycles a pixel, that stand far out of what two lines, (2, n), share."""
+    one, other = np.fft.rfft(lines)
+    shared = (one * other.conj()).real
+    first = lines.shape[1] // GRID
+    stands_out = shared > LEAST_TONE * np.median(np.abs(shared[first:]))
+    stands_out[1:] &= shared[1:] >= shared[:-1]
+    stands_out[:-1] &= shared[:-1] >= shared[1:]
+    tones = np.flatnonzero(stands_out)
+    return np.asarray(tones[tones >= first] / lines.shape[1], np.float64)
+
+
+def _at(tone: float, frequencies: NDArray[np.float64], side: int) -> NDArray[np.bool_]:
+    """Say which frequencies are multiples of one, folded back at Nyquist; 0 is one."""
+    near = np.zeros(len(frequencies), bool)
+    for multiple in range(MULTIPLES + 1):
+        folded = abs(multiple * tone - round(multiple * tone))
+        # A bin's error grows with the multiple.
+        near |= np.abs(frequencies - folded) <= (3 + multiple) / 2 / side
+    return near
 
 
 def _lattice(halves: NDArray[np.float32], bins: Layout) -> float:

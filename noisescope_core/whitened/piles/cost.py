@@ -8,7 +8,7 @@ from noisescope_core.config import Config
 from noisescope_core.cost import JOB_SECONDS, SKETCH_BYTES, Rates, SizeCounts, SizePlan, Stages
 from noisescope_core.whitened.piles.directions import DIRECTIONS_PER_VIEW, POWER_ROUNDS
 from noisescope_core.whitened.piles.shards import shard_count
-from noisescope_core.whitened.planes.bands import BANDS, PLANES, compared, parts_of
+from noisescope_core.whitened.planes.bands import BANDS, PLANES, Layout, compared, parts_of
 from noisescope_core.whitened.planes.products import WIDENED
 
 PASS = 4.0
@@ -20,6 +20,10 @@ VIEWS = 1 + len(PLANES)
 COPIES = 4
 """Arrays of the size of the correlations that a search holds at once."""
 
+WHOLE = 4
+"""Blocks (`spark.block_bytes`) in which a pile must fit to be searched whole by one task. Chosen:
+by default half a gigabyte, less than a shard of 512 x 512 takes, and seconds of a core."""
+
 HEADER_BYTES = 300
 """Bytes that are kept of a file of which only the header is read, about."""
 
@@ -28,6 +32,26 @@ HEADER_SHARE = 0.05
 
 VERDICT_BYTES = 200
 """Bytes of a verdict, about."""
+
+
+def fits_one_task(images: int, bins: Layout, config: Config) -> bool:
+    """Whether a pile is so small that one task searches it whole.
+
+    Parameters
+    ----------
+    images : tested and reference images that are compared
+    bins : layout of their size
+    config : Config
+
+    Examples
+    --------
+    >>> from noisescope_core.whitened.planes.bands import layout
+    >>> bins = layout(512, 512)
+    >>> fits_one_task(300, bins, Config()), fits_one_task(3000, bins, Config())
+    (True, False)
+    """
+    held = images * len(PLANES) * bins.values + COPIES * _correlation_bytes(images)
+    return held <= WHOLE * config.spark.block_bytes
 
 
 @dataclass(frozen=True)
@@ -39,6 +63,7 @@ class _Work:
     values : of a feature, which are its bytes too
     searched, known : tested and reference images whose pairs are compared
     shards : that the images are cut in
+    whole : whether one task searches them
     extract : seconds of the cluster for an image
     batch : bytes of memory of a task that extracts
     """
@@ -50,6 +75,7 @@ class _Work:
     searched: int
     known: int
     shards: int
+    whole: bool
     extract: float
     batch: int
 
@@ -75,13 +101,15 @@ def plan(counts: SizeCounts, config: Config, rates: Rates) -> SizePlan:
     width, height = counts.size
     bins = compared(height, width, config.whitening.side)
     by_shards = counts.route == "shards"
+    searched, known = min(counts.images, limits.images), min(counts.reference, limits.reference)
     shards = shard_count(counts.images, limits.images, limits.shard_images) if by_shards else 1
     work = _Work(
         counts, config, rates,
         values=len(PLANES) * bins.values,
-        searched=min(counts.images, limits.images),
-        known=min(counts.reference, limits.reference),
+        searched=searched,
+        known=known,
         shards=shards,
+        whole=fits_one_task(searched + known, bins, config),
         extract=rates.extract[counts.size] / rates.cores,
         batch=2 * config.spark.batch_bytes,
     )  # fmt: skip
@@ -168,6 +196,13 @@ def _add_search(stages: Stages, work: _Work) -> None:
     # Every byte travels once; a task holds its part twice, some of it widened, two results.
     held = 2 * min(bytes_of_rows, work.config.spark.block_bytes) + 4 * rows * (WIDENED + 2 * rows)
     in_halves = pairs * len(BANDS) * 2
+    if work.whole:
+        stages.add(
+            "cluster", read=bytes_of_rows, shuffled=bytes_of_rows,
+            memory=bytes_of_rows + COPIES * _correlation_bytes(rows),
+            seconds=(products + _search_seconds(rows, rates)) / rates.cores,
+        )  # fmt: skip
+        return
     stages.add(
         "correlate", read=bytes_of_rows, shuffled=bytes_of_rows, written=in_halves, memory=held,
         seconds=products / rates.cores,

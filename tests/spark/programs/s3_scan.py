@@ -16,13 +16,14 @@ from noisescope_core.config import load_config
 from noisescope_core.spark.scans.scan import scan
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.start import start_session
+from noisescope_core.spark.session.start import session_settings, start_session
 from noisescope_core.spark.stages.detect import detect
 from noisescope_core.spark.tables.run import Run
 from tests.conftest import INTERPRETED
 
 SETTINGS = (
     "spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=2", "scan.gather=5",
+    "source.attempts=2",
     *INTERPRETED,
     # No half seconds of patience with a server on this machine.
     "spark.conf.spark.hadoop.fs.s3a.retry.throttle.interval=20ms",
@@ -37,6 +38,8 @@ def main(folder: Path, endpoint: str, jars: str) -> None:
     config = load_config(None, (*SETTINGS, *nothing_of_maven))
     places = (IMAGES, REFERENCE, "s3a://out")
     spark = start_session(config, folder / "spark.log", delta=True, locations=places)
+    settings = session_settings(spark, config)
+    settings.__enter__()
 
     def rules(**some: Any) -> None:
         data = json.dumps(some).encode()
@@ -55,8 +58,14 @@ def main(folder: Path, endpoint: str, jars: str) -> None:
         "asked": asked(),
         "tables": {
             name: [one.asDict() for one in store.read(name).collect()]
-            for name in ("verdicts", "quarantine")
+            for name in ("verdicts", "quarantine", "unreadable")
         },
+    }
+    rules()
+    told["second"] = dict(scan(store, config, Progress(spark), IMAGES, REFERENCE))
+    told["after"] = {
+        name: [one.asDict() for one in store.read(name).collect()]
+        for name in ("verdicts", "unreadable")
     }
     rules()
     run = Run(spark, str(folder / "run"))

@@ -19,6 +19,7 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 REFUSED = b"<Error><Code>InvalidAccessKeyId</Code><Message>unknown key</Message></Error>"
+DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>reduce your request rate</Message></Error>"
 
 
@@ -26,7 +27,8 @@ class Counted:
     """A server that knows one key, and fails by rule.
 
     Rules: `busy`, every so manieth request is answered 503; `vanish` and `cut`, objects by path,
-    each deleted or cut in half at the first request of a method.
+    each deleted or cut in half at the first request of a method; `deny`, objects whose GET is
+    answered 403.
     """
 
     def __init__(self, key: str) -> None:
@@ -59,6 +61,10 @@ class Counted:
                 if self.rules.get(rule, {}).get(path) == method:
                     del self.rules[rule][path]
                     self._change(path, rule)
+        if method == "GET" and path in self.rules.get("deny", ()):
+            told |= {"status": 403, "bytes": 0}
+            start("403 Forbidden", [("Content-Type", "application/xml")])
+            return [DENIED]
         if (every := self.rules.get("busy")) and self.requests % every == 0:
             told |= {"status": 503, "bytes": 0}
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from noisescope_core.config import load_config
-from noisescope_core.spark.session.start import start_session
+from noisescope_core.spark.session.start import session_settings, start_session
 from tests.conftest import INTERPRETED
 from tests.spark.programs import any_size_days, registry_days, scan_days
 
@@ -35,10 +35,11 @@ def main(folder: Path, jars: str) -> None:
     """Run all days."""
     config = load_config(None, (*SETTINGS, f"spark.jars={jars}"))
     spark = start_session(config, folder / "spark.log", delta=True)
-    for name, run_days in ALL.items():
-        (folder / name).mkdir()
-        seen = run_days(spark, config, folder / name)
-        (folder / f"{name}.json").write_text(json.dumps(seen, default=repr))
+    with session_settings(spark, config):
+        for name, run_days in ALL.items():
+            (folder / name).mkdir()
+            seen = run_days(spark, config, folder / name)
+            (folder / f"{name}.json").write_text(json.dumps(seen, default=repr))
     spark.stop()
 
 

@@ -16,7 +16,7 @@ from noisescope_core.lattice.background import Background, views_of
 from noisescope_core.lattice.directions import leading_directions, moment_of, standing_out
 from noisescope_core.lattice.tiles import VALUES, stacked
 from noisescope_core.method import LatticeFeature, LatticePile, Note
-from noisescope_core.spark.session.workers import one_task, shipped
+from noisescope_core.spark.session.workers import map_batches, one_task, shipped
 from noisescope_core.spark.stages.sets import tile_table
 from noisescope_core.spark.tables.cells import added, cells_of
 from noisescope_core.spark.tables.run import Run
@@ -33,14 +33,24 @@ Batches = Iterator[pa.RecordBatch]
 def lattice_pile(run: Run, config: Config, note: Note) -> LatticePile:
     """Collect the tiles of tested and reference images, 3 KB each, as many as are searched."""
     limits = config.lattice
-    photographs = _first_of_each(run.read("reference_residuals"))
-    reference = _collected(photographs.orderBy("image_id").limit(limits.reference))
+    reference = _reference(run, config)
     tested = _first_of_each(run.read(tile_table(run)))
     images = tested.count()
     if images > limits.images and len(reference) >= config.discovery.least_reference:
         note(f"lattices: {limits.images:,} of {images:,} images stand out most")
         tested = _standing_out(run, tested, images, reference, limits.images)
     return LatticePile(_collected(tested.limit(limits.images)), reference, images)
+
+
+def small_pile(run: Run, config: Config) -> tuple[list[LatticeFeature], list[LatticeFeature]]:
+    """Collect reference images, and tested ones by id, each as many as are searched."""
+    tested = _first_of_each(run.read(tile_table(run))).orderBy("image_id")
+    return _reference(run, config), _collected(tested.limit(config.lattice.images))
+
+
+def _reference(run: Run, config: Config) -> list[LatticeFeature]:
+    photographs = _first_of_each(run.read("reference_residuals"))
+    return _collected(photographs.orderBy("image_id").limit(config.lattice.reference))
 
 
 def _first_of_each(stored: DataFrame) -> DataFrame:
@@ -64,13 +74,13 @@ def _standing_out(
     # No tested image is looked at yet, only their sums.
     views = views_of(photographs[:0], photographs)
     tiles = tested.select("image_id", "tile")
-    parts = tiles.mapInArrow(_adder(shipped(run.spark, views.whole)), _MOMENT)
+    parts = map_batches(tiles, _adder(shipped(run.spark, views.whole)), _MOMENT)
     rows = parts.groupBy("part").applyInArrow(added, _MOMENT).collect()
     rows.sort(key=lambda row: row.part)
     moment = np.concatenate([np.frombuffer(row.total) for row in rows]).reshape(VALUES, VALUES)
     directions = leading_directions(moment, images, views)
     look = _looker(shipped(run.spark, (views.whole, directions)))
-    standing = tiles.mapInArrow(look, _STANDING)
+    standing = map_batches(tiles, look, _STANDING)
     chosen = standing.orderBy(F.desc("standing"), "image_id").limit(most).select("image_id")
     return tested.join(F.broadcast(chosen), "image_id")
 

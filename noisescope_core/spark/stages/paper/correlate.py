@@ -37,7 +37,8 @@ def correlate(run: Run, config: Config, progress: Progress) -> None:
     sizes = decidable_sizes(run)
     pairs = sum(len(images) * (len(images) - 1) // 2 for images, _ in sizes)
     with progress.stage("correlate", pairs, "pairs", shuffled=True) as stage:
-        stage.note(f"{pairs:,} pairs of {sum(len(images) for images, _ in sizes):,} images")
+        count = sum(len(images) for images, _ in sizes)
+        stage.note(f"{pairs:,} pairs of {count:,} images of {len(sizes):,} sizes")
         table = run.spark.createDataFrame([], f"width int, height int, {_PAIRS}")
         for images, t_merge in sizes:
             alone = {number: (number,) for number in range(len(images))}

@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame
 from noisescope_core.app.progress import Stage
 from noisescope_core.config import Config
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.workers import one_task, shipped
+from noisescope_core.spark.session.workers import map_batches, one_task, shipped
 from noisescope_core.spark.stages.sets import ImageSet, image_sets
 from noisescope_core.spark.tables.cells import added, cells_of
 from noisescope_core.spark.tables.run import Run
@@ -82,13 +82,13 @@ def _entries(
         stage.note(
             f"{tested.width} x {tested.height}: round {number + 1} of {spectral.POWER_ROUNDS}"
         )
-        sums = features.mapInArrow(_adder(shipped(run.spark, block)), _SUMS)
+        sums = map_batches(features, _adder(shipped(run.spark, block)), _SUMS)
         rows = sums.groupBy("direction").applyInArrow(added, _SUMS).collect()
         rows.sort(key=lambda row: row.direction)
         total = np.stack([np.frombuffer(row.total) for row in rows])
         block = spectral.next_block(total, block, bins)
     along = np.zeros((len(tested) + len(reference), len(block)), np.float32)
-    for row in features.mapInArrow(_projector(shipped(run.spark, block)), _ENTRIES).collect():
+    for row in map_batches(features, _projector(shipped(run.spark, block)), _ENTRIES).collect():
         along[row.row] = np.frombuffer(row.entries, np.float32)
     return along
 

@@ -22,7 +22,7 @@ from noisescope_core.errors import NoiseScopeError
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.method import Found
-from noisescope_core.spark.session.workers import shipped
+from noisescope_core.spark.session.workers import map_batches, shipped
 from noisescope_core.spark.stages.means import fingerprints_of, summed_residuals
 from noisescope_core.spark.stages.sets import ImageSet, image_sets, route_of
 from noisescope_core.spark.stages.whitened.products import gathered, pair_products
@@ -32,6 +32,7 @@ from noisescope_core.tables.sizes import in_arrow
 from noisescope_core.whitened.find import FileFacts, Mask, MemberTiles
 from noisescope_core.whitened.makers.evidence import own_energy
 from noisescope_core.whitened.makers.overlay import TILED, tile_agreement, tile_grid
+from noisescope_core.whitened.piles.cost import fits_one_task
 from noisescope_core.whitened.planes.bands import PLANES, Layout, compared
 from noisescope_core.whitened.planes.whitening import unpacked
 
@@ -46,6 +47,7 @@ class StoredPile:
     ----------
     tested, reference : images that are searched
     bins : layout of the part that is compared
+    weights : by id, images of the pile that each tested image stands for; None if they are the pile
     """
 
     run: Run
@@ -53,6 +55,7 @@ class StoredPile:
     tested: ImageSet
     reference: ImageSet
     bins: Layout
+    weights: Mapping[str, float] | None = None
 
     @property
     def size(self) -> Size:
@@ -75,13 +78,16 @@ class StoredPile:
         return self.images * (self.images - 1) // 2
 
     @property
+    def is_small(self) -> bool:
+        """Whether one task searches them all."""
+        return fits_one_task(self.images, self.bins, self.config)
+
+    @property
     def stands_for(self) -> NDArray[np.float64] | None:
         """As `Pile` has it."""
-        if route_of(self.run) == "pairs":
+        if self.weights is None:
             return None
-        rows = self.run.read("sample").where(of_size(self.size)).collect()
-        weights = {row.image_id: row.stands_for for row in rows}
-        return np.array([weights[image_id] for image_id in self.ids])
+        return np.array([self.weights[image_id] for image_id in self.ids])
 
     def sketches(self) -> NDArray[np.uint8]:
         """As `Pile` has it."""
@@ -97,10 +103,8 @@ class StoredPile:
     def correlations(self, covered: Mask) -> NDArray[np.float32]:
         """As `Pile` has it: those of `band_correlations`, or beneath an overlay made anew."""
         if covered.any():
-            tested, reference = (
-                replace(images, covered=covered) for images in (self.tested, self.reference)
-            )
-            products = pair_products(self.run, self.config, tested, reference, self.bins)
+            sets = [(self.tested, self.reference)]
+            products = pair_products(self.run, self.config, sets, covered)
             return gathered(products.toArrow().to_batches(), self.images, self.bins)
         try:
             batches = self.run.batches("band_correlations", in_arrow(self.size))
@@ -136,7 +140,7 @@ class StoredPile:
         sizes = [len(group) for group in members]
         look = _tiles_reader(shipped(self.run.spark, means), sizes, self.bins)
         residuals = self._without(covered).residuals(self.run, numbers).select("half", "residual")
-        rows = residuals.mapInArrow(look, _TILES).collect()
+        rows = map_batches(residuals, look, _TILES).collect()
         shape = (-1, *tile_grid(self.bins))
         shown = []
         for number in range(len(members)):
@@ -195,9 +199,11 @@ def _tiles_reader(
 def stored_piles(run: Run, config: Config) -> list[StoredPile]:
     """List what is searched of every size that can be decided."""
     tested, reference = image_sets(run, "residuals"), image_sets(run, "reference_residuals")
+    weights = None
     if route_of(run) != "pairs":
-        drawn = {row.image_id for row in run.read("sample").select("image_id").collect()}
-        tested = {size: images.only(drawn) for size, images in tested.items()}
+        drawn = run.rows("sample", "image_id", "stands_for")
+        weights = {row["image_id"]: row["stands_for"] for row in drawn}
+        tested = {size: images.only(weights.keys()) for size, images in tested.items()}
     rows = run.rows("calibration", "width", "height", "reason")
     sizes = sorted((row["width"], row["height"]) for row in rows if row["reason"] is None)
     limits = config.discovery
@@ -208,6 +214,7 @@ def stored_piles(run: Run, config: Config) -> list[StoredPile]:
             tested[size].first(limits.images),
             reference[size].first(limits.reference),
             compared(size[1], size[0], config.whitening.side),
+            weights,
         )
         for size in sizes
     ]
@@ -230,3 +237,6 @@ def count_pairs(run: Run) -> Iterator[tuple[Size, dict[str, int]]]:
     }
     for width, height, _, compared_pairs in blocks:
         yield (width, height), {"pairs": compared_pairs}
+    for row in run.rows("searched", "width", "height", "compared"):
+        if row["compared"] is not None:
+            yield (row["width"], row["height"]), {"pairs": row["compared"]}

@@ -7,7 +7,7 @@ travels once, whatever the number of images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
+from noisescope_core.images import Size
 from noisescope_core.spark.session.workers import one_task
-from noisescope_core.spark.stages.sets import ImageSet
+from noisescope_core.spark.stages.sets import ImageSet, stored_together, without_overlay
 from noisescope_core.spark.tables.cells import cells_of
 from noisescope_core.spark.tables.run import Run
-from noisescope_core.whitened.planes.bands import BANDS, PLANES, Layout, parts_of
+from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
+from noisescope_core.whitened.planes.bands import BANDS, PLANES, Layout, compared, parts_of
 from noisescope_core.whitened.planes.pair_correlations import (
     Piece,
     add_products,
@@ -29,59 +31,85 @@ from noisescope_core.whitened.planes.pair_correlations import (
     part_products,
 )
 
-_PRODUCTS = "band long, values long, first long, compared long, products binary"
+_PRODUCTS = SCHEMAS["band_correlations"]
 
 
 def pair_products(
-    run: Run, config: Config, tested: ImageSet, reference: ImageSet, bins: Layout
+    run: Run,
+    config: Config,
+    piles: Sequence[tuple[ImageSet, ImageSet]],
+    covered: NDArray[np.bool_] | None = None,
 ) -> DataFrame:
-    """Multiply the features of all images of two sets, tested ones first, part by part.
+    """Multiply the features of all images of each size, tested ones first, part by part.
+
+    Parameters
+    ----------
+    piles : tested and reference images of a size each
+    covered : (rows, columns) bool or None
+        Tiles that are taken out of every image, of one size.
 
     Returns
     -------
     DataFrame
-        A row for each block of images and piece of a band, as `PairProducts` has it.
+        Columns of `band_correlations`: a row for each block of images and piece of a band, as
+        `PairProducts` has it.
     """
-    images = len(tested) + len(reference)
-    parts = parts_of(bins, max(1, config.spark.block_bytes // images))
-    joined = _numbered(run, tested, 0).unionByName(_numbered(run, reference, len(tested)))
-    cut = [
-        F.struct(
-            F.lit(number).alias("part"),
-            F.substring("residual", pieces[0][1].start + 1, _length(pieces)).alias("values"),
+    side = config.whitening.side
+    parts = {
+        tested.size: parts_of(
+            compared(tested.height, tested.width, side),
+            max(1, config.spark.block_bytes // (len(tested) + len(reference))),
         )
-        for number, pieces in enumerate(parts)
-    ]
+        for tested, reference in piles
+    }
+    cuts = run.spark.createDataFrame(
+        [
+            (*size, part, pieces[0][1].start + 1, pieces[-1][1].stop - pieces[0][1].start)
+            for size, of_size in parts.items()
+            for part, pieces in enumerate(of_size)
+        ],
+        "width int, height int, part int, start int, length int",
+    )
+    stored = stored_together(run, piles).select("width", "height", "row", "residual")
+    if covered is not None:
+        stored = without_overlay(stored, covered)
     return (
-        joined.select("row", F.explode(F.array(*cut)).alias("cut"))
-        .select("row", "cut.part", "cut.values")
-        .groupBy("part")
-        .applyInArrow(_multiplier(parts, bins), _PRODUCTS)
+        stored.join(F.broadcast(cuts), ["width", "height"])
+        .select(
+            "width",
+            "height",
+            "part",
+            "row",
+            F.expr("substring(residual, start, length)").alias("values"),
+        )
+        .groupBy("width", "height", "part")
+        .applyInArrow(_multiplier(parts, side), _PRODUCTS)
     )
 
 
-def _numbered(run: Run, images: ImageSet, first: int) -> DataFrame:
-    numbers = {
-        "number": pa.array(range(len(images)), pa.int64()),
-        "row": pa.array(range(first, first + len(images)), pa.int64()),
-    }
-    return images.residuals(run, pa.table(numbers))
+def _multiplier(
+    parts: Mapping[Size, list[list[Piece]]], side: int
+) -> Callable[[pa.Table], pa.Table]:
+    schema = arrow_schema(_PRODUCTS)
 
-
-def _length(pieces: list[Piece]) -> int:
-    return int(pieces[-1][1].stop - pieces[0][1].start)
-
-
-def _multiplier(parts: list[list[Piece]], bins: Layout) -> Callable[[pa.Table], pa.Table]:
     def multiply(table: pa.Table) -> pa.Table:
-        pieces = parts[table["part"][0].as_py()]
+        width, height, part = (table[name][0].as_py() for name in ("width", "height", "part"))
         cells = cells_of(table["values"])
         features = [cells[i].view(np.int8) for i in np.argsort(table["row"].to_numpy())]
-        rows: list[dict[str, Any]] = []
         with one_task():
-            for block in part_products(features, pieces, bins):
-                rows.append({**vars(block), "products": block.products.tobytes()})
-        return pa.Table.from_pylist(rows)
+            blocks = part_products(
+                features, parts[width, height][part], compared(height, width, side)
+            )
+            rows: list[dict[str, Any]] = [
+                {
+                    "width": width,
+                    "height": height,
+                    **vars(block),
+                    "products": block.products.tobytes(),
+                }
+                for block in blocks
+            ]
+        return pa.Table.from_pylist(rows, schema)
 
     return multiply
 

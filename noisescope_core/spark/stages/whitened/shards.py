@@ -6,7 +6,8 @@ the sets found leaves it. Images go to shards by their ids, which are hashes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
+from pyspark.sql.window import Window
 
 from noisescope_core.app.progress import Stage
 from noisescope_core.config import Config
@@ -24,11 +26,10 @@ from noisescope_core.spark.session.workers import one_task
 from noisescope_core.spark.stages.extract import residuals
 from noisescope_core.spark.stages.listing import read_again
 from noisescope_core.spark.stages.sets import image_sets, tested_images
-from noisescope_core.spark.tables.cells import cells_of
+from noisescope_core.spark.tables.cells import cells_of, collected
 from noisescope_core.spark.tables.run import Run
-from noisescope_core.spark.tables.sizes import of_size
 from noisescope_core.tables.rows import SampleRow
-from noisescope_core.tables.schemas import SCHEMAS, arrow_schema, columns
+from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
 from noisescope_core.whitened.discovery.acceptance import acceptance_of, shared_sets
 from noisescope_core.whitened.discovery.correlations import arrange_distinct
 from noisescope_core.whitened.piles.shards import (
@@ -83,9 +84,7 @@ def search_shards(run: Run, config: Config, progress: Progress) -> None:
         candidates = _candidates(run, config, distinct, cut) if cut else []
         run.write_rows("candidates", (row.asDict() for row in candidates))
         search = _Search(run, config, distinct, candidates)
-        drawn_images = [
-            row for size, count in shards.items() for row in _sample(search, size, count, stage)
-        ]
+        drawn_images = _sample(search, shards, stage)
         run.write_rows("sample", drawn_images)
         content = read_again(run, config, [row.path for row in drawn_images])
         run.write("residuals", residuals(content, "image", config, {}))
@@ -197,50 +196,63 @@ def _total(features: NDArray[np.int8]) -> bytes:
     return packed(total).tobytes()
 
 
-def _sample(search: _Search, size: Size, shards: int, stage: Stage) -> list[SampleRow]:
-    """Draw the images of a size that are searched for good: rows of `sample`."""
-    limits = search.config.discovery
-    own = search.distinct.where(of_size(size))
-    groups, candidates = _patterns(search, size)
-    members = [member for group in groups for member in group]
-    if shards > 1:
+def _sample(search: _Search, shards: Mapping[Size, int], stage: Stage) -> list[SampleRow]:
+    """Draw the images of all sizes that are searched for good: rows of `sample`."""
+    limits, distinct = search.config.discovery, search.distinct
+    by_size: dict[Size, list[Row]] = {}
+    for row in search.candidates:
+        by_size.setdefault((row.width, row.height), []).append(row)
+    groups: dict[Size, list[list[str]]] = {}
+    for size, rows in sorted(by_size.items()):
+        groups[size], candidates = _patterns(rows, size, search.config)
         stage.note(
-            f"{size[0]} x {size[1]}: {len(groups)} patterns in {candidates} candidates of "
-            f"{len(members):,} images"
+            f"{size[0]} x {size[1]}: {len(groups[size])} patterns in {candidates} candidates of "
+            f"{sum(map(len, groups[size])):,} images"
         )
-    pile, searched = own.count(), own.where(F.col("shard") < limits.shards).count()
-    # So many that enough are left when the members are taken out.
-    others = own.orderBy("image_id").limit(limits.images + len(members))
-    weights = drawn(
-        groups,
-        [row.image_id for row in others.select("image_id").collect()],
-        pile,
-        searched,
-        limits.images,
+    members = [(*size, name) for size, of_size in groups.items() for own in of_size for name in own]
+    keys = ["width", "height", "image_id"]
+    claimed = search.run.spark.createDataFrame(members, "width int, height int, image_id string")
+    # So many of each size that enough are left when the members are taken out.
+    most = limits.images + max(Counter(member[:2] for member in members).values(), default=0)
+    place = F.row_number().over(Window.partitionBy("width", "height").orderBy("image_id"))
+    others = distinct.withColumn("place", place).where(F.col("place") <= most).drop("place")
+    counted = distinct.groupBy("width", "height").agg(
+        F.count("*").alias("images"), F.count_if(F.col("shard") < limits.shards).alias("searched")
     )
-    lookup = search.run.spark.createDataFrame(
-        list(weights.items()), "image_id string, stands_for double"
+    of_members, of_others, counts = collected(
+        distinct.join(F.broadcast(claimed), keys, "left_semi"), others, counted
     )
-    chosen = own.join(F.broadcast(lookup), "image_id").orderBy("image_id")
-    return [SampleRow(**row.asDict()) for row in chosen.select(*columns("sample")).collect()]
+    path_of: dict[Size, dict[str, str]] = {size: {} for size in shards}
+    first: dict[Size, list[str]] = {size: [] for size in shards}
+    for row in (*of_members, *of_others):
+        path_of[row.width, row.height][row.image_id] = row.path
+    for row in of_others:
+        first[row.width, row.height].append(row.image_id)
+    sample = []
+    for row in sorted(counts):
+        size = row.width, row.height
+        weights = drawn(groups.get(size, []), first[size], row.images, row.searched, limits.images)
+        sample += [
+            SampleRow(*size, name, path_of[size][name], weights[name]) for name in sorted(weights)
+        ]
+    return sample
 
 
-def _patterns(search: _Search, size: Size) -> tuple[list[list[str]], int]:
+def _patterns(rows: list[Row], size: Size, config: Config) -> tuple[list[list[str]], int]:
     """Put the members of the candidates that chance does not explain together, by pattern.
 
     Returns the ids of each pattern's images, and the number of these candidates.
     """
-    rows = [row for row in search.candidates if (row.width, row.height) == size]
     places = credible(
         [
             Candidate(row.members, row.cohesion, row.repeats, row.off_grid, row.accepted)
             for row in rows
         ],
-        search.config.discovery.margin,
+        config.discovery.margin,
     )
     if not places:
         return [], 0
-    bins = compared(size[1], size[0], search.config.whitening.side)
+    bins = compared(size[1], size[0], config.whitening.side)
     totals = np.stack([np.frombuffer(rows[k].total, np.int8) for k in places])
     counts = np.array([len(rows[k].members) for k in places])
     pattern_of = same_pattern(totals.reshape(len(places), len(PLANES), -1), counts, bins)
