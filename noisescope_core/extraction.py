@@ -88,7 +88,7 @@ def tile_row(data: bytes, config: Config) -> dict[str, Any]:
     (row,) = residual_rows(data, config, "image", {})
     if row["status"] != "scored":
         return {}
-    return {name: row[name] for name in ("watermark", "grey", "sketch", "tile")}
+    return {name: row[name] for name in ("pixels_id", "watermark", "grey", "sketch", "tile")}
 
 
 def reference_preparations(
@@ -166,6 +166,7 @@ def residual_rows(
         yield row | {"reason": image.reason}
         return
     row |= {
+        "pixels_id": pixels_id(image.pixels),
         "format": image.compression.format,
         "quality": image.compression.quality,
         "quantization": image.compression.tables,
@@ -272,7 +273,14 @@ def placed_image(row: Mapping[str, Any], config: Config) -> Feature:
         str(Compression.of_row(row)),
         row.get("watermark"),
         np.frombuffer(tile, np.float16) if tile else None,
+        row.get("pixels_id"),
     )
+
+
+def pixels_id(pixels: NDArray[np.uint8]) -> str:
+    """Tell pixels apart, (H, W) or (H, W, 3), whatever file they came in; grey ones are grey."""
+    colour = np.broadcast_to(pixels[:, :, None], (*pixels.shape, 3)) if pixels.ndim == 2 else pixels
+    return hashlib.sha256(str(colour.shape).encode() + colour.tobytes()).hexdigest()
 
 
 def is_grey(pixels: NDArray[np.uint8]) -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from noisescope_core.tables.rows import FingerprintRow
 
 
 def reference_blocks(
@@ -59,6 +63,34 @@ def sample_members(members: Sequence[str], size: int = 50, seed: int = 0) -> lis
         return hashlib.sha256(f"{seed}:{image_id}".encode()).digest()
 
     return sorted(sorted(members, key=lot)[:size])
+
+
+def member_of_pixels(fingerprints: Iterable[Any]) -> dict[str, str]:
+    """Name the member that has given pixels: by `pixels_id`, its image id.
+
+    An image is held against a fingerprint without itself. So is the same picture in another file,
+    which has another image id.
+
+    Parameters
+    ----------
+    fingerprints : rows of `fingerprints`
+    """
+    return {
+        pixels: member
+        for row in fingerprints
+        for member, pixels in zip(row.members, row.member_pixels or (), strict=False)
+        if pixels
+    }
+
+
+def with_member_pixels(
+    fingerprints: Iterable[FingerprintRow], pixels_of: Mapping[str, str | None]
+) -> list[FingerprintRow]:
+    """Note the pixels of every member, by its image id, in rows of `fingerprints`."""
+    return [
+        replace(row, member_pixels=[pixels_of.get(member) for member in row.members])
+        for row in fingerprints
+    ]
 
 
 def fingerprint_id(members: Iterable[str]) -> str:

@@ -23,6 +23,7 @@ from noisescope_core.extraction import (
     reference_preparations,
     residual_rows,
 )
+from noisescope_core.fingerprint import member_of_pixels, with_member_pixels
 from noisescope_core.images import Size
 from noisescope_core.images.compression import Compression
 from noisescope_core.images.counterparts import greys_in_words
@@ -159,9 +160,11 @@ def search(
     method = method_of(config)
     pile_of = pile_of or method.pile
     everything = {image.image_id for images in reference.values() for image in images}
+    different = {size: _distinct(images) for size, images in tested.items()}
+    photographs = {size: _distinct(images) for size, images in reference.items()}
     copies = set[str]()
     if method.lattice:
-        copies = unusable(_with_tiles(reference), _with_tiles(tested))
+        copies = unusable(_with_tiles(photographs), _with_tiles(different))
     if copies:
         note(COPIES.format(len(copies)))
     reasons: dict[Size, str | None] = {}
@@ -169,17 +172,21 @@ def search(
     for size in sorted(tested):
         counts = [
             len({image.image_id for image in images} - left_out)
-            for images, left_out in ((tested[size], set()), (reference.get(size, ()), copies))
+            for images, left_out in ((different[size], set()), (photographs.get(size, ()), copies))
         ]
         lacking = shortage(config, size, *counts)
         reasons[size] = unscored(config, lacking, len(everything - copies))
         if lacking is None:
-            pile = pile_of(tested[size], reference[size], size, config)
+            pile = pile_of(different[size], photographs[size], size, config)
             results.append(method.find(pile, config, note))
     fingerprints = [row for found in results for row in found.fingerprints]
     if method.lattice:
-        lattices = LatticePile(_with_tiles(tested), _with_tiles(reference))
+        lattices = LatticePile(_with_tiles(different), _with_tiles(photographs))
         fingerprints += method.lattice.find(lattices, fingerprints, config, note)
+    images_of = (image for images in tested.values() for image in images)
+    fingerprints = with_member_pixels(
+        fingerprints, {image.image_id: image.pixels_id for image in images_of}
+    )
     scores: dict[str, Score | None] = {}
     test = Detector(fingerprints, config)
     for size, images in tested.items():
@@ -201,6 +208,7 @@ class Detector:
         self._method, self._config = method_of(config), config
         tested = [row for row in fingerprints if row.flagged or is_rival(row)]
         self._test = test_of(tested, config, self._method.everywhere(config))
+        self._member_of = member_of_pixels(tested)
 
     def score(self, image: Feature, size: Size) -> Score | None:
         """Test one image; the threshold is missing where the reference's scores decide it."""
@@ -208,7 +216,8 @@ class Detector:
             None if part is None else pa.py_buffer(part.tobytes())
             for part in (image.stored, image.tile)
         )  # fmt: skip
-        return self._test(image.image_id, size, stored, tile)
+        itself = self._member_of.get(image.pixels_id or "", image.image_id)
+        return self._test(itself, size, stored, tile)
 
     def scores(
         self, images: Sequence[Feature], reference: Sequence[Feature], size: Size, threads: int = 1
@@ -234,6 +243,14 @@ def _by_size(rows: Iterable[Mapping[str, Any]], config: Config) -> dict[Size, li
         if row["status"] == "scored":
             features[row["width"], row["height"]].append(placed_image(row, config))
     return features
+
+
+def _distinct(images: Iterable[Feature]) -> list[Feature]:
+    """Keep one image of the same pixels, the first by its id."""
+    by_pixels: dict[str, Feature] = {}
+    for image in sorted(images, key=lambda image: image.image_id, reverse=True):
+        by_pixels[image.pixels_id or image.image_id] = image
+    return sorted(by_pixels.values(), key=lambda image: image.image_id)
 
 
 def _with_tiles(images: BySize) -> list[LatticeFeature]:

@@ -122,6 +122,7 @@ class Feature:
     compression : of the file, in words
     watermark : of a generator's tool, None if none is known in it
     tile : mean tile of its noise, float16, None by methods that do not look at lattices
+    pixels_id : sha256 of the pixels, None where nobody asks
     """
 
     image_id: str
@@ -130,6 +131,7 @@ class Feature:
     compression: str = ""
     watermark: str | None = None
     tile: NDArray[np.float16] | None = None
+    pixels_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from noisescope_core.attacks import attack
 from noisescope_core.config import Config
 from noisescope_core.correlation.surface import peak_shift
 from noisescope_core.errors import UsageError
-from noisescope_core.extraction import too_small
+from noisescope_core.extraction import pixels_id, too_small
+from noisescope_core.fingerprint import member_of_pixels
 from noisescope_core.images.decode import decode
 from noisescope_core.lattice.detector import is_rival
 from noisescope_core.method import Explaining, Extracted, Test
@@ -149,7 +150,9 @@ def explain(file: str, run: Results) -> Explanation:
     if why := too_small(image.height, image.width, config):
         return Explanation(path, image_id, of_run, "unscored", why, image.pixels)
     noise = extracted(image.pixels, config)
-    match = _match(run, _generators(run), image_id, image.pixels, noise)
+    generators = _generators(run)
+    itself = member_of_pixels(generators).get(pixels_id(image.pixels), image_id)
+    match = _match(run, generators, itself, image.pixels, noise)
     if verdict is not None:
         status, reason = verdict["status"], verdict["reason"]
     elif match is None:

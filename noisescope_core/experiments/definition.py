@@ -192,7 +192,7 @@ class Experiment(_Part):
         """Name one case by all that its answer depends on: 16 hex digits."""
         trial, method = self.trials[case.trial], self.methods[case.method].method
         sets = sorted({*trial.generated, *trial.photographs, *trial.reference})
-        without = {"spark", "report", "scan", "observe"}
+        without = {"spark", "report", "scan", "source", "observe"}
         if method != "whitened":
             without.add("lattice")
         ingredients = [

@@ -158,6 +158,7 @@ class FingerprintRow:
     elsewhere_centre: float | None = None
     elsewhere_spread: float | None = None
     members: Sequence[str] = ()
+    member_pixels: Sequence[str | None] | None = None
     covered: Sequence[bool] | None = None
     pixels: bytes = b""
     whitened: bytes | None = None

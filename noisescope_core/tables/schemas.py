@@ -29,8 +29,8 @@ SAYS = "claimed_by string, claimed_generator string, camera string"
 """What a file says of itself (`images.records`)."""
 
 IMAGES = f"""
-    path string, image_id string, bytes long, width int, height int, status string,
-    reason string, format string, quality int, quantization binary, watermark string,
+    path string, image_id string, pixels_id string, bytes long, width int, height int,
+    status string, reason string, format string, quality int, quantization binary, watermark string,
     grey boolean, prepared string, {SAYS}"""
 """What is known of a file once it is decoded."""
 
@@ -68,7 +68,7 @@ FINGERPRINT = f"""
     tile_eighths double, tile_points double, tile_sixteenths double, tile_inner double,
     header string, same_header double, watermark string, watermarked double,
     {CALIBRATED}, elsewhere_centre double, elsewhere_spread double,
-    members array<string>, covered array<boolean>, pixels binary,
+    members array<string>, member_pixels array<string>, covered array<boolean>, pixels binary,
     whitened binary, background binary"""
 """A pattern that images share, and what is known of its maker."""
 
@@ -78,7 +78,7 @@ SCHEMAS = {
         offset long, stored long, packing string, key string""",
     "route": "route string, files long",
     "headers": """
-        path string, image_id string, width int, height int, format string,
+        path string, image_id string, pixels_id string, width int, height int, format string,
         quantization binary, reason string, watermark string, grey boolean, sketch binary,
         tile binary""",
     "candidates": """

@@ -135,11 +135,20 @@ def _erase_rows(store: Store, ids: list[str], paths: list[str]) -> dict[str, int
     members = F.transform(
         "members", lambda member: F.when(F.array_contains(gone, member), ERASED).otherwise(member)
     )
+    pixels = F.zip_with(
+        "members",
+        F.coalesce("member_pixels", F.array().cast("array<string>")),
+        lambda member, its_pixels: F.when(~F.array_contains(gone, member), its_pixels),
+    )
     concerned = store.read("fingerprints").where(F.arrays_overlap("members", gone))
-    changed = concerned.select("fingerprint_id", members.alias("members"))
+    changed = concerned.select(
+        "fingerprint_id", members.alias("members"), pixels.alias("member_pixels")
+    )
     counts["fingerprints"] = changed.count()
     if counts["fingerprints"]:
-        store.update("fingerprints", changed, {"members": "new.members"})
+        store.update(
+            "fingerprints", changed, {name: f"new.{name}" for name in ("members", "member_pixels")}
+        )
     return counts
 
 

@@ -28,7 +28,7 @@ def calibrate(run: Run, config: Config, progress: Progress) -> None:
     counts = (
         tested_images(run)
         .groupBy("width", "height")
-        .agg(F.countDistinct("image_id").alias("images"))
+        .agg(F.countDistinct(F.coalesce("pixels_id", "image_id")).alias("images"))
         .collect()
     )
     calibrations: list[CalibrationRow] = []

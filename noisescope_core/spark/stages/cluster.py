@@ -6,14 +6,20 @@ decisions are made on the driver, and what they ask for is worked out where the 
 
 from __future__ import annotations
 
+from pyspark.sql import functions as F
+
 from noisescope_core.app.progress import Stage
 from noisescope_core.config import Config
+from noisescope_core.fingerprint import with_member_pixels
 from noisescope_core.method import Found, Note
 from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.lattice.pile import lattice_pile
 from noisescope_core.spark.stages.methods import stages_of
+from noisescope_core.spark.stages.sets import tile_table
+from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run
+from noisescope_core.tables.rows import FingerprintRow
 
 
 def cluster(run: Run, config: Config, progress: Progress) -> None:
@@ -46,8 +52,18 @@ def cluster(run: Run, config: Config, progress: Progress) -> None:
             run.write_rows("merging", (found.merging for found in results if found.merging))
         fingerprints = [row for found in results for row in found.fingerprints]
         fingerprints.sort(key=lambda row: (row.kind == "lattice", row.width, row.height))
-        run.write_rows("fingerprints", fingerprints)
+        run.write_rows("fingerprints", _with_member_pixels(run, fingerprints))
         stage.done(stages.in_words(results))
+
+
+def _with_member_pixels(run: Run, fingerprints: list[FingerprintRow]) -> list[FingerprintRow]:
+    members = {member for row in fingerprints for member in row.members}
+    if not members:
+        return fingerprints
+    wanted = frame(run.spark, ({"image_id": member} for member in members), "image_id string")
+    images = run.read(tile_table(run)).select("image_id", "pixels_id")
+    rows = images.join(F.broadcast(wanted), "image_id", "left_semi").distinct().collect()
+    return with_member_pixels(fingerprints, {row.image_id: row.pixels_id for row in rows})
 
 
 def _noted(stage: Stage, size: str) -> Note:

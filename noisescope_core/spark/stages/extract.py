@@ -156,7 +156,9 @@ def _preparations(run: Run, reference: list[Row], config: Config) -> dict[str, l
 def _counted(images: DataFrame) -> dict[tuple[Size, Compression], int]:
     """Count distinct images by size and compression."""
     groups = images.groupBy("width", "height", "format", "quantization")
-    rows = groups.agg(F.countDistinct("image_id").alias("images")).collect()
+    rows = groups.agg(
+        F.countDistinct(F.coalesce("pixels_id", "image_id")).alias("images")
+    ).collect()
     return {((row.width, row.height), Compression.of_row(row)): row.images for row in rows}
 
 

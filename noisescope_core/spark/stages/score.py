@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
 from noisescope_core.extraction import RESIZED
+from noisescope_core.fingerprint import member_of_pixels
 from noisescope_core.images import Size
 from noisescope_core.lattice.detector import is_rival
 from noisescope_core.method import Score, Test
@@ -40,12 +41,14 @@ class Tests:
     sizes : of the images that are tested, None for all
     fingerprints : number of generators' fingerprints
     false_alarms : gives the test against patterns known to be no generator's, None without any
+    member_of : gives `fingerprint.member_of_pixels` of all that is tested against
     """
 
     ready: Callable[[], Test]
     sizes: AbstractSet[Size] | None
     fingerprints: int
     false_alarms: Callable[[], Test] | None = None
+    member_of: Callable[[], Mapping[str, str]] = dict
 
 
 def score(run: Run, config: Config, progress: Progress) -> None:
@@ -104,6 +107,7 @@ def tests_of(
         None if everywhere or any(row.kind == "lattice" for row in rows) else sizes,
         len(flagged),
         shipped(spark, test_of(false_alarms, config, False)) if false_alarms else None,
+        shipped(spark, member_of_pixels([*rows, *rivals])),
     )
 
 
@@ -141,7 +145,7 @@ def _scored(residuals: DataFrame, tests: Tests, role: str) -> DataFrame:
     if tests.sizes is not None:
         stored = of_sizes(stored, tests.sizes)
     named = stored.withColumn("role", F.lit(role)).select(
-        *columns("scores")[:5], "residual", "tile"
+        *columns("scores")[:5], "pixels_id", "residual", "tile"
     )
     return map_batches(named, scorer(tests, columns("scores")), SCHEMAS["scores"])
 
@@ -154,21 +158,24 @@ def scorer(
     Images of which nothing is stored, and of other sizes than those tested, get no score.
     """
     ready, sizes, ready_alarms = tests.ready, tests.sizes, tests.false_alarms
+    ready_members = tests.member_of
 
     def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         test, test_alarms = ready(), ready_alarms() if ready_alarms else None
+        member_of = ready_members()
         with one_task():
             for batch in batches:
-                names_used = "image_id", "width", "height", "residual", "tile"
+                names_used = "image_id", "pixels_id", "width", "height", "residual", "tile"
                 columns = [batch.column(name) for name in names_used]
                 rows: list[Score | None] = []
                 alarms: list[str | None] = []
-                for image_id, width, height, cell, tile in zip(*columns, strict=True):
+                for image_id, pixels, width, height, cell, tile in zip(*columns, strict=True):
                     size = width.as_py(), height.as_py()
                     row = alarm = None
                     stored = cell.as_buffer(), tile.as_buffer()
                     if any(stored) and (sizes is None or size in sizes):
-                        image = image_id.as_py(), size, *stored
+                        itself = member_of.get(pixels.as_py(), image_id.as_py())
+                        image = itself, size, *stored
                         row = test(*image)
                         # A generator's pattern beneath a false alarm's, such as an overlay, is as
                         # strong as ever; less is what the two patterns have in common.

@@ -1,7 +1,8 @@
 """The images and the reference set of each size, as the stages after extraction see them.
 
-Images of different size do not correlate, so everything is done size by size. Exact copies
-count once: the first path of an image stands for it. Images are numbered in the order of their
+Images of different size do not correlate, so everything is done size by size. Copies of the same
+pixels count once, in whatever files they come: the first id stands for them, and of its paths the
+first. Images are numbered in the order of their
 ids, so that neither file names nor partitions can change a result.
 """
 
@@ -193,13 +194,14 @@ def image_sets(run: Run, table: str) -> dict[Size, ImageSet]:
     rows = (
         run.read(table)
         .where("status = 'scored'")
-        .select("width", "height", "image_id", "path")
+        .select("width", "height", "image_id", "path", F.coalesce("pixels_id", "image_id"))
         .collect()
     )
-    sets: dict[Size, dict[str, str]] = {}
-    for width, height, image_id, path in sorted(rows, reverse=True):
-        sets.setdefault((width, height), {})[image_id] = path
+    sets: dict[Size, dict[str, tuple[str, str]]] = {}
+    for width, height, image_id, path, pixels in sorted(rows, reverse=True):
+        sets.setdefault((width, height), {})[pixels] = image_id, path
+    distinct = {size: sorted(images.values()) for size, images in sorted(sets.items())}
     return {
-        size: ImageSet(table, *size, sorted(paths), [paths[i] for i in sorted(paths)])
-        for size, paths in sorted(sets.items())
+        size: ImageSet(table, *size, [name for name, _ in images], [path for _, path in images])
+        for size, images in distinct.items()
     }

@@ -54,12 +54,13 @@ def _reference(run: Run, config: Config) -> list[LatticeFeature]:
 
 
 def _first_of_each(stored: DataFrame) -> DataFrame:
-    """One row of each image: of a reference image the one that is not resized."""
+    """One row of the same pixels: of a reference image the one that is not resized."""
     known = stored.where(F.col("tile").isNotNull())
     if "prepared" in stored.columns:
         known = known.where(~F.coalesce(F.col("prepared").startswith(RESIZED), F.lit(False)))
     columns = [name for name in OF_LATTICES if name in stored.columns]
-    return known.select(*columns).dropDuplicates(["image_id"])
+    first = F.min_by(F.struct(*columns), "image_id").alias("first")
+    return known.groupBy(F.coalesce("pixels_id", "image_id")).agg(first).select("first.*")
 
 
 def _collected(stored: DataFrame) -> list[LatticeFeature]:
