@@ -40,9 +40,6 @@ IMAGES = 2000
 SHARDS = 4
 """Archives and files of a table, of as many images each."""
 
-AHEAD = 4 << 20
-"""Bytes that the bare reader asks for at once."""
-
 BUCKET = "pile"
 
 KINDS = ("folder", "tar", "tar.gz", "zip", "parquet")
@@ -189,7 +186,7 @@ def _bare(place: str, kind: str) -> int:
                 with zipfile.ZipFile(io.BytesIO(stream.read())) as packed:
                     images += sum(bool(packed.read(name)) for name in packed.namelist())
             else:
-                with tarfile.open(fileobj=stream, mode="r|*", bufsize=AHEAD) as archive:
+                with tarfile.open(fileobj=io.BytesIO(stream.read())) as archive:
                     images += sum(bool(_content(archive, entry)) for entry in archive)
     return images
 
