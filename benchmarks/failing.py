@@ -7,9 +7,6 @@ environment the store depends.
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,6 +16,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 from pyarrow import fs
 
+from benchmarks.store import rows_of, s3_server
 from noisescope_core.config import load_config
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.scans.scan import scan
@@ -46,26 +44,8 @@ a file that is refused is refused all day."""
 
 def measure(folder: Path) -> list[Row]:
     """Run the month: a row for each day, and one for the day after it, which refuses nothing."""
-    key = "AKIABENCHMARK"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.spark.programs.s3_server", key],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert server.stdout is not None
-        endpoint = f"http://127.0.0.1:{server.stdout.readline().strip()}"
-        store = {
-            "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": key,
-            "AWS_SECRET_ACCESS_KEY": secrets.token_hex(20), "AWS_EC2_METADATA_DISABLED": "true",
-        }  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.failing", str(folder), endpoint],
-            env=dict(os.environ) | store, check=True, stdout=subprocess.PIPE,
-        )  # fmt: skip
-    finally:
-        server.terminate()
-    rows: list[Row] = json.loads(done.stdout.splitlines()[-1])
-    return rows
+    with s3_server() as (endpoint, environment):
+        return rows_of("benchmarks.failing", [str(folder), endpoint], environment)
 
 
 def main(folder: Path, endpoint: str) -> None:

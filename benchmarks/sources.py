@@ -10,8 +10,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import secrets
-import subprocess
 import sys
 import tarfile
 import time
@@ -27,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
+from benchmarks.store import rows_of, s3_server
 from noisescope_core.config import Config, load_config
 from noisescope_core.spark.session.start import start_session
 from noisescope_core.spark.sources.source import Listing, list_source, read_listed
@@ -48,31 +47,10 @@ KINDS = ("folder", "tar", "tar.gz", "zip", "parquet")
 def measure(folder: Path, with_store: bool = True) -> list[Row]:
     """Write the images in every kind, and measure; with the store, requests too."""
     write(folder)
-    environment = dict(os.environ)
-    arguments = [sys.executable, "-m", "benchmarks.sources", str(folder)]
     if not with_store:
-        return _told(arguments, environment)
-    key = "AKIABENCHMARK"
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.spark.programs.s3_server", key],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert server.stdout is not None
-        endpoint = f"http://127.0.0.1:{server.stdout.readline().strip()}"
-        store = {
-            "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": key,
-            "AWS_SECRET_ACCESS_KEY": secrets.token_hex(20), "AWS_EC2_METADATA_DISABLED": "true",
-        }  # fmt: skip
-        return _told([*arguments, endpoint], environment | store)
-    finally:
-        server.terminate()
-
-
-def _told(arguments: list[str], environment: dict[str, str]) -> list[Row]:
-    done = subprocess.run(arguments, env=environment, check=True, stdout=subprocess.PIPE)
-    rows: list[Row] = json.loads(done.stdout.splitlines()[-1])
-    return rows
+        return rows_of("benchmarks.sources", [str(folder)], {})
+    with s3_server() as (endpoint, environment):
+        return rows_of("benchmarks.sources", [str(folder), endpoint], environment)
 
 
 def write(folder: Path) -> None:

@@ -15,7 +15,7 @@ from pyarrow import fs
 
 from noisescope_core.errors import UsageError, first_line
 from noisescope_core.tables.schemas import arrow_schema
-from noisescope_core.tables.storage import file_system
+from noisescope_core.tables.storage import file_system, is_delta
 from noisescope_core.tables.streams import Batches, file_streams
 
 FAKE = {
@@ -115,7 +115,7 @@ def read_verdicts(location: str) -> Iterator[dict[str, Any]]:
         folder = location.rstrip("/")
         if _is_folder(f"{folder}/verdicts"):
             folder += "/verdicts"
-        if _is_folder(f"{folder}/_delta_log"):
+        if is_delta(folder):
             raise UsageError(
                 f"{folder} is a Delta table, whose files hold earlier verdicts too; "
                 "have Spark write the rows to Parquet and name that"

@@ -48,24 +48,27 @@ def test_files_are_read_again_by_their_paths(spark, small_config, folder, scheme
     assert contents(content_of(spark_files(spark, *paths), small_config)) == expected(folder)
 
 
-def test_a_folder_is_streamed(spark, small_config, folder, tmp_path):
+def streamed(spark, config, folder, checkpoints):
+    """What is new to a stream: contents by path."""
     from noisescope_core.spark.scans.arrivals import new_files
 
     seen = {}
     query = (
-        new_files(spark, small_config, str(folder))
+        new_files(spark, config, str(folder))
         .writeStream.foreachBatch(lambda batch, _: seen.update(contents(batch)))
-        .option("checkpointLocation", str(tmp_path / "checkpoint"))
+        .option("checkpointLocation", str(checkpoints / "checkpoint"))
         .trigger(availableNow=True)
         .start()
     )
     query.awaitTermination()
-    assert seen == expected(folder)
+    return seen
+
+
+def test_a_folder_is_streamed(spark, small_config, folder, tmp_path):
+    assert streamed(spark, small_config, folder, tmp_path) == expected(folder)
 
 
 def test_the_date_of_a_file_hides_nothing(spark, small_config, tmp_path):
-    from noisescope_core.spark.scans.arrivals import new_files
-
     images, seen = tmp_path / "images", {}
     images.mkdir()
     for delivery in ((2107, 2026), (2005, 1980, 1960)):
@@ -73,14 +76,7 @@ def test_the_date_of_a_file_hides_nothing(spark, small_config, tmp_path):
             (images / f"{year}.png").write_bytes(str(year).encode())
             seconds = datetime(year, 5, 5, tzinfo=UTC).timestamp()
             os.utime(images / f"{year}.png", (seconds, seconds))
-        query = (
-            new_files(spark, small_config, str(images))
-            .writeStream.foreachBatch(lambda batch, _: seen.update(contents(batch)))
-            .option("checkpointLocation", str(tmp_path / "checkpoint"))
-            .trigger(availableNow=True)
-            .start()
-        )
-        query.awaitTermination()
+        seen |= streamed(spark, small_config, images, tmp_path)
     assert sorted(seen.values()) == [b"1960", b"1980", b"2005", b"2026", b"2107"]
 
 

@@ -256,9 +256,8 @@ def _stage_files(
     archives = [row for row in files if row.place is None and is_archive(row.path)]
     if archives:
         plain = [row for row in files if row not in archives]
-        listed = frame(run.spark, archives, SCHEMAS["files"]).repartition(len(archives))
-        listed = members_listed(listed, config)
-        run.write("files", frame(run.spark, plain, SCHEMAS["files"]).unionByName(listed))
+        of_archives = members_listed(run.spark, archives, config)
+        run.write("files", frame(run.spark, plain, SCHEMAS["files"]).unionByName(of_archives))
     else:
         run.write_rows("files", files)
     wanted = run.read("files").where("place is null and reason is null").select("path")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 from typing import IO, Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from noisescope_core.archives import MARK, STREAMS, Member, content, is_zip, members
 from noisescope_core.archives import unpacked as unpacked_archive
 from noisescope_core.config import Config
 from noisescope_core.images.decode import refused_size
 from noisescope_core.spark.session.workers import map_batches
+from noisescope_core.spark.tables.frames import frame
 from noisescope_core.tables.opened import OpenedFile, UnreadError
+from noisescope_core.tables.rows import FileRow
 from noisescope_core.tables.schemas import CONTENT, SCHEMAS, UNREADABLE, arrow_schema
 
 TASK_BYTES = 16 << 20
@@ -46,9 +48,11 @@ def tasks(size: int) -> int:
     return min(MOST_TASKS, -(-size // TASK_BYTES) or 1)
 
 
-def members_listed(archives: DataFrame, config: Config) -> DataFrame:
-    """List archives, rows of `files`, each in a task of its own: rows of `files`, of members."""
-    return map_batches(archives, _lister(config), SCHEMAS["files"])
+def members_listed(spark: SparkSession, archives: Sequence[FileRow], config: Config) -> DataFrame:
+    """List archives, one or more, each in a task of its own: rows of `files`, of members."""
+    listed = frame(spark, archives, SCHEMAS["files"])
+    apart = listed.repartition(min(MOST_TASKS, len(archives)))
+    return map_batches(apart, _lister(config), SCHEMAS["files"])
 
 
 def _lister(config: Config) -> Callable[[Batches], Batches]:

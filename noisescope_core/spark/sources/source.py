@@ -15,7 +15,7 @@ from noisescope_core.config import Config
 from noisescope_core.errors import UsageError
 from noisescope_core.spark.sources import tables
 from noisescope_core.spark.sources.files import content_of, files_listed, spark_files
-from noisescope_core.spark.sources.placed import MOST_TASKS, members_listed, placed_content
+from noisescope_core.spark.sources.placed import members_listed, placed_content
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.tables.rows import FileRow
 from noisescope_core.tables.schemas import CONTENT, SCHEMAS, columns
@@ -70,9 +70,7 @@ def list_source(spark: SparkSession, location: str, role: str, config: Config) -
         return Listing(rows, files=files)
     packed = {row.path for row in archives}
     kept = [row for row in rows if row.path not in packed]
-    listed = frame(spark, archives, SCHEMAS["files"])
-    listed = listed.repartition(min(MOST_TASKS, len(archives)))
-    return Listing(kept, members_listed(listed, config))
+    return Listing(kept, members_listed(spark, archives, config))
 
 
 def _table_listed(
@@ -102,9 +100,8 @@ def files_named(spark: SparkSession, paths: Sequence[str], config: Config) -> Da
     if not of_archives:
         return named
     archives = [FileRow("image", "", path) for path in sorted(set(of_archives.values()))]
-    listed = frame(spark, archives, SCHEMAS["files"]).repartition(len(archives))
     wanted = frame(spark, ({"path": path} for path in of_archives), "path string")
-    members = members_listed(listed, config).where("reason is null")
+    members = members_listed(spark, archives, config).where("reason is null")
     return named.unionByName(members.join(F.broadcast(wanted), "path", "left_semi"))
 
 

@@ -73,9 +73,8 @@ def list_files(
 
 
 def _counted(run: Run, config: Config, role: str, listing: Listing) -> Listed:
-    of_role = (ds.field("role") == role) & ds.field("reason").is_null()
     files = size = 0
-    for batch in run.batches("files", of_role, ["bytes"]):
+    for batch in run.batches("files", _is_readable(role), ["bytes"]):
         files += len(batch)
         size += pc.sum(batch["bytes"]).as_py() or 0
     if listing.files is not None and not any(row.place for row in listing.rows):
@@ -88,6 +87,11 @@ def _counted(run: Run, config: Config, role: str, listing: Listing) -> Listed:
 def readable(run: Run, role: str) -> DataFrame:
     """Read the rows of `files` of one role that are to be read."""
     return run.read("files").where((F.col("role") == role) & F.col("reason").isNull())
+
+
+def _is_readable(role: str) -> ds.Expression:
+    """Tell the rows of `readable`, past Spark's JVM."""
+    return (ds.field("role") == role) & ds.field("reason").is_null()
 
 
 def read_again(run: Run, config: Config, paths: Sequence[str] | None = None) -> DataFrame:
@@ -142,7 +146,7 @@ def write_read(
 
 
 def _readable_files(run: Run, role: str) -> int:
-    return run.count("files", (ds.field("role") == role) & ds.field("reason").is_null())
+    return run.count("files", _is_readable(role))
 
 
 def _files_in(run: Run, table: str, role: str) -> int:
