@@ -142,21 +142,41 @@ class Source(_Section):
 class Scan(_Section):
     """Scheduled scans."""
 
-    batch_files: int = Field(5000, ge=1, description="files of a batch, at most")
+    files: int = Field(1_000_000, ge=1, description="new files that a scan takes, at most")
+    bytes: int = Field(1 << 40, ge=1, description="bytes of new files that a scan takes, about")
+    hours: float | None = Field(
+        None, gt=0, description="after which a scan reads no further batch, null never"
+    )
+    batch_files: int = Field(
+        20_000, ge=1, description="files that are read, tested and stored at once, about"
+    )
+    access: Literal["executors", "spark"] = Field(
+        "executors", description="who lists and reads files: executors themselves or Spark"
+    )
+    list_tasks: int = Field(32, ge=1, le=10_000, description="tasks that list a store")
     gather: int = Field(
         20, ge=1, description="new unclaimed images, of a size or of all, that start a search"
     )
     lease_minutes: float = Field(
         15, ge=1, description="after which a scan that died elsewhere no longer holds the tables"
     )
-    remember_days: int = Field(
-        3_650_000, ge=1, description="files older than this before the newest are never looked at"
-    )
     work: str | None = Field(
         None, description="folder for what is no table, null for _scans beside the tables"
     )
+    keep: int = Field(
+        20_000, ge=100, description="unclaimed images of a scan whose features are stored, about"
+    )
+    keep_bytes: int = Field(
+        1 << 30, ge=1 << 20, description="bytes of residuals that a scan stores, about"
+    )
     waiting: int = Field(
         5000, ge=100, le=50_000, description="unclaimed images of a size that are kept, at most"
+    )
+    waiting_bytes: int = Field(
+        50 << 30, ge=1 << 20, description="bytes of features that wait, of all sizes, at most"
+    )
+    waiting_days: float = Field(
+        90, gt=0, description="days after which an unclaimed image waits no longer"
     )
 
 

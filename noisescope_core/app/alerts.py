@@ -12,6 +12,9 @@ COMPARED = 10
 """Earlier scans, at most, with whose scores the present scan's are compared: chosen. More would
 compare with what uploads were long ago, fewer would let a single day decide."""
 
+LOOKED_AT = 1000
+"""Earlier scans that are looked at for these, at most: chosen, years of scans by day."""
+
 FEWEST = 3
 """Earlier scans by the same registry that a comparison needs: chosen, so that one unusual scan is
 not the median by itself."""

@@ -76,6 +76,7 @@ SCHEMAS = {
     "files": """
         role string, folder string, path string, bytes long, reason string, place string,
         offset long, stored long, packing string, key string""",
+    "listed": "path string, bytes long, modified long, reason string, replaced boolean",
     "route": "route string, files long",
     "headers": """
         path string, image_id string, pixels_id string, width int, height int, format string,
@@ -121,9 +122,9 @@ SCHEMAS = {
 LONG_LIVED = {
     "images": """
         image_id string, bytes long, width int, height int, status string, reason string,
-        format string, quality int, watermark string, false_alarm string, first_scan long,
-        last_scan long, paths array<string>""",
+        format string, quality int, watermark string, false_alarm string, first_scan long""",
     "verdicts": f"{SCHEMAS['verdicts']}, registry_version long, scan long",
+    "current_verdicts": f"{SCHEMAS['verdicts']}, registry_version long, scan long",
     "fingerprints": f"""
         registry_version long, state string, merged_into string, note string, first_scan long,
         last_scan long, {SCHEMAS["fingerprints"]}""",
@@ -131,6 +132,7 @@ LONG_LIVED = {
         fingerprint_id string, decided timestamp, before string, before_into string, state string,
         merged_into string, note string, analyst string, scan long""",
     "quarantine": "path string, image_id string, reason string, scan long",
+    "seen": "path string, bytes long, modified long, scan long",
     "unreadable": """
         path string, reason string, tries long, first_scan long, last_scan long, place string,
         offset long, stored long, packing string""",
@@ -145,23 +147,34 @@ LONG_LIVED = {
         width int, height int, waiting long, reference long, decided_scan long, searched_scan long,
         reason string""",
     "lease": "name string, owner string, until timestamp",
-    "waiting": f"scan long, {SCHEMAS['residuals']}",
+    "arrivals": f"scan long, features long, {SCHEMAS['arrivals']}",
 }
-"""Schemas by table. `waiting` holds residuals of images that no fingerprint claims."""
+"""Schemas by table. `arrivals` holds features of images that no fingerprint claims."""
 
 KEYS = {
     "images": ("image_id",),
-    "verdicts": ("path", "registry_version"),
+    "verdicts": ("path", "registry_version", "scan"),
+    "current_verdicts": ("path",),
     "fingerprints": ("fingerprint_id",),
     "decisions": ("fingerprint_id", "decided"),
     "quarantine": ("path", "scan"),
+    "seen": ("path", "bytes", "modified"),
     "unreadable": ("path",),
     "runs": ("scan",),
     "sizes": ("width", "height"),
     "lease": ("name",),
-    "waiting": ("image_id",),
+    "arrivals": ("scan", "path"),
 }
-"""Columns that tell the rows of a Delta table apart; tables are clustered by them."""
+"""Columns that tell the rows of a Delta table apart."""
+
+CLUSTERED = {
+    "verdicts": ("path", "scan"),
+    "current_verdicts": ("path", "fingerprint_id"),
+    "quarantine": ("scan",),
+    "seen": ("path",),
+    "arrivals": ("scan", "width", "height"),
+}
+"""Columns by which tables are clustered that are asked by others than their keys."""
 
 REGISTRY_FILE = f"""
     state string, merged_into string, note string, {SCHEMAS["fingerprints"]}"""

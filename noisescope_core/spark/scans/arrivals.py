@@ -1,64 +1,71 @@
-"""New files of an image store: each is read once, tested against the registry, staged and merged.
+"""New files of a store: each is read once, tested against the registry, and its answer stored.
 
-Structured Streaming remembers what it has listed. A batch is staged as a run of its own: `files`,
-what the stream listed, and `arrivals`, what became of them. A batch that was staged whole is not
-staged again, so a scan that died reads at most the files of one batch twice.
+What a scan takes is listed in `listed`, `files` has the members of archives in place of these. They
+are read batch by batch into the table `arrivals`, which is the only place where features are
+written: of images that nothing claims, as many as the configuration says. A scan that died reads
+what has no row there yet, so at most the files of one batch twice.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote
+from functools import reduce
+from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession, Window
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.utils import is_remote
 
-from noisescope_core.app.folders import walk
-from noisescope_core.app.places import is_uri, plain_path
-from noisescope_core.app.progress import Stage
-from noisescope_core.archives import is_archive
+from noisescope_core.archives import MARK, TAR_ENDINGS
 from noisescope_core.config import Config
-from noisescope_core.errors import NoiseScopeError, UsageError, first_line
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.scans.waiting import no_longer_wait
 from noisescope_core.spark.session.workers import map_batches
-from noisescope_core.spark.sources.files import LOCAL_AS_IT_IS, as_pattern, content_of, on_this_disk
-from noisescope_core.spark.sources.placed import members_listed
-from noisescope_core.spark.stages.listing import write_read
+from noisescope_core.spark.sources.placed import members_listed, placed_content
+from noisescope_core.spark.sources.source import read_listed
+from noisescope_core.spark.stages.listing import GUESSED_BYTES
 from noisescope_core.spark.stages.score import one_pass
-from noisescope_core.spark.tables.frames import frame
-from noisescope_core.spark.tables.run import Run, files_of, folders_in
-from noisescope_core.tables.rows import FileRow
+from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.schemas import (
-    CONTENT,
-    LONG_LIVED,
+    CELLS,
     SCHEMAS,
     UNREADABLE,
+    arrow_schema,
     columns,
     long_lived_columns,
+    types_in,
 )
-
-_STREAMED = "path string, modificationTime timestamp, length long, content binary"
-"""Columns of Spark's source `binaryFile`, of which a stream has to be told."""
 
 _PLACE = ("place", "offset", "stored", "packing")
 """Columns that say where the bytes of a file are."""
 
-_AGAIN = "again-"
-"""How the batch is named that holds what earlier scans could not read."""
+AGAIN = "again"
+"""Role of a file that an earlier scan has tried."""
 
-_STAGED = "staged"
-"""Empty file that says that a batch was staged whole."""
+_PART = "arrived"
+"""Part of a scan's run directory that has what it takes."""
 
-Tested = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
-"""From rows of `CONTENT` to rows of `arrivals`."""
+_TAKEN = "taken.json"
+"""File of a scan that says what it takes: where that is listed, and in how many batches."""
 
-_BATCHES = "batches.json"
-"""File of a scan that lists the batches which it has begun to merge."""
+_READ = "read.json"
+"""File of a scan that says how many of its batches it has read, once it reads no more."""
+
+_ARRIVALS = f"features long, {SCHEMAS['arrivals']}"
+
+_ARCHIVES = rf"(?i)({'|'.join(end.replace('.', '[.]') for end in ('.zip', *TAR_ENDINGS))})$"
+"""Pattern of `is_archive`."""
+
+_DIGITS = 13
+"""Hexadecimal digits that a double holds."""
+
+Batches = Iterator[pa.RecordBatch]
 
 
 @dataclass(frozen=True)
@@ -67,229 +74,256 @@ class Arrivals:
 
     Attributes
     ----------
-    files : what the stream listed
-    rows : of `arrivals`, one per file
-    again : number of files that earlier scans could not read
+    files, again : numbers of files, and of those that earlier scans could not read
+    listed : rows of `listed`, of the files and archives that were taken
+    rows : of `arrivals`, without cells, one per file that was read
+    names : rows of `files`, one per file
     """
 
-    files: list[FileRow]
-    rows: DataFrame
+    files: int
     again: int
+    listed: DataFrame
+    rows: DataFrame
+    names: DataFrame
+
+    def had_verdicts(self) -> DataFrame | None:
+        """Paths of the files that had a verdict before; None if there are none."""
+        replaced = self.listed.where("replaced").select("path")
+        retried = self.names.where(F.col("role") == AGAIN).select(_place().alias("path"))
+        before = replaced.union(retried).distinct() if self.again else replaced
+        if before.isEmpty():
+            return None
+        named = self.names.select("path", _place().alias("at"))
+        return named.join(before.withColumnRenamed("path", "at"), "at", "left_semi").select("path")
 
 
-def staged_batches(scan: Scan) -> list[str]:
-    """Stage what is new, unless a scan that died has begun to merge what it had staged.
-
-    Returns
-    -------
-    list of str
-        Names of the batches that this scan merges.
-
-    Raises
-    ------
-    NoiseScopeError
-        If the folder cannot be listed.
-    """
-    noted = noted_batches(scan.run)
-    if noted is not None:
-        return noted
-    store = scan.store
-    with scan.progress.stage("arrivals") as stage:
-        _stage_unreadable(scan, stage)
-        _stream(scan, stage)
-        staged = [
-            batch for batch in folders_in(f"{store.scans}/arrived")
-            if _is_staged(staged_run(store, batch))
-        ]  # fmt: skip
-        stage.done(f"{len(staged)} batches, known fingerprints: {scan.tests.fingerprints}")
-    scan.run.write_text(_BATCHES, json.dumps(staged))
-    return staged
-
-
-def noted_batches(run: Run) -> list[str] | None:
-    """Read the batches that a scan noted as its own before it began to merge them."""
-    text = run.text(_BATCHES)
-    return None if text is None else [str(batch) for batch in json.loads(text)]
-
-
-def staged_run(store: Store, batch: str) -> Run:
-    """Find the run directory in which a batch is staged."""
-    return Run(store.spark, _batch_location(store.scans, batch))
-
-
-def arrivals_in(scan: Scan, batches: list[str]) -> Arrivals:
-    """Read what batches staged."""
-    rows = frame(scan.store.spark, [], SCHEMAS["arrivals"])
-    files: list[FileRow] = []
-    again = 0
-    for batch in batches:
-        staged = staged_run(scan.store, batch)
-        of_batch = files_of(staged)
-        files += of_batch
-        again += len(of_batch) if batch.startswith(_AGAIN) else 0
-        rows = rows.unionByName(staged.read("arrivals"))
-    return Arrivals(files, rows, again)
-
-
-def merge_images(scan: Scan, arrived: DataFrame) -> None:
-    """Merge what arrived into `images`, and what nothing claims into `waiting`.
+def take(scan: Scan, listing: Run, retry_quarantined: bool) -> None:
+    """Note what a scan takes, unless one that died has: `files`, in the scan's part `arrived`.
 
     Parameters
     ----------
-    arrived : rows of `arrivals`
+    listing : run directory with the table `listed`
+    retry_quarantined : whether files that were set aside are read again, too
     """
-    store, number = scan.store, scan.number
-    of_arrivals = set(columns("arrivals"))
-    about = [
-        name for name in long_lived_columns("images") if name in of_arrivals and name != "image_id"
-    ]
-    images = (
-        arrived.where("image_id is not null")
-        .groupBy("image_id")
-        .agg(
-            F.min_by(F.struct(*about), "path").alias("about"),
-            F.array_sort(F.collect_set("path")).alias("paths"),
-        )
-        .select("image_id", "about.*", "paths")
-        .withColumns({"first_scan": F.lit(number), "last_scan": F.lit(number)})
-    )
-    store.merge(
-        "images",
-        images,
-        {
-            "last_scan": "greatest(old.last_scan, new.last_scan)",
-            "paths": "array_sort(array_union(old.paths, new.paths))",
-        },
-    )
-    claimed = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
-    new = store.read("images").where(F.col("first_scan") == number).select("image_id")
-    first = Window.partitionBy("image_id").orderBy("path")
-    unclaimed = (
-        arrived.where((F.col("status") == "scored") & ~claimed & F.col("false_alarm").isNull())
-        .join(new, "image_id")
-        .withColumn("place", F.row_number().over(first))
-        .where("place = 1")
-        .withColumn("scan", F.lit(number))
-    )
-    store.merge("waiting", unclaimed)
+    tables = arrived(scan)
+    if tables.text(_TAKEN) is not None:
+        return
+    with scan.progress.stage("take") as stage:
+        new = _files(scan, listing)
+        again = _files_again(scan, retry_quarantined)
+        if again is not None:
+            new = new.unionByName(again.join(new.select("path"), "path", "left_anti"))
+        tables.write("files", new)
+        files = tables.count("files")
+        readable = tables.count("files", ds.field("reason").is_null())
+        retried = tables.count("files", ds.field("role") == AGAIN)
+        batches = -(-files // scan.config.scan.batch_files)
+        taken = {
+            "listing": listing.location, "files": files, "readable": readable, "again": retried,
+            "batches": batches,
+        }  # fmt: skip
+        tables.write_text(_TAKEN, json.dumps(taken))
+        before = f", {retried:,} of them tried before" if retried else ""
+        stage.done(f"{files:,} files in {batches:,} batches{before}")
 
 
-def _stream(scan: Scan, stage: Stage) -> None:
-    """Stage every file that is new since the last time, batch by batch."""
-    config, images, folder = scan.config, scan.images, scan.store.scans
-    if on_this_disk(images) and (circles := walk(images).circles):
-        # The stream's own listing follows links, and would not end.
-        raise UsageError(f"{circles[0]}: a link that leads back to its own folder; remove it")
-    checkpoint = f"{folder}/stream"
-    test_batches = one_pass(config, scan.tests, "arrivals")
-    # Over Spark Connect the function runs on the server: it may hold neither session nor terminal.
-    note = None if is_remote() else stage.note
-
-    def stage_batch(batch: DataFrame, number: int) -> None:
-        run = Run(batch.sparkSession, _batch_location(folder, f"{number:09d}"))
-        if _is_staged(run):
-            return
-        if note:
-            note(f"batch {number}")
-        paths = _listed_paths(batch.sparkSession, checkpoint, number)
-        files = [FileRow("image", images, path) for path in paths]
-        _stage_files(run, config, files, batch, test_batches)
-
-    try:
-        query = (
-            new_files(scan.store.spark, config, images)
-            .writeStream.foreachBatch(stage_batch)
-            .option("checkpointLocation", checkpoint)
-            .trigger(availableNow=True)
-            .start()
-        )
-        query.awaitTermination()
-    except Exception as error:
-        raise NoiseScopeError(f"{images}: cannot be scanned ({first_line(error)})") from error
+def arrived(scan: Scan) -> Run:
+    """Find the tables of what a scan takes."""
+    return scan.part(_PART)
 
 
-def new_files(spark: SparkSession, config: Config, images: str) -> DataFrame:
-    """Stream `path` and `content` of the files of a folder or a store that are not too large."""
-    reader = (
-        spark.readStream.format("binaryFile")
-        .schema(_STREAMED)
-        .option("recursiveFileLookup", "true")
-        .option("maxFilesPerTrigger", str(config.scan.batch_files))
-        # By default Spark leaves out what arrives a week late.
-        .option("maxFileAge", f"{config.scan.remember_days}d")
-        .option("ignoreMissingFiles", "true")
-        .option("ignoreCorruptFiles", "true")
-    )
-    if not is_uri(images):
-        reader = reader.options(**LOCAL_AS_IT_IS)
-    # Larger files are not read: Spark asks for their length first.
-    return content_of(reader.load(as_pattern(images)), config)
+def listing_of(store: Store, run: Run) -> Run | None:
+    """Find the listing that a scan has taken; None before it has.
+
+    Parameters
+    ----------
+    run : run directory of the scan
+    """
+    text = run.text(f"{_PART}/{_TAKEN}")
+    return None if text is None else Run(store.spark, json.loads(text)["listing"])
 
 
-def _batch_location(folder: str, batch: str) -> str:
-    return f"{folder}/arrived/{batch}"
-
-
-def _listed_paths(spark: SparkSession, checkpoint: str, number: int) -> list[str]:
-    """Read the paths of a batch from the stream's own list: empty files have no row."""
-
-    def offset(batch: int) -> int:
-        if batch < 0:
-            return -1
-        lines = spark.read.text(f"{checkpoint}/offsets/{batch}").collect()
-        return int(json.loads(lines[-1].value)["logOffset"])
-
-    paths = []
-    for log in range(offset(number - 1) + 1, offset(number) + 1):
-        lines = spark.read.text(f"{checkpoint}/sources/0/{{{log},{log}.compact}}")
-        # Every tenth log file holds all before it.
-        of_batch = F.get_json_object("value", "$.batchId") == str(log)
-        path = F.get_json_object("value", "$.path").alias("path")
-        paths += [unquote(row.path) for row in lines.where(of_batch).select(path).collect()]
-    return sorted({plain_path(path) for path in paths})
-
-
-def _stage_files(
-    run: Run, config: Config, files: list[FileRow], content: DataFrame, test_batches: Tested
-) -> None:
-    """Write `files`, with members of archives in place of these, and `arrivals`."""
-    archives = [row for row in files if row.place is None and is_archive(row.path)]
-    if archives:
-        plain = [row for row in files if row not in archives]
-        of_archives = members_listed(run.spark, archives, config)
-        run.write("files", frame(run.spark, plain, SCHEMAS["files"]).unionByName(of_archives))
-    else:
-        run.write_rows("files", files)
-    wanted = run.read("files").where("place is null and reason is null").select("path")
-    content = content.join(F.broadcast(wanted), "path", "left_semi") if archives else content
-    write_read(
-        run, config, "arrivals", "image", content,
-        lambda read: map_batches(read, test_batches, SCHEMAS["arrivals"]),
+def _files(scan: Scan, listing: Run) -> DataFrame:
+    """Put the members of archives in place of these: rows of `files`."""
+    listed = listing.read("listed")
+    by_spark = scan.config.scan.access == "spark"
+    itself = {"place": F.col("path"), "offset": F.lit(0), "stored": F.col("bytes")}
+    rows = _named(
+        scan, listed, "image", {"bytes": F.col("bytes"), "reason": F.col("reason")},
+        {} if by_spark else itself | {"packing": F.lit("")},
     )  # fmt: skip
-    run.write_text(_STAGED, "")
+    packed = F.col("path").rlike(_ARCHIVES) & F.col("reason").isNull()
+    archives = sum(
+        pc.sum(pc.match_substring_regex(batch["path"], _ARCHIVES)).as_py() or 0
+        for batch in listing.batches("listed", ds.field("reason").is_null(), ["path"])
+    )
+    if not archives:
+        return rows
+    members = members_listed(rows.where(packed), archives, scan.config)
+    return rows.where(~packed).unionByName(members)
 
 
-def _is_staged(run: Run) -> bool:
-    return run.text(_STAGED) is not None
-
-
-def _stage_unreadable(scan: Scan, stage: Stage) -> None:
-    """Stage once more the files that earlier scans could not read, the longest untried first."""
-    store, config = scan.store, scan.config
-    run = staged_run(store, f"{_AGAIN}{scan.number:09d}")
-    if _is_staged(run):
-        return
+def _files_again(scan: Scan, retry_quarantined: bool) -> DataFrame | None:
+    """List what earlier scans could not read, the longest untried first: rows of `files`."""
+    store, again = scan.store, None
     order = F.col("last_scan"), F.col("path")
-    queue = store.read("unreadable").orderBy(*order).limit(config.scan.batch_files).collect()
-    if not queue:
+    queue = store.read("unreadable").orderBy(*order).limit(scan.config.scan.batch_files)
+    if not queue.isEmpty():
+        places = {
+            "place": _place(), "offset": F.coalesce("offset", F.lit(0)),
+            "stored": F.coalesce("stored", F.lit(GUESSED_BYTES)),
+            "packing": F.coalesce("packing", F.lit("")),
+        }  # fmt: skip
+        again = _named(scan, queue, AGAIN, places)
+    if not retry_quarantined:
+        return again
+    aside = store.read("current_verdicts").where("status = 'quarantined'").select("path")
+    # Members are read again where their archive is replaced.
+    aside = aside.where(~F.contains("path", F.lit(MARK))).limit(scan.config.scan.files)
+    guessed = {"offset": F.lit(0), "stored": F.lit(GUESSED_BYTES), "packing": F.lit("")}
+    named = _named(scan, aside, AGAIN, {"place": F.col("path")}, guessed)
+    return named if again is None else again.unionByName(named.join(again, "path", "left_anti"))
+
+
+def _named(scan: Scan, paths: DataFrame, role: str, *cells: Mapping[str, Column]) -> DataFrame:
+    """Make rows of `files` of paths; what no cell says is null."""
+    said = {"role": F.lit(role), "folder": F.lit(scan.images), "path": F.col("path")}
+    for more in cells:
+        said |= more
+    return paths.select(
+        *(
+            said.get(name, F.lit(None)).cast(kind).alias(name)
+            for name, kind in types_in(SCHEMAS["files"]).items()
+        )
+    )
+
+
+def read_arrivals(scan: Scan) -> Arrivals:
+    """Read, test and store what a scan takes, batch by batch, as long as `scan.hours` lets it."""
+    tables = arrived(scan)
+    taken = json.loads(tables.text(_TAKEN) or "{}")
+    batches, read = taken["batches"], tables.text(_READ)
+    if read is None:
+        done = _read_batches(scan, tables, taken)
+        tables.write_text(_READ, json.dumps({"batches": done}))
+    else:
+        done = json.loads(read)["batches"]
+    listed = Run(scan.store.spark, taken["listing"]).read("listed")
+    names = tables.read("files")
+    files = taken["files"]
+    if done < batches:
+        listed = listed.where(_batch(F.col("path"), batches) < done)
+        names = names.where(_batch(_place(), batches) < done)
+        files = names.count()
+    return Arrivals(files, taken["again"], listed, _rows(scan).drop(*CELLS), names)
+
+
+def _rows(scan: Scan) -> DataFrame:
+    return scan.store.read("arrivals").where(F.col("scan") == scan.number)
+
+
+def _read_batches(scan: Scan, tables: Run, taken: dict[str, Any]) -> int:
+    """Read batch by batch: how many were read."""
+    config, store, batches = scan.config, scan.store, taken["batches"]
+    test_batches = _thinned(one_pass(config, scan.tests, "arrivals"), config, taken["readable"])
+    until = None if config.scan.hours is None else time.monotonic() + 3600 * config.scan.hours
+    # What the scan that died has read is not read again.
+    begun = bool(taken["readable"]) and not _rows(scan).limit(1).isEmpty()
+    with scan.progress.stage("arrivals", taken["readable"], "images") as stage:
+        done = 0
+        for batch in range(batches):
+            if done and until is not None and time.monotonic() > until:
+                break
+            if batches > 1:
+                stage.note(f"batch {batch + 1:,} of {batches:,}")
+            files = tables.read("files").where("reason is null")
+            if batches > 1:
+                files = files.where(_batch(_place(), batches) == batch)
+            if begun:
+                files = files.join(_rows(scan).select("path"), "path", "left_anti")
+            for content in _contents(scan, files, taken, begun):
+                rows = map_batches(content, test_batches, _ARRIVALS)
+                store.append("arrivals", rows.withColumn("scan", F.lit(scan.number)))
+            done += 1
+        left = f", {batches - done:,} batches are left for the next scan" if done < batches else ""
+        stage.done(f"known fingerprints: {scan.tests.fingerprints}{left}")
+    return done
+
+
+def _contents(
+    scan: Scan, files: DataFrame, taken: dict[str, Any], begun: bool
+) -> Iterator[DataFrame]:
+    """Give the content of files, rows of `CONTENT`; by Spark, then of what it left out."""
+    if not taken["readable"]:
         return
-    stage.note(f"{len(queue):,} files that could not be read before")
-    files = [
-        FileRow("image", scan.images, row.path, None, None, *(row[name] for name in _PLACE))
-        for row in queue
-    ]
-    nothing = frame(run.spark, [], CONTENT)
-    _stage_files(run, config, files, nothing, one_pass(config, scan.tests, "arrivals"))
+    if scan.config.scan.access == "spark":
+        yield read_listed(scan.store.spark, files, scan.config, whole=False)
+        files = files.join(_rows(scan).select("path"), "path", "left_anti")
+        if files.isEmpty():
+            return
+        placed = {
+            "place": _place(), "offset": F.coalesce("offset", F.lit(0)),
+            "stored": F.coalesce("stored", "bytes", F.lit(GUESSED_BYTES)),
+        }  # fmt: skip
+        files = files.withColumns(placed)
+    size = files.agg(F.sum("stored")).collect()[0][0] or 0
+    yield placed_content(files, size, scan.config)
+
+
+def _thinned(
+    test_batches: Callable[[Batches], Batches], config: Config, images: int
+) -> Callable[[Batches], Batches]:
+    """Let tested images keep features where nothing claims them, and not too many of them.
+
+    Which images keep them is drawn by their ids, so always the same ones.
+
+    Parameters
+    ----------
+    images : that are tested
+    """
+    share = min(1.0, config.scan.keep / max(images, 1))
+    residual = 3 * config.whitening.side**2
+    residual_share = min(share, config.scan.keep_bytes / (residual * max(images, 1)))
+
+    def thin(batches: Batches) -> Batches:
+        for batch in test_batches(batches):
+            cells = {name: batch[name] for name in CELLS}
+            claimed = pc.fill_null(pc.greater(batch["score"], batch["threshold"]), False)
+            waits = pc.and_(pc.equal(batch["status"], "scored"), pc.invert(claimed))
+            waits = pc.and_(pc.fill_null(waits, False), pc.is_null(batch["false_alarm"]))
+            draws = pa.array(map(_draw, batch["image_id"].to_pylist()), pa.float64())
+            nothing = pa.scalar(None, pa.binary())
+            # No report shows pictures of scans.
+            shares = {"thumbnail": 0.0, "sketch": share, "tile": share, "residual": residual_share}
+            for name, part in shares.items():
+                kept = pc.fill_null(pc.and_(waits, pc.less(draws, part)), False)
+                cells[name] = pc.if_else(kept, batch[name], nothing)
+            lengths = [pc.fill_null(pc.binary_length(cell), 0) for cell in cells.values()]
+            features = pc.cast(reduce(pc.add, lengths), "int64")
+            names = columns("arrivals")
+            arrays = [features, *(cells.get(name, batch[name]) for name in names)]
+            yield pa.RecordBatch.from_arrays(arrays, schema=arrow_schema(_ARRIVALS))
+
+    return thin
+
+
+def merge_images(scan: Scan, arrivals: Arrivals) -> None:
+    """Add what arrived to `images`, each content once, and let it wait once."""
+    store, number = scan.store, scan.number
+    arrived_rows = arrivals.rows.where("image_id is not null")
+    of_arrivals = set(columns("arrivals")) - {"image_id"}
+    about = [name for name in long_lived_columns("images") if name in of_arrivals]
+    images = arrived_rows.groupBy("image_id").agg(
+        F.min_by(F.struct(*about), "path").alias("about"), F.min("path").alias("first")
+    )
+    known = store.read("images").where(F.col("first_scan") < number).select("image_id")
+    new = images.join(known, "image_id", "left_anti").select("image_id", "about.*")
+    store.append("images", new.withColumn("first_scan", F.lit(number)), number)
+    first = store.read("images").where(F.col("first_scan") == number).select("image_id")
+    once = images.join(first, "image_id").select("image_id", F.col("first").alias("path"))
+    featured = arrived_rows.where("features > 0")
+    more = featured.join(once, ["image_id", "path"], "left_anti")
+    no_longer_wait(store, more, f"old.scan = {number}")
 
 
 def queue_unreadable(scan: Scan, arrivals: Arrivals, verdicts: DataFrame) -> None:
@@ -300,19 +334,28 @@ def queue_unreadable(scan: Scan, arrivals: Arrivals, verdicts: DataFrame) -> Non
     verdicts : of what arrived
     """
     store = scan.store
-    queued = store.read("unreadable").select("path")
-    store.delete(
-        "unreadable",
-        queued.join(verdicts.where(F.col("status") != UNREADABLE), "path", "left_semi"),
-    )
-    failed = {
-        row.path: row.reason for row in verdicts.where(F.col("status") == UNREADABLE).collect()
-    }
-    rows = [
-        {"path": row.path, "reason": failed[row.path], "tries": 1, "first_scan": scan.number,
-         "last_scan": scan.number} | {name: getattr(row, name) for name in _PLACE}
-        for row in arrivals.files if row.path in failed
-    ]  # fmt: skip
+    if arrivals.again:
+        queued = store.read("unreadable").select("path")
+        readable = verdicts.where(F.col("status") != UNREADABLE)
+        store.delete("unreadable", queued.join(readable, "path", "left_semi"))
+    failed = verdicts.where(F.col("status") == UNREADABLE).select("path", "reason")
+    rows = arrivals.names.select("path", *_PLACE).join(failed, "path")
+    scans = {name: F.lit(scan.number) for name in ("first_scan", "last_scan")}
+    rows = rows.withColumns({"tries": F.lit(1), **scans})
     tries = "CASE WHEN old.last_scan < new.last_scan THEN old.tries + 1 ELSE old.tries END"
     changes = {"tries": tries, "last_scan": "new.last_scan", "reason": "new.reason"}
-    store.merge("unreadable", frame(store.spark, rows, LONG_LIVED["unreadable"]), changes)
+    store.merge("unreadable", rows, changes)
+
+
+def _place() -> Column:
+    return F.coalesce("place", "path")
+
+
+def _batch(place: Column, batches: int) -> Column:
+    """Say in which batch a file is read; an archive's members are read in one."""
+    return F.pmod(F.xxhash64(place), F.lit(batches))
+
+
+def _draw(image_id: str | None) -> float:
+    """Draw a number of an image by its id, 0..1, always the same."""
+    return int(image_id[:_DIGITS], 16) / 16**_DIGITS if image_id else 0.0

@@ -10,18 +10,23 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from noisescope_core.config import Config
-from noisescope_core.spark.scans.arrivals import Arrivals, queue_unreadable
+from noisescope_core.spark.scans.arrivals import Arrivals, arrived, queue_unreadable
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.retest import retested
 from noisescope_core.spark.scans.search import Search
 from noisescope_core.spark.scans.sizes import update_sizes
-from noisescope_core.spark.scans.store import latest
-from noisescope_core.spark.stages.verdicts import write_verdicts
+from noisescope_core.spark.scans.waiting import waiting
+from noisescope_core.spark.stages.verdicts import verdicts_of
 from noisescope_core.spark.tables.frames import frame
-from noisescope_core.spark.tables.run import Run, files_of
-from noisescope_core.tables.rows import FileRow
-from noisescope_core.tables.schemas import ANSWER, SCHEMAS, UNREADABLE, columns, names_in
+from noisescope_core.spark.tables.run import Run
+from noisescope_core.tables.schemas import (
+    ANSWER,
+    SCHEMAS,
+    UNREADABLE,
+    columns,
+    long_lived_columns,
+    names_in,
+)
 
 _STATUSES = ("scored", "unscored", "quarantined", UNREADABLE)
 """What can become of a file; each is counted in a column of `runs`."""
@@ -58,32 +63,65 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
     rejudged = 0
     if changed is not None:
         table = scan.part("rejudged")
-        # A file that arrived in this scan is judged with what arrived.
-        table.write("verdicts", _without(changed, of_arrivals))
+        # Once written they stay: a scan that is done again finds its own verdicts to be held.
+        if not table.finished("verdicts"):
+            # A file that arrived in this scan is judged with what arrived.
+            table.write("verdicts", _without(changed, of_arrivals))
         rejudged = table.count("verdicts")
-        verdicts = of_arrivals.unionByName(table.read("verdicts"))
-    marked = verdicts.withColumns({"registry_version": F.lit(version), "scan": F.lit(scan.number)})
-    counts = _counts(of_arrivals)
-    # Tables of their own, each of which is mostly waiting; a merge of nothing would take as long.
+        if rejudged:
+            verdicts = of_arrivals.unionByName(table.read("verdicts"))
+    counts = _counts(of_arrivals, arrivals)
+    # Tables of their own, each of which is mostly waiting.
     with ThreadPoolExecutor() as pool:
-        writes = [pool.submit(store.merge, "verdicts", marked, scan=scan.number)]
+        marked = _marked(scan, verdicts, version)
+        writes = [
+            pool.submit(store.append, "verdicts", marked, scan.number),
+            pool.submit(_write_current, scan, arrivals, marked, bool(rejudged)),
+        ]
         if counts["quarantined"] or rejudged:
             quarantined = marked.where("status = 'quarantined'")
-            writes.append(pool.submit(store.merge, "quarantine", quarantined, scan=scan.number))
+            writes.append(pool.submit(store.append, "quarantine", quarantined, scan.number))
         if counts[UNREADABLE] or arrivals.again:
             writes.append(pool.submit(queue_unreadable, scan, arrivals, of_arrivals))
         if counts["fake"]:
             seen = of_arrivals.where("is_fake").select("fingerprint_id").distinct()
             last_scan = {"last_scan": str(scan.number)}
             writes.append(pool.submit(store.update, "fingerprints", seen, last_scan))
-        size_read = F.coalesce(F.sum("bytes"), F.lit(0)).alias("bytes")
-        (read,) = arrivals.rows.agg(size_read).collect()
         for write in writes:
             write.result()
-    return Counts(**counts, bytes=read.bytes, rejudged=rejudged)
+    return Counts(**counts, rejudged=rejudged)
 
 
-def _counts(verdicts: DataFrame) -> dict[str, Any]:
+def _marked(scan: Scan, verdicts: DataFrame, version: int) -> DataFrame:
+    return verdicts.withColumns({"registry_version": F.lit(version), "scan": F.lit(scan.number)})
+
+
+def _write_current(scan: Scan, arrivals: Arrivals, verdicts: DataFrame, rejudged: bool) -> None:
+    """Write the verdicts that hold from now on; files that are new are added without a search."""
+    earlier = arrivals.had_verdicts()
+    if rejudged:
+        judged = scan.part("rejudged").read("verdicts").select("path")
+        earlier = judged if earlier is None else earlier.union(judged)
+    new = verdicts if earlier is None else verdicts.join(earlier, "path", "left_anti")
+    scan.store.append("current_verdicts", new, scan.number)
+    if earlier is None:
+        return
+    again = verdicts.join(earlier, "path", "left_semi")
+    # Delta passes over the files of the table that hold no path between these.
+    ends = again.agg(F.min("path").alias("first"), F.max("path").alias("last")).collect()[0]
+    if ends.first is None:
+        return
+    between = f"old.path >= {_literal(ends.first)} AND old.path <= {_literal(ends.last)}"
+    names = [name for name in long_lived_columns("current_verdicts") if name != "path"]
+    scan.store.merge("current_verdicts", again, {name: f"new.{name}" for name in names}, between)
+
+
+def _literal(text: str) -> str:
+    """Write a text as a literal of SQL, whatever is in it."""
+    return f"decode(X'{text.encode().hex()}', 'UTF-8')"
+
+
+def _counts(verdicts: DataFrame, arrivals: Arrivals) -> dict[str, Any]:
     """Count verdicts by what they say; the middle score, root taken, of images not flagged."""
     signed = F.expr("percentile(sign(score) * sqrt(abs(score)), 0.5)")
     groups = verdicts.groupBy("status", "is_fake").agg(
@@ -95,6 +133,7 @@ def _counts(verdicts: DataFrame) -> dict[str, Any]:
     }
     counts["fake"] = sum(row.files for row in rows if row.is_fake)
     counts["real_score"] = next((row.middle for row in rows if row.is_fake is False), None)
+    counts["bytes"] = arrivals.rows.agg(F.coalesce(F.sum("bytes"), F.lit(0))).collect()[0][0]
     return counts
 
 
@@ -102,11 +141,14 @@ def _verdicts_of_arrivals(scan: Scan, arrivals: Arrivals, search: Search) -> Dat
     """Verdicts of the files that arrived in this scan."""
     if not arrivals.files:
         return frame(scan.store.spark, [], SCHEMAS["verdicts"])
-    rows = arrivals.rows.drop("sketch", "residual", "tile", "false_alarm")
+    rows = arrivals.rows
     if search.done:
         rows = _with_answers_of_search(scan.run, rows)
     answers = _with_other_names(rows, scan.registry.shown_as)
-    return _verdicts(scan.part("arrived"), scan.config, arrivals.files, search, answers)
+    tables = arrived(scan)
+    if not tables.finished("verdicts"):
+        tables.write("verdicts", verdicts_of(arrivals.names, answers, [], search.uncalibrated))
+    return tables.read("verdicts")
 
 
 def _with_answers_of_search(run: Run, rows: DataFrame) -> DataFrame:
@@ -144,43 +186,42 @@ def _verdicts_of_retested(scan: Scan, search: Search) -> DataFrame:
     """Verdicts of every path of the images that were tested again."""
     tables = retested(scan)
     rows = tables.read("arrivals").dropDuplicates(["image_id"])
-    rows = rows.drop("path", "sketch", "residual", "false_alarm").join(_paths(scan), "image_id")
+    rows = rows.drop("path", "sketch", "residual", "false_alarm").join(held(scan), "image_id")
     answers = _with_other_names(rows, scan.registry.shown_as)
-    return _verdicts(scan.part("retested/judged"), scan.config, files_of(tables), search, answers)
+    return verdicts_of(tables.read("files"), answers, [], search.uncalibrated)
 
 
 def _renamed_verdicts(scan: Scan) -> DataFrame:
     """Verdicts that hold of earlier files and name a fingerprint which has another name now."""
     renamed = scan.registry.renamed
-    earlier = scan.store.read("verdicts").where(F.col("scan") < scan.number)
-    of_these = F.col("is_fake") & F.col("fingerprint_id").isin(list(renamed))
-    held = latest(earlier.join(earlier.where(of_these).select("path").distinct(), "path"))
-    return _with_other_names(held.where(of_these), renamed).select(*columns("verdicts"))
+    names = frame(scan.store.spark, [{"name": name} for name in renamed], "name string")
+    of_these = F.col("fingerprint_id") == F.col("name")
+    current = scan.store.read("current_verdicts").where("is_fake").where(_earlier(scan))
+    rows = current.join(F.broadcast(names), of_these, "left_semi")
+    return _with_other_names(rows, renamed).select(*columns("verdicts"))
 
 
 def _verdicts_of_search(scan: Scan, search: Search) -> DataFrame:
     """Verdicts of images that waited, for each path: new claims, and what is scored by now."""
     verdicts = scan.run.read("verdicts").drop("path")
+    # An image's verdicts are no older than its row among those that wait.
+    first = waiting(scan.store).agg(F.min("scan")).collect()[0][0] or scan.number
+    paths = held(scan).where(F.col("scan") >= first)
+    rows = verdicts.join(paths, "image_id")
     changed = F.coalesce("is_fake", F.lit(False))
     if search.decides:
-        earlier = scan.store.read("verdicts").where(
-            (F.col("scan") < scan.number) & (F.col("status") == "unscored")
-        )
-        earlier = earlier.select("image_id", F.lit(True).alias("was_unscored")).distinct()
-        verdicts = verdicts.join(earlier, "image_id", "left")
-        changed |= F.col("was_unscored").isNotNull()
-    verdicts = verdicts.where(changed)
-    # Images wait under the scan that brought them: only its files of the table are looked at.
-    scans = [row.scan for row in scan.store.read("waiting").select("scan").distinct().collect()]
-    paths = _paths(scan, F.col("first_scan").isin(scans))
-    return verdicts.join(paths, "image_id").select(*columns("verdicts"))
+        changed |= F.col("held_status") == "unscored"
+    return rows.where(changed).select(*columns("verdicts"))
 
 
-def _paths(scan: Scan, where: Column | None = None) -> DataFrame:
-    """Every path of earlier images: `image_id` and `path`."""
-    images = scan.store.read("images")
-    images = images if where is None else images.where(where)
-    return images.select("image_id", F.explode("paths").alias("path"))
+def held(scan: Scan) -> DataFrame:
+    """Every path of earlier images by the verdict that holds: `image_id`, `path`, `scan`."""
+    current = scan.store.read("current_verdicts").where(_earlier(scan))
+    return current.select("image_id", "path", "scan", F.col("status").alias("held_status"))
+
+
+def _earlier(scan: Scan) -> Column:
+    return F.col("scan") < scan.number
 
 
 def _with_other_names(rows: DataFrame, names: Mapping[str, str]) -> DataFrame:
@@ -192,21 +233,3 @@ def _with_other_names(rows: DataFrame, names: Mapping[str, str]) -> DataFrame:
 def _without(verdicts: DataFrame, others: DataFrame) -> DataFrame:
     """Verdicts of the files that others do not judge."""
     return verdicts.join(others.select("path"), "path", "left_anti")
-
-
-def _verdicts(
-    run: Run, config: Config, files: list[FileRow], search: Search, answers: DataFrame
-) -> DataFrame:
-    """Let the answers of tests become verdicts of files.
-
-    Parameters
-    ----------
-    run : run directory in which they are written
-    answers : rows of `scans`
-    """
-    run.write_rows("files", files)
-    run.write_rows("calibration", [])
-    run.write("scans", answers)
-    no_scores = frame(run.spark, [], SCHEMAS["scores"])
-    write_verdicts(run, config, run.read("scans"), no_scores, search.uncalibrated)
-    return run.read("verdicts")

@@ -1,8 +1,11 @@
-"""One scan at a time: a lease on the tables, renewed while the scan lives.
+"""One writer at a time: a lease on the tables, renewed while its holder lives.
 
 The lease is a row of a Delta table, taken by an update that holds only if nobody has taken it since
-it was read; of two that try at once Delta lets one through. A scan that died on this machine is
-known to be dead, one that died elsewhere keeps the lease until it ends.
+it was read; of two that try at once Delta lets one through. Whoever holds it also stands in a
+property of that table, with the time until which it holds: to write or read that takes no Spark
+job, so that it waits for none. A holder that died on this machine is known to be dead, one that
+died elsewhere keeps the lease until it ends; who takes it over then changes a property of every
+table, so that Delta refuses whatever the former holder had under way.
 """
 
 from __future__ import annotations
@@ -10,9 +13,10 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.spark.scans.store import Store, is_conflict
@@ -23,19 +27,19 @@ from noisescope_core.tables.schemas import LONG_LIVED
 NOBODY = ""
 """Owner of a lease that is free."""
 
+HOLDER = "noisescope.holder"
+"""Property of the table `lease`: who holds it, and until when."""
+
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 """When a free lease ended: any time before the first scan."""
 
 _RENEWALS = 3
 """Times that a lease is renewed before it would end; chosen: it outlives two that fail."""
 
-_HELD = "held_by string, held_until timestamp"
-"""Columns beside those of a new lease: who must hold the old one, and until when (null: any)."""
-
 
 @contextmanager
-def leased(store: Store, minutes: float) -> Iterator[Callable[[], None]]:
-    """Hold the tables for one scan.
+def leased(store: Store, minutes: float) -> Iterator[Store]:
+    """Hold the tables for one scan, import, erasure or maintenance.
 
     Parameters
     ----------
@@ -43,20 +47,20 @@ def leased(store: Store, minutes: float) -> Iterator[Callable[[], None]]:
 
     Yields
     ------
-    callable
-        Raises NoiseScopeError if the lease was lost, which a scan asks before it commits.
+    Store
+        The tables, whose every write asks first whether the lease is held still.
 
     Raises
     ------
     NoiseScopeError
-        If another scan holds the tables.
+        If another holds the tables, or has taken them over meanwhile.
     """
-    me = f"{socket.gethostname()}:{os.getpid()}"
+    me = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
     _take(store, me, minutes)
 
     def check() -> None:
-        if _holder(store)[0] != me:
-            raise NoiseScopeError(f"{store.location}: another scan took over; run this one again")
+        if _noted(store)[0] != me:
+            raise NoiseScopeError(f"{store.location}: another took over; run this one again")
 
     ended = threading.Event()
 
@@ -64,33 +68,40 @@ def leased(store: Store, minutes: float) -> Iterator[Callable[[], None]]:
         while not ended.wait(60 * minutes / _RENEWALS):
             # Missed once, it is done the next time.
             with suppress(Exception):
-                _set(store, me, _in(minutes), me)
+                check()
+                _note(store, me, _in(minutes))
 
     renewing = threading.Thread(target=renew, daemon=True)
     renewing.start()
     try:
-        yield check
+        yield store.checked(check)
     finally:
         ended.set()
         renewing.join()
         with suppress(Exception):
-            _set(store, NOBODY, _LONG_AGO, me)
+            _set(store, me, NOBODY, _LONG_AGO)
 
 
 def _take(store: Store, me: str, minutes: float) -> None:
     owner, until = _holder(store)
-    if owner not in (NOBODY, me) and until > _now() and not _is_dead(owner):
+    now = datetime.now(UTC)
+    held = owner != NOBODY and until > now and not _is_dead(owner)
+    if held:
         raise NoiseScopeError(
             f"{store.location}: another scan holds these tables ({owner}); wait for its end, or "
             f"until {until:%Y-%m-%d %H:%M} UTC if it died"
         )
     try:
-        _set(store, me, _in(minutes), owner, until)
+        taken = _set(store, owner, me, _in(minutes))
     except NoiseScopeError as error:
         if not is_conflict(error):
             raise
-    if _holder(store)[0] != me:
+        taken = False
+    if not taken:
         raise NoiseScopeError(f"{store.location}: another scan was started just now")
+    _note(store, me, _in(minutes))
+    if owner != NOBODY:
+        store.fence(me)
 
 
 def _holder(store: Store) -> tuple[str, datetime]:
@@ -100,32 +111,41 @@ def _holder(store: Store) -> tuple[str, datetime]:
         store.merge("lease", frame(store.spark, [free], LONG_LIVED["lease"]))
         return NOBODY, _LONG_AGO
     # Spark gives the time of this process's zone, whatever that of the session.
-    return rows[0].owner, rows[0].until.astimezone(UTC)
+    owner, until = rows[0].owner, rows[0].until.astimezone(UTC)
+    noted, renewed = _noted(store)
+    return owner, max(until, renewed) if noted == owner else until
 
 
-def _set(
-    store: Store, owner: str, until: datetime, held_by: str, held_until: datetime | None = None
-) -> None:
-    """Write the lease if it is still held so."""
-    lease = vars(LeaseRow("scan", owner, until)) | {"held_by": held_by, "held_until": held_until}
-    store.update(
-        "lease",
-        frame(store.spark, [lease], f"{LONG_LIVED['lease']}, {_HELD}"),
-        {"owner": "new.owner", "until": "new.until"},
-        "old.owner = new.held_by AND old.until = coalesce(new.held_until, old.until)",
+def _set(store: Store, held_by: str, owner: str, until: datetime) -> bool:
+    """Write the lease if it is still held so: whether it was."""
+    return bool(
+        store.change(
+            "lease",
+            f"owner = '{_quoted(owner)}', until = timestamp'{until:%Y-%m-%d %H:%M:%S}Z'",
+            f"owner = '{_quoted(held_by)}'",
+        )
     )
 
 
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
+def _note(store: Store, owner: str, until: datetime) -> None:
+    store.note("lease", HOLDER, f"{owner} {until.isoformat()}")
+
+
+def _noted(store: Store) -> tuple[str, datetime]:
+    owner, _, until = store.noted("lease", HOLDER).partition(" ")
+    return owner, datetime.fromisoformat(until) if until else _LONG_AGO
+
+
+def _quoted(owner: str) -> str:
+    return owner.replace("\\", "").replace("'", "")
 
 
 def _in(minutes: float) -> datetime:
-    return _now() + timedelta(minutes=minutes)
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=minutes)
 
 
 def _is_dead(owner: str) -> bool:
-    host, _, process = owner.rpartition(":")
+    host, process, *_ = [*owner.split(":"), ""]
     if host != socket.gethostname():
         return False
     try:

@@ -15,7 +15,7 @@ from noisescope_core.app.places import plain_path
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.spark.scans.lease import leased
-from noisescope_core.spark.scans.store import Store, latest
+from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import bytes_of, folders_in, rewrite_lines
@@ -32,7 +32,9 @@ _FOR_VACUUM = {
 }
 """Settings under which a table's old files are deleted."""
 
-_IMAGES_IN = ("images", "verdicts", "quarantine", "waiting")
+_IMAGES_IN = (
+    "images", "verdicts", "current_verdicts", "quarantine", "unreadable", "seen", "arrivals",
+)  # fmt: skip
 """Tables with rows of images."""
 
 
@@ -66,7 +68,7 @@ def _forget(store: Store, days: int) -> int:
     verdicts = store.read("verdicts")
     keys = list(KEYS["verdicts"])
     old = verdicts.join(F.broadcast(scans), "scan").select(*keys)
-    replaced = old.join(latest(verdicts).select(*keys), keys, "left_anti")
+    replaced = old.join(store.read("current_verdicts").select(*keys), keys, "left_anti")
     count = replaced.count()
     if count:
         store.delete("verdicts", replaced)

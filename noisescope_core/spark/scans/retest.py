@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from noisescope_core.archives import split_member
 from noisescope_core.spark.scans.context import Scan
+from noisescope_core.spark.scans.waiting import waiting
 from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.sources.source import files_named, read_listed
 from noisescope_core.spark.stages.score import one_pass, scorer
@@ -39,9 +40,8 @@ def retest(scan: Scan) -> None:
         answers = _answers(scan, images)
         tables.write("arrivals", answers.withColumns({name: F.lit(None) for name in CELLS}))
         answered = tables.read("arrivals").select("image_id")
-        answered = scan.store.read("images").join(answered, "image_id").select("paths")
-        paths = {path for image in images for path in image}
-        paths |= {path for row in answered.collect() for path in row.paths}
+        named = _held(scan).join(answered, "image_id", "left_semi").select("path").collect()
+        paths = {path for image in images for path in image} | {row.path for row in named}
         tables.write_rows(
             "files", [FileRow("image", "", path, reason=GONE) for path in sorted(paths)]
         )
@@ -63,14 +63,23 @@ def claimed_by_retest(scan: Scan) -> DataFrame | None:
 
 def _paths_concerned(scan: Scan) -> list[list[str]]:
     """Paths of each earlier image that carried such a fingerprint or was passed over for it."""
-    store, names = scan.store, scan.registry.retested
-    of_these = F.col("is_fake") & F.col("fingerprint_id").isin(names)
-    earlier = store.read("verdicts").where(of_these & (F.col("scan") < scan.number))
-    carriers = earlier.select("image_id").distinct().withColumn("carried", F.lit(True))
-    images = store.read("images").join(F.broadcast(carriers), "image_id", "left")
-    concerned = F.col("carried") | F.col("false_alarm").isin(names)
-    images = images.where((F.col("first_scan") < scan.number) & concerned)
-    return [row.paths for row in images.select("paths").collect()]
+    store = scan.store
+    names = frame(store.spark, [{"name": n} for n in scan.registry.retested], "name string")
+    names = F.broadcast(names)
+    earlier = store.read("verdicts").where(F.col("is_fake") & (F.col("scan") < scan.number))
+    carried = earlier.join(names, F.col("fingerprint_id") == F.col("name"), "left_semi")
+    images = store.read("images").where(F.col("first_scan") < scan.number)
+    passed = images.join(names, F.col("false_alarm") == F.col("name"), "left_semi")
+    concerned = carried.select("image_id").union(passed.select("image_id")).distinct()
+    held = _held(scan).join(concerned, "image_id", "left_semi")
+    rows = held.groupBy("image_id").agg(F.array_sort(F.collect_set("path")).alias("paths"))
+    return [row.paths for row in rows.collect()]
+
+
+def _held(scan: Scan) -> DataFrame:
+    """Earlier images by the paths whose verdicts hold: `image_id` and `path`."""
+    current = scan.store.read("current_verdicts").where(F.col("scan") < scan.number)
+    return current.select("image_id", "path")
 
 
 def _answers(scan: Scan, images: list[list[str]]) -> DataFrame:
@@ -90,10 +99,10 @@ def _answers(scan: Scan, images: list[list[str]]) -> DataFrame:
         test_batches = one_pass(scan.config, scan.tests, "arrivals")
         answers = map_batches(content, test_batches, SCHEMAS["arrivals"])
     if scan.registry.regained:
-        waiting = scan.store.read("waiting").where(F.col("scan") < scan.number)
+        wait = waiting(scan.store).where(F.col("scan") < scan.number)
         test_residuals = scorer(scan.tests, columns("arrivals"))
         tested = map_batches(
-            waiting.select(*columns("residuals")), test_residuals, SCHEMAS["arrivals"]
+            wait.select(*columns("residuals")), test_residuals, SCHEMAS["arrivals"]
         )
         answers = answers.unionByName(tested.where("score > threshold"))
     return answers

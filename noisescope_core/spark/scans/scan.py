@@ -1,9 +1,9 @@
 """A scheduled scan: what is new is tested against the registry, what nothing claims is searched.
 
-A scan reads the batches that its stream has staged, searches the images that wait for a claim,
-adds new fingerprints to the registry, and writes verdicts. Its row in `runs` is written last and
-commits it. Until then everything is a merge of what the staged batches say, so a scan that died is
-done again by the next, to the same end.
+A scan reads what its listing found, searches the images that wait for a claim, adds new
+fingerprints to the registry, and writes verdicts. Its row in `runs` is written last and commits it.
+Until then nothing is added to a table twice, so a scan that died is done again by the next, to the
+same end.
 """
 
 from __future__ import annotations
@@ -14,40 +14,49 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
-from noisescope_core.app.alerts import alerts
+from noisescope_core.app.alerts import LOOKED_AT, alerts
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.spark.scans.arrivals import (
-    arrivals_in,
+    Arrivals,
+    listing_of,
     merge_images,
-    noted_batches,
-    staged_batches,
-    staged_run,
+    read_arrivals,
+    take,
 )
 from noisescope_core.spark.scans.context import Scan, run_of
-from noisescope_core.spark.scans.judge import judge
+from noisescope_core.spark.scans.judge import Counts, judge
 from noisescope_core.spark.scans.lease import leased
+from noisescope_core.spark.scans.listing import list_new, unseen
 from noisescope_core.spark.scans.registry import RegistryState, registry_state, take_in
 from noisescope_core.spark.scans.retest import retest
 from noisescope_core.spark.scans.search import search_waiting, without_search
 from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.scans.waiting import release
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.score import Tests, tests_of
 from noisescope_core.spark.tables.frames import frame
-from noisescope_core.spark.tables.run import Run
+from noisescope_core.spark.tables.run import Run, folders_in
 from noisescope_core.tables.rows import RunRow
 from noisescope_core.tables.schemas import LONG_LIVED
 
-_PARTS = {"arrivals": "arrivals", "decisions": "tables", "merge": "tables", "verdicts": "tables"}
+_PARTS = dict.fromkeys(("listing", "take", "arrivals"), "arrivals") | dict.fromkeys(
+    ("decisions", "merge", "verdicts"), "tables"
+)
 """Stage to the part of a scan whose seconds `runs` has; all other stages are the search's."""
 
 
 def scan(
-    store: Store, config: Config, progress: Progress, images: str, reference: str
+    store: Store,
+    config: Config,
+    progress: Progress,
+    images: str,
+    reference: str,
+    since: datetime | None = None,
+    retry_quarantined: bool = False,
 ) -> dict[str, Any]:
     """Scan what is new in a folder, and finish a scan that died before.
 
@@ -55,11 +64,13 @@ def scan(
     ----------
     images : folder or URI that grows
     reference : folder or URI of photographs known real
+    since : files that were changed before are not looked at; None looks at all
+    retry_quarantined : whether files that were set aside are read again
 
     Returns
     -------
     dict
-        The row of `runs`.
+        The row of `runs`; where nothing was new, that of the last scan with counts of nothing.
 
     Raises
     ------
@@ -67,12 +78,20 @@ def scan(
         If another scan holds the tables, or the folders cannot be listed.
     """
     store.create()
-    with leased(store, config.scan.lease_minutes) as check_lease:
-        started = datetime.now(UTC)
-        row = _scan(_begun(store, config, progress, images, reference), started)
-        check_lease()
-        store.merge("runs", frame(store.spark, [row], LONG_LIVED["runs"]), scan=row.scan)
-        tidy(store, config, row.scan)
+    started = datetime.now(UTC)
+    last = _last(store)
+    listing = list_new(store, config, progress, images, since)
+    if last and not (listing.count("listed") or retry_quarantined or _is_due(store, last)):
+        listing.remove_whole()
+        return dict(vars(_nothing(progress, last, started)))
+    with leased(store, config.scan.lease_minutes) as held:
+        scan = _begun(held, config, progress, images, reference)
+        listing = _still_new(scan, listing, last)
+        row, arrivals = _scan(scan, listing, retry_quarantined, started)
+        seen = arrivals.listed.withColumn("scan", F.lit(row.scan))
+        held.append("seen", seen, row.scan)
+        held.append("runs", frame(store.spark, [row], LONG_LIVED["runs"]), row.scan)
+        tidy(held, config, row)
     _check_unreadable(store, config, row)
     return dict(vars(row))
 
@@ -94,26 +113,59 @@ def _check_unreadable(store: Store, config: Config, row: RunRow) -> None:
     )
 
 
+def _last(store: Store) -> RunRow | None:
+    """Read the row of the last scan that ended."""
+    rows = store.read("runs").orderBy(F.desc("scan")).limit(1).collect()
+    return RunRow(**rows[0].asDict()) if rows else None
+
+
+def _is_due(store: Store, last: RunRow) -> bool:
+    """Whether a scan has something to do though no file is new."""
+    begun = any(name.isdigit() and int(name) > last.scan for name in folders_in(store.scans))
+    decided = begun or not store.read("decisions").where("scan is null").isEmpty()
+    return decided or not store.read("unreadable").isEmpty()
+
+
+def _nothing(progress: Progress, last: RunRow, started: datetime) -> RunRow:
+    """Say of a scan that found nothing new what the last one left."""
+    nothing: dict[str, Any] = dict.fromkeys(("files", "found", *vars(Counts())), 0)
+    nothing |= {"real_score": None, "alerts": []} | _seconds(progress)
+    return replace(
+        last, run_id=progress.run_id, started=started, finished=datetime.now(UTC), **nothing
+    )
+
+
 def _begun(store: Store, config: Config, progress: Progress, images: str, reference: str) -> Scan:
     """Begin the scan after the last one that ended, or once more the one that died."""
-    runs = store.read("runs").select("scan", "registry_version", "reference", "reference_images")
-    rows = runs.collect()
-    last = max(rows, default=None)
+    last = _last(store)
     number, version = (last.scan + 1, last.registry_version) if last else (1, 0)
-    searches = [
-        (row.scan, row.reference_images)
-        for row in rows
-        if row.reference == reference and row.reference_images is not None
-    ]
-    searched, reference_images = max(searches, default=(0, None))
-    # What the last scan may have died before taking away.
-    tidy(store, config, number - 1)
+    of_reference = (F.col("reference") == reference) & F.col("reference_images").isNotNull()
+    searches = store.read("runs").where(of_reference).orderBy(F.desc("scan")).limit(1).collect()
+    searched, reference_images = (
+        (searches[0].scan, searches[0].reference_images) if searches else (0, None)
+    )
+    if last:
+        # What the last scan may have died before taking away.
+        tidy(store, config, last)
     registry = _noted_registry(store, run_of(store, number))
     tests = _tests(store, config, registry)
     return Scan(
         store, config, progress, images, reference, number, version, searched, reference_images,
         registry, tests,
     )  # fmt: skip
+
+
+def _still_new(scan: Scan, listing: Run, last: RunRow | None) -> Run:
+    """Leave out what another scan took since the listing; a scan that died has its own."""
+    if listing_of(scan.store, scan.run) is not None:
+        listing.remove_whole()
+    elif scan.number != (last.scan + 1 if last else 1):
+        found = listing.read("listed").drop("replaced")
+        now = Run(scan.store.spark, f"{listing.location}-now")
+        now.write("listed", unseen(scan.store, found))
+        listing.remove_whole()
+        return now
+    return listing
 
 
 def _noted_registry(store: Store, run: Run) -> RegistryState:
@@ -135,20 +187,22 @@ def _tests(store: Store, config: Config, registry: RegistryState) -> Tests:
     return tests_of(store.spark, active, config, false_alarms)
 
 
-def _scan(scan: Scan, started: datetime) -> RunRow:
+def _scan(
+    scan: Scan, listing: Run, retry_quarantined: bool, started: datetime
+) -> tuple[RunRow, Arrivals]:
     """Do all of a scan but its commit."""
     store, progress = scan.store, scan.progress
     retest(scan)
-    batches = staged_batches(scan)
-    with progress.stage("merge") as stage:
-        arrivals = arrivals_in(scan, batches)
-        if arrivals.files:
-            merge_images(scan, arrivals.rows)
-        stage.done(f"{len(arrivals.files):,} files")
+    take(scan, listing, retry_quarantined)
+    arrivals = read_arrivals(scan)
+    if arrivals.files:
+        with progress.stage("merge") as stage:
+            merge_images(scan, arrivals)
+            stage.done(f"{arrivals.files:,} files")
     search = search_waiting(scan) if arrivals.files else without_search(scan)
     with progress.stage("verdicts") as stage:
         new = _register(scan) if search.done else 0
-        # Of each path there is one verdict to a version.
+        # Of each path there is one verdict to a version and scan.
         changed = bool(new or scan.registry.decisions or search.decides)
         version = scan.version + changed
         counts = judge(scan, arrivals, search, version)
@@ -158,12 +212,13 @@ def _scan(scan: Scan, started: datetime) -> RunRow:
         scan=scan.number, run_id=progress.run_id, images=scan.images, reference=scan.reference,
         reference_images=search.reference_images, version=__version__,
         config_hash=config_hash(scan.config), started=started, finished=datetime.now(UTC),
-        **_seconds(progress), files=len(arrivals.files), **vars(counts), found=new,
+        **_seconds(progress), files=arrivals.files, **vars(counts), found=new,
         registry_version=version,
     )  # fmt: skip
-    earlier = store.read("runs").where(F.col("scan") < scan.number).collect()
-    texts = alerts(vars(row), [run.asDict() for run in earlier], scan.config.alerts)
-    return replace(row, alerts=texts)
+    earlier = store.read("runs").where(F.col("scan") < scan.number)
+    latest = earlier.orderBy(F.desc("scan")).limit(LOOKED_AT).collect()
+    texts = alerts(vars(row), [run.asDict() for run in latest], scan.config.alerts)
+    return replace(row, alerts=texts), arrivals
 
 
 def _register(scan: Scan) -> int:
@@ -200,19 +255,17 @@ def config_hash(config: Config) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def tidy(store: Store, config: Config, number: int) -> None:
-    """Take away what a finished scan needs no more: staged files, images claimed or too many."""
-    run = run_of(store, number)
-    batches = noted_batches(run)
-    if batches is None:
+def tidy(store: Store, config: Config, row: RunRow) -> None:
+    """Take away what a finished scan needs no more: its files, features claimed or too many.
+
+    Parameters
+    ----------
+    row : of `runs`
+    """
+    run = run_of(store, row.scan)
+    taken = listing_of(store, run)
+    if taken is None:
         return
-    claimed = store.read("verdicts").where((F.col("scan") == number) & F.col("is_fake"))
-    newest = Window.partitionBy("width", "height").orderBy(F.desc("scan"), "image_id")
-    waiting = store.read("waiting").select("width", "height", "scan", "image_id")
-    placed = waiting.withColumn("place", F.row_number().over(newest))
-    too_many = placed.where(F.col("place") > config.scan.waiting).select("image_id")
-    claimed = waiting.join(claimed.select("image_id"), "image_id", "left_semi").select("image_id")
-    store.delete("waiting", claimed.union(too_many).distinct(), seldom=True)
-    for batch in batches:
-        staged_run(store, batch).remove_whole()
+    release(store, config, row)
+    taken.remove_whole()
     run.remove_whole()

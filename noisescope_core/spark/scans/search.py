@@ -12,6 +12,7 @@ from noisescope_core.methods import method_of, uncalibrated
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.retest import claimed_by_retest
 from noisescope_core.spark.scans.sizes import Waiting, waiting_images
+from noisescope_core.spark.scans.waiting import waiting
 from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.stages.calibrate import calibrate
 from noisescope_core.spark.stages.cluster import cluster
@@ -59,16 +60,16 @@ def search_waiting(scan: Scan) -> Search:
     """
     unsearched = without_search(scan)
     decided = scan.reference_images is not None and unsearched.uncalibrated is None
-    waiting = waiting_images(scan)
-    due = bool(waiting.sizes) or _enough(scan, waiting) if decided else waiting.new > 0
+    counted = waiting_images(scan)
+    due = bool(counted.sizes) or _enough(scan, counted) if decided else counted.new > 0
     if not due:
         return unsearched
-    _search(scan, waiting.sizes)
+    _search(scan, counted.sizes)
     stored = scan.run.read("reference_residuals").where("status = 'scored'")
     reference = stored.select("image_id").distinct().count()
     reason = uncalibrated(scan.config, reference)
     decides = reason is None and not decided and scan.number > 1
-    return Search(waiting.sizes, reference, reason, decides)
+    return Search(counted.sizes, reference, reason, decides)
 
 
 def without_search(scan: Scan) -> Search:
@@ -78,13 +79,13 @@ def without_search(scan: Scan) -> Search:
     return Search(None, None, None if known is None else uncalibrated(scan.config, known), False)
 
 
-def _enough(scan: Scan, waiting: Waiting) -> bool:
+def _enough(scan: Scan, counted: Waiting) -> bool:
     """Whether enough images of all sizes wait, and enough of them are new."""
     lattice = method_of(scan.config).lattice
     return (
         lattice is not None
-        and waiting.images >= lattice.least_images
-        and waiting.new >= scan.config.scan.gather
+        and counted.images >= lattice.least_images
+        and counted.new >= scan.config.scan.gather
     )
 
 
@@ -98,10 +99,12 @@ def _search(scan: Scan, sizes: list[Size]) -> None:
     if run.finished("scans") and run.finished("verdicts"):
         return
     reference = list_files(run, config, progress, {"reference": scan.reference})["reference"]
-    waiting = scan.store.read("waiting")
+    wait = waiting(scan.store)
     if (claimed := claimed_by_retest(scan)) is not None:
-        waiting = waiting.join(claimed, "image_id", "left_anti")
-    listed = waiting.select("path", "width", "height").collect()
+        wait = wait.join(claimed, "image_id", "left_anti")
+    # The answers that they had when they came are not the search's.
+    wait = wait.select(*columns("residuals"))
+    listed = wait.select("path", "width", "height").collect()
     paths = sorted(row.path for row in listed)
     run.write_rows("files", [*(FileRow("image", "", path) for path in paths), *files_of(run)])
     in_place = len([row for row in listed if (row.width, row.height) in set(sizes)])
@@ -109,26 +112,25 @@ def _search(scan: Scan, sizes: list[Size]) -> None:
     # Features of images that wait are stored, however many they are.
     route = "spectral" if route == "shards" else route
     run.write_rows("route", [RouteRow(route, in_place)])
-    run.write("residuals", of_sizes(waiting, sizes))
-    run.write("headers", waiting)
+    run.write("residuals", of_sizes(wait.where("residual is not null"), sizes))
+    run.write("headers", wait)
     headers = reference_headers(reference.content, config)
     extract_reference(run, config, progress, reference, headers)
     for stage in (calibrate, sample, correlate, cluster):
         stage(run, config, progress)
     with progress.stage("score", len(paths), "images") as told:
-        run.write("scans", _tested(scan, waiting))
+        run.write("scans", _tested(scan, wait))
         no_scores = frame(run.spark, [], SCHEMAS["scores"])
         write_verdicts(run, config, run.read("scans"), no_scores)
         told.done(f"{len(paths):,} images that waited")
 
 
-def _tested(scan: Scan, waiting: DataFrame) -> DataFrame:
+def _tested(scan: Scan, rows: DataFrame) -> DataFrame:
     """Test the images that wait against what was found: rows of `scans`."""
     found = scan.run.read("fingerprints").where("flagged or kind = 'lattice'").collect()
     tests = tests_of(scan.store.spark, found, scan.config, ())
     if not tests.fingerprints:
-        return waiting.withColumns({name: F.lit(None) for name in names_in(ANSWER)})
-    rows = waiting.select(*columns("residuals"))
+        return rows.withColumns({name: F.lit(None) for name in names_in(ANSWER)})
     if all(row.kind == "lattice" for row in found):
         # The tile says it; the residual is a hundred times as large.
         rows = rows.withColumn("residual", F.lit(None).cast("binary"))

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from noisescope_core.images import Size
 from noisescope_core.methods import method_of
 from noisescope_core.spark.scans.context import Scan
+from noisescope_core.spark.scans.waiting import waiting
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.tables.rows import CalibrationRow, SizeRow
 from noisescope_core.tables.schemas import LONG_LIVED
@@ -34,9 +35,10 @@ def waiting_images(scan: Scan) -> Waiting:
     """Count the images that wait; a size that was never searched in place needs no new ones."""
     sizes = scan.store.read("sizes").where(F.col("searched_scan") < scan.number)
     searched = F.broadcast(sizes.select("width", "height", "searched_scan"))
-    waiting = scan.store.read("waiting").select("width", "height", "scan")
     counts = (
-        waiting.join(searched, ["width", "height"], "left")
+        waiting(scan.store)
+        .select("width", "height", "scan")
+        .join(searched, ["width", "height"], "left")
         .groupBy("width", "height", "searched_scan")
         .agg(
             F.count("*").alias("images"),
@@ -72,7 +74,7 @@ def update_sizes(scan: Scan, searched: list[Size]) -> None:
     if searched:
         rows = [CalibrationRow(**row) for row in scan.run.rows("calibration")]
         calibrated = {(row.width, row.height): row for row in rows}
-    counts = store.read("waiting").groupBy("width", "height").agg(F.count("*").alias("images"))
+    counts = waiting(scan.store).groupBy("width", "height").agg(F.count("*").alias("images"))
     sizes: dict[Size, SizeRow] = {}
     for row in counts.collect():
         size, before = (row.width, row.height), stored.get((row.width, row.height))

@@ -1,23 +1,30 @@
 """The long-lived tables of scheduled scans, in Delta: names, schemas, merging.
 
-See docs/scheduled.md. Every write is a merge on the table's key, so that doing it again changes
-nothing. Binary columns come last, statistics are kept of the columns before them that people ask
-by, and tables are clustered by these.
+See docs/scheduled.md. What a scan adds is appended once, whatever dies in between: Delta notes the
+scan that appended, and passes over the second time. All else is a merge on the table's key, so that
+doing it again changes nothing. Binary columns come last, statistics are kept of the columns before
+them that people ask by.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.errors import NoiseScopeError, first_line
-from noisescope_core.tables.schemas import KEYS, LONG_LIVED, long_lived_columns, types_in
+from noisescope_core.tables.schemas import (
+    CLUSTERED,
+    KEYS,
+    LONG_LIVED,
+    long_lived_columns,
+    types_in,
+)
 
 _UNCOUNTED = ("binary", "array<", "boolean")
 """Types of which no statistics are kept: nobody asks for rows by them."""
@@ -38,11 +45,17 @@ class Store:
     ----------
     location : a folder, a cloud URI, or a schema of a catalog, such as ``main.noisescope``
     work : folder or URI for what is no table; None for ``_scans`` in the location
+    check : asked before every write; raises NoiseScopeError if the tables may not be changed
     """
 
     spark: SparkSession
     location: str
     work: str | None = None
+    check: Callable[[], None] = lambda: None
+
+    def checked(self, check: Callable[[], None]) -> Store:
+        """Give the same tables, which ask `check` before every write."""
+        return replace(self, check=check)
 
     def create(self) -> None:
         """Create the tables that are missing, and add the columns that an older version lacks.
@@ -75,9 +88,10 @@ class Store:
         statistics = f"'delta.dataSkippingStatsColumns' = '{','.join(counted)}'"
         # Otherwise a changed row copies the file that it is in, which history makes large.
         marks = "'delta.enableDeletionVectors' = 'true'"
+        clustered = ", ".join(CLUSTERED.get(table, KEYS[table]))
         self.spark.sql(
             f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({LONG_LIVED[table]}) USING DELTA "
-            f"CLUSTER BY ({', '.join(KEYS[table])}) TBLPROPERTIES ({statistics}, {marks})"
+            f"CLUSTER BY ({clustered}) TBLPROPERTIES ({statistics}, {marks})"
         )
         there = self._stored(table).columns
         if unknown := [name for name in there if name not in declared]:
@@ -131,12 +145,59 @@ class Store:
                 f"{self.location}: table {table} cannot be read ({first_line(error)})"
             ) from error
 
+    def append(self, table: str, rows: DataFrame, scan: int | None = None) -> None:
+        """Add rows to a table.
+
+        Parameters
+        ----------
+        rows : columns of the table
+        scan : whose only addition to this table it is: a second time nothing is added; None adds
+            in any case
+        """
+        self.check()
+        declared = types_in(LONG_LIVED[table])
+        cells = (F.col(name).cast(kind).alias(name) for name, kind in declared.items())
+        writer = rows.select(*cells).write.format("delta").mode("append")
+        if scan is not None:
+            once = {"txnAppId": f"noisescope/{table}", "txnVersion": str(scan)}
+            writer = writer.options(**once)
+        try:
+            if is_schema(self.location):
+                writer.saveAsTable(self.name(table))
+            else:
+                writer.save(f"{self.location.rstrip('/')}/{table}")
+        except Exception as error:
+            raise self._unchanged(table, error) from error
+
+    def change(self, table: str, changes: str, where: str) -> int:
+        """Change rows by SQL: how many were changed."""
+        try:
+            # No name of a file or person is in it.
+            done = self.spark.sql(f"UPDATE {self.name(table)} SET {changes} WHERE {where}")  # noqa: S608
+            return int(done.collect()[0][0])
+        except Exception as error:
+            raise self._unchanged(table, error) from error
+
+    def note(self, table: str, key: str, value: str) -> None:
+        """Note a value in a property of a table, which takes no Spark job."""
+        self.spark.sql(f"ALTER TABLE {self.name(table)} SET TBLPROPERTIES ('{key}' = '{value}')")
+
+    def noted(self, table: str, key: str) -> str:
+        """Read what `note` noted; empty if nothing."""
+        rows = self.spark.sql(f"SHOW TBLPROPERTIES {self.name(table)}").collect()
+        return next((str(row.value) for row in rows if row.key == key), "")
+
+    def fence(self, owner: str) -> None:
+        """Let Delta refuse all changes of these tables that are under way."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda table: self.note(table, "noisescope.fence", owner), LONG_LIVED))
+
     def merge(
         self,
         table: str,
         rows: DataFrame,
         update: Mapping[str, str] | None = None,
-        scan: int | None = None,
+        where: str = "true",
     ) -> None:
         """Insert the rows whose key is new, and update those whose key is there.
 
@@ -144,8 +205,8 @@ class Store:
         ----------
         rows : the table's columns, no key twice
         update : column to an SQL expression of `old` and `new` rows; None leaves rows as they are
-        scan : the only scan that can have written a row with one of these keys, so that no other
-            file of the table is looked at; None looks at all
+        where : SQL condition on the `old` rows that can have one of these keys, by whose
+            statistics Delta passes over the other files of the table
         """
         changed = ""
         if update:
@@ -154,7 +215,6 @@ class Store:
                 f"NOT (old.{name} <=> ({value}))" for name, value in update.items()
             )
             changed = f"WHEN MATCHED AND ({differ}) THEN UPDATE SET {changes}"
-        where = "true" if scan is None else f"old.scan = {scan}"
         rows = rows.select(*long_lived_columns(table))
         self._merge(table, rows, where, f"{changed} WHEN NOT MATCHED THEN INSERT *")
 
@@ -190,6 +250,7 @@ class Store:
     def _merge(
         self, table: str, rows: DataFrame, where: str, change: str, by: Sequence[str] = ()
     ) -> None:
+        self.check()
         view = f"noisescope_{table}"
         rows.createOrReplaceTempView(view)
         same = " AND ".join(f"old.{key} <=> new.{key}" for key in by or KEYS[table])

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import groupby
 from typing import IO, Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from noisescope_core.archives import MARK, STREAMS, Member, content, is_zip, members
 from noisescope_core.archives import unpacked as unpacked_archive
 from noisescope_core.config import Config
 from noisescope_core.images.decode import refused_size
 from noisescope_core.spark.session.workers import map_batches
-from noisescope_core.spark.tables.frames import frame
 from noisescope_core.tables.opened import OpenedFile, UnreadError
-from noisescope_core.tables.rows import FileRow
 from noisescope_core.tables.schemas import CONTENT, SCHEMAS, UNREADABLE, arrow_schema
 
 TASK_BYTES = 16 << 20
@@ -34,6 +32,9 @@ LISTING_AHEAD = 256 << 10
 """Bytes asked for at once to find headers, and members of which few are read; chosen: a header is
 half a kilobyte, and a small image is jumped over without a request."""
 
+LEAST_READ = 8 << 10
+"""Bytes asked for at once of the smallest file."""
+
 GIVEN_UP = 20
 """Files in a row that could not be read, after which a task asks once for each: its store is
 down."""
@@ -48,10 +49,14 @@ def tasks(size: int) -> int:
     return min(MOST_TASKS, -(-size // TASK_BYTES) or 1)
 
 
-def members_listed(spark: SparkSession, archives: Sequence[FileRow], config: Config) -> DataFrame:
-    """List archives, one or more, each in a task of its own: rows of `files`, of members."""
-    listed = frame(spark, archives, SCHEMAS["files"])
-    apart = listed.repartition(min(MOST_TASKS, len(archives)))
+def members_listed(archives: DataFrame, count: int, config: Config) -> DataFrame:
+    """List archives, rows of `files`, each in a task of its own: rows of `files`, of members.
+
+    Parameters
+    ----------
+    count : of the archives, one or more
+    """
+    apart = archives.repartition(min(MOST_TASKS, count))
     return map_batches(apart, _lister(config), SCHEMAS["files"])
 
 
@@ -179,7 +184,8 @@ class _Places:
         self._open = ExitStack()
         attempts = self._config.source.attempts if self._failed < GIVEN_UP else 1
         raw = OpenedFile(place, attempts)
-        buffered = io.BufferedReader(raw, READ_AHEAD if dense else LISTING_AHEAD)
+        ahead = READ_AHEAD if dense else LISTING_AHEAD
+        buffered = io.BufferedReader(raw, min(ahead, max(span + 1, LEAST_READ)))
         self._file = unpacked_archive(self._open.enter_context(buffered), packing)
         self._opened = opened
 
@@ -195,7 +201,9 @@ class _Places:
                 data = content(self._file, member, is_zip(row["place"]))
             else:
                 self._file.seek(0)
-                data = self._file.read(limit + 1)
+                data = self._file.read(min(row["stored"], limit) + 1)
+                if len(data) > row["stored"]:
+                    data += self._file.read(limit + 1 - len(data))
         except UnreadError as error:
             self._failed += error.passing
             self._opened = ()

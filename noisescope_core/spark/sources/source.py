@@ -70,7 +70,9 @@ def list_source(spark: SparkSession, location: str, role: str, config: Config) -
         return Listing(rows, files=files)
     packed = {row.path for row in archives}
     kept = [row for row in rows if row.path not in packed]
-    return Listing(kept, members_listed(spark, archives, config))
+    return Listing(
+        kept, members_listed(frame(spark, archives, SCHEMAS["files"]), len(archives), config)
+    )
 
 
 def _table_listed(
@@ -101,7 +103,8 @@ def files_named(spark: SparkSession, paths: Sequence[str], config: Config) -> Da
         return named
     archives = [FileRow("image", "", path) for path in sorted(set(of_archives.values()))]
     wanted = frame(spark, ({"path": path} for path in of_archives), "path string")
-    members = members_listed(spark, archives, config).where("reason is null")
+    of_files = frame(spark, archives, SCHEMAS["files"])
+    members = members_listed(of_files, len(archives), config).where("reason is null")
     return named.unionByName(members.join(F.broadcast(wanted), "path", "left_semi"))
 
 

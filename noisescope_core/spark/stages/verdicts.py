@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -14,33 +16,42 @@ from noisescope_core.tables.schemas import ANSWER, SAYS, UNREADABLE, names_in
 _OF_IMAGES = ("path", "image_id", "width", "height", "status", "reason", *names_in(SAYS))
 
 
-def write_verdicts(
-    run: Run,
-    config: Config,
-    images: DataFrame,
-    scores: DataFrame,
-    uncalibrated: str | None = None,
-) -> None:
+def write_verdicts(run: Run, config: Config, images: DataFrame, scores: DataFrame) -> None:
     """Read `files`, `calibration` and what is known of the images, write `verdicts`.
 
     Parameters
     ----------
     images : one row a file that could be read: columns of `scans`
     scores : rows of `scores`, of reference images too
-    uncalibrated : why images of no size are scored; None goes by `calibration`
     """
     thresholds = _thresholds(scores, config)
-    sizes = run.spark.createDataFrame(
-        [
-            (width, height, unscored, thresholds.get((width, height)))
-            for width, height, unscored in (
-                row.values() for row in run.rows("calibration", "width", "height", "unscored")
-            )
-        ],
-        "width int, height int, undecided string, calibrated double",
-    )
-    listed = (
-        run.read("files").where("role = 'image'").select("path", F.col("reason").alias("unread"))
+    sizes = [
+        (width, height, unscored, thresholds.get((width, height)))
+        for width, height, unscored in (
+            row.values() for row in run.rows("calibration", "width", "height", "unscored")
+        )
+    ]
+    listed = run.read("files").where("role = 'image'")
+    run.write("verdicts", verdicts_of(listed, images, sizes, None))
+
+
+def verdicts_of(
+    listed: DataFrame,
+    images: DataFrame,
+    sizes: Sequence[tuple[int, int, str | None, float | None]],
+    uncalibrated: str | None,
+) -> DataFrame:
+    """Make a verdict of every file that is listed.
+
+    Parameters
+    ----------
+    listed : rows of `files`
+    images : one row a file that could be read: columns of `scans`
+    sizes : width, height, why images of it are not scored, and their threshold if it is calibrated
+    uncalibrated : why images of no size are scored; None goes by `sizes`
+    """
+    of_sizes = listed.sparkSession.createDataFrame(
+        list(sizes), "width int, height int, undecided string, calibrated double"
     )
     # A size that cannot be decided by itself may lie on another size's fingerprint.
     carries = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
@@ -57,9 +68,10 @@ def write_verdicts(
     is_scored = F.col("status") == "scored"
     of_scored = ("score", "threshold", "confidence")
     of_fake = ("fingerprint_id", "shift_x", "shift_y", "factor")
-    verdicts = (
-        listed.join(images.select(*_OF_IMAGES, *names_in(ANSWER)), "path", "left")
-        .join(F.broadcast(sizes), ["width", "height"], "left")
+    return (
+        listed.select("path", F.col("reason").alias("unread"))
+        .join(images.select(*_OF_IMAGES, *names_in(ANSWER)), "path", "left")
+        .join(F.broadcast(of_sizes), ["width", "height"], "left")
         .withColumn("undecided", F.coalesce("undecided", F.lit(uncalibrated)))
         .withColumn("threshold", F.coalesce("threshold", "calibrated"))
         .withColumn("status", status)
@@ -69,7 +81,6 @@ def write_verdicts(
         .withColumns({name: F.when(F.col("is_fake"), F.col(name)) for name in of_fake})
         .sortWithinPartitions("path")
     )
-    run.write("verdicts", verdicts)
 
 
 def stored_answers(run: Run, scores: DataFrame) -> DataFrame:

@@ -37,10 +37,10 @@ class Died(Exception):
 class Dying(Store):
     """Tables of a scan that dies before its last write."""
 
-    def merge(self, table: str, *rest: Any, **more: Any) -> None:
+    def append(self, table: str, *rest: Any, **more: Any) -> None:
         if table == "runs":
             raise Died
-        super().merge(table, *rest, **more)
+        super().append(table, *rest, **more)
 
 
 def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
@@ -91,11 +91,11 @@ def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
     held = {
         table: [
             row.asDict()
-            for row in store.read(table).drop("pixels", "whitened", "residual", "sketch").collect()
+            for row in store.read(table).drop("pixels", "whitened", "residual", "sketch", "tile").collect()
         ]
         for table in LONG_LIVED
     }
-    left = [path.name for path in (folder / "tables" / "_scans" / "arrived").iterdir()]
+    left = [path.name for path in (folder / "tables" / "_scans").iterdir()]
     told = {"days": days, "tables": held, "left": left, "made": made}
     told["files"] = [file.name for file in files]
     told["damaged"] = _damaged(spark, folder)

@@ -1,0 +1,68 @@
+"""Images that wait for a claim: rows of `arrivals` that have features, as many as are kept."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from noisescope_core.config import Config
+from noisescope_core.spark.scans.store import Store
+from noisescope_core.tables.rows import RunRow
+from noisescope_core.tables.schemas import CELLS
+
+
+def waiting(store: Store) -> DataFrame:
+    """Read the images that wait: rows of `arrivals`."""
+    return store.read("arrivals").where("features > 0")
+
+
+def no_longer_wait(store: Store, rows: DataFrame, where: str = "true") -> None:
+    """Take the features from rows of `arrivals`.
+
+    Parameters
+    ----------
+    rows : with `scan` and `path`, each once
+    where : SQL condition on the `old` rows among which they are
+    """
+    if rows.isEmpty():
+        return
+    gone = dict.fromkeys(CELLS, "null") | {"features": "0"}
+    store.update("arrivals", rows.select("scan", "path"), gone, where)
+
+
+def release(store: Store, config: Config, row: RunRow) -> None:
+    """Take the features of images that are claimed by now, too old, or too many.
+
+    Parameters
+    ----------
+    row : of `runs`, of the scan that ended last
+    """
+    wait = waiting(store).select("scan", "path", "image_id", "width", "height", "features")
+    over = []
+    if row.fake or row.rejudged:
+        now = (F.col("scan") == row.scan) & F.col("is_fake")
+        claimed = store.read("current_verdicts").where(now).select("image_id")
+        over.append(wait.join(claimed, "image_id", "left_semi"))
+    sizes = wait.groupBy("width", "height").agg(
+        F.count("*").alias("images"), F.sum("features").alias("bytes"), F.min("scan").alias("first")
+    )
+    whole = sizes.agg(F.max("images"), F.sum("bytes"), F.min("first")).collect()[0]
+    most, size, first = (value or 0 for value in whole)
+    if most > config.scan.waiting:
+        newest = Window.partitionBy("width", "height").orderBy(F.desc("scan"), "image_id", "path")
+        placed = wait.withColumn("place", F.row_number().over(newest))
+        over.append(placed.where(F.col("place") > config.scan.waiting))
+    if size > config.scan.waiting_bytes:
+        newest = Window.orderBy(F.desc("scan"), "image_id", "path")
+        summed = wait.withColumn("so_far", F.sum("features").over(newest))
+        over.append(summed.where(F.col("so_far") > config.scan.waiting_bytes))
+    oldest = datetime.now(UTC) - timedelta(days=config.scan.waiting_days)
+    past = store.read("runs").where(F.col("finished") < F.lit(oldest))
+    if first and (last := past.agg(F.max("scan")).collect()[0][0] or 0) >= first:
+        over.append(wait.where(F.col("scan") <= last))
+    if over:
+        rows = reduce(DataFrame.unionByName, (part.select("scan", "path") for part in over))
+        no_longer_wait(store, rows.distinct())
