@@ -146,6 +146,9 @@ LONG_LIVED = {
     "sizes": """
         width int, height int, waiting long, reference long, decided_scan long, searched_scan long,
         reason string""",
+    "erasures": """
+        erased timestamp, analyst string, images long, paths long, rows long,
+        purged timestamp""",
     "lease": "name string, owner string, until timestamp",
     "arrivals": f"scan long, features long, {SCHEMAS['arrivals']}",
 }
@@ -162,6 +165,7 @@ KEYS = {
     "unreadable": ("path",),
     "runs": ("scan",),
     "sizes": ("width", "height"),
+    "erasures": ("erased", "analyst"),
     "lease": ("name",),
     "arrivals": ("scan", "path"),
 }

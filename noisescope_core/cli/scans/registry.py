@@ -222,9 +222,11 @@ def import_(
     check_exist({"FILE": file})
     with open_store(tables, config, new=True) as store:
         from noisescope_core.spark.scans.exchange import import_registry
+        from noisescope_core.spark.scans.lease import leased
 
         store.create()
-        new, there = import_registry(store, file, by, config.whitening.side)
+        with leased(store, config.scan.lease_minutes) as held:
+            new, there = import_registry(held, file, by, config.whitening.side)
     print_result(
         {"new": new, "there": there},
         lambda: click.echo(

@@ -28,13 +28,23 @@ noisescope scan --images my/uploads --reference my/photographs --tables my/table
 noisescope scan --images s3a://bucket/uploads --reference s3a://bucket/photographs \\
     --tables s3a://bucket/tables --config conf/default.yaml --quiet
 noisescope scan --images my/uploads --reference my/photographs --tables my/tables \\
-    --set alerts.flagged=0.2 --json > scan.json""",
+    --set alerts.flagged=0.2 --json > scan.json
+noisescope scan --images my/store --reference my/photographs --tables my/tables \\
+    --until-done --since 2026-01-01 --set scan.files=200000""",
 )
+@click.option("--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]),
+              help="Leave out files that were changed before, UTC.")  # fmt: skip
+@click.option("--until-done", is_flag=True, help="Scan again until nothing is new.")
+@click.option("--retry-quarantined", is_flag=True, help="Read files that were set aside again.")
 @with_options(IMAGES, REFERENCE, TABLES, *RESULT, *CONFIG)
 def scan(
-    images: str, reference: str, tables: str, config_file: str | None, settings: tuple[str, ...]
-) -> None:
+    images: str, reference: str, since: datetime | None, until_done: bool,
+    retry_quarantined: bool, tables: str, config_file: str | None, settings: tuple[str, ...],
+) -> None:  # fmt: skip
     """Test what is new in a folder that grows, and keep what was found in Delta tables.
+
+    A scan takes as many files as the keys `scan.files`, `scan.bytes` and `scan.hours` say, the
+    newest first; the next one goes on.
 
     Exit code 3: the scan ended well, and a threshold of `alerts` is exceeded.
     """

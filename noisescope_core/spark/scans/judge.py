@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,7 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
     # Tables of their own, each of which is mostly waiting.
     with ThreadPoolExecutor() as pool:
         marked = _marked(scan, verdicts, version)
-        writes = [
+        writes: list[Future[Any]] = [
             pool.submit(store.append, "verdicts", marked, scan.number),
             pool.submit(_write_current, scan, arrivals, marked, bool(rejudged)),
         ]

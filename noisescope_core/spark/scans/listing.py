@@ -7,6 +7,7 @@ a scan cannot take all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -28,8 +29,9 @@ _KEPT_DAYS = 2
 
 
 def list_new(
-    store: Store, config: Config, progress: Progress, images: str, since: datetime | None
-) -> Run:
+    store: Store, config: Config, progress: Progress, images: str, since: datetime | None,
+    folders: Sequence[str] | None,
+) -> Run:  # fmt: skip
     """List a store, and write what is new in it, as much as a scan takes: `listed`.
 
     No lease is needed for it, however long it takes.
@@ -37,6 +39,7 @@ def list_new(
     Parameters
     ----------
     since : files that were changed before are not looked at; None looks at all
+    folders : of the store that are listed; None lists all
 
     Raises
     ------
@@ -46,7 +49,7 @@ def list_new(
     name = f"{_LISTINGS}{datetime.now(UTC):%Y%m%d%H%M%S}-{uuid4().hex[:8]}"
     run = Run(store.spark, f"{store.scans}/{name}")
     with progress.stage("listing") as stage:
-        found = listed_files(store.spark, images, config)
+        found = listed_files(store.spark, images, config, folders)
         if since is not None:
             micros = int(since.timestamp() * 1e6)
             found = found.where(F.coalesce(F.col("modified") >= micros, F.lit(True)))
@@ -54,7 +57,8 @@ def list_new(
             run.write("listed", _at_most(unseen(store, found), config))
         except Exception as error:
             raise NoiseScopeError(f"{images}: cannot be scanned ({first_line(error)})") from error
-        stage.done(f"{run.count('listed'):,} new files")
+        in_folders = f" in {len(folders):,} folders" if folders else ""
+        stage.done(f"{run.count('listed'):,} new files{in_folders}")
     return run
 
 

@@ -1,13 +1,14 @@
 """The registry of fingerprints: what analysts decide, and what the next scan makes of it.
 
-A decision changes the state of a fingerprint at once and is kept in `decisions`. The next scan
-takes it in: it judges again the images that the decision concerns, and no others.
+A decision is a row of `decisions`, so that whoever decides is in nobody's way. The next scan takes
+it in: it gives the fingerprint its state, and judges again the images that the decision concerns,
+and no others.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,9 @@ from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.sizes import of_size
 from noisescope_core.tables.rows import DecisionRow
 from noisescope_core.tables.schemas import LONG_LIVED, REGISTRY_LIST
+
+DECIDED = ("state", "merged_into", "note")
+"""Columns of a fingerprint that a decision changes."""
 
 DRAWN = 20_000
 """Scores that a page draws at most, of files that carry a fingerprint and of others; chosen: so
@@ -68,7 +72,6 @@ def registry_state(store: Store) -> RegistryState:
     before: dict[str, Standing | None] = dict(after)
     decisions = _pending(store)
     for row in decisions:
-        # What was decided holds even if the process died before it changed the registry.
         after[row.fingerprint_id] = Standing(row.state, row.merged_into)
     for row in reversed(decisions):
         earlier = Standing(row.before, row.before_into) if row.before else None
@@ -100,14 +103,24 @@ def registry_state(store: Store) -> RegistryState:
 
 
 def _standings(store: Store) -> dict[str, Standing]:
+    """Read how fingerprints stand, with what was decided since the last scan."""
     rows = store.read("fingerprints").select("fingerprint_id", "state", "merged_into").collect()
-    return {row.fingerprint_id: Standing(row.state, row.merged_into) for row in rows}
+    standings = {row.fingerprint_id: Standing(row.state, row.merged_into) for row in rows}
+    for name, row in _last_pending(store).items():
+        if name in standings:
+            standings[name] = Standing(row.state, row.merged_into)
+    return standings
 
 
 def _pending(store: Store) -> list[Row]:
     """Decisions that no scan has taken in, in order."""
     rows = store.read("decisions").where("scan is null").collect()
     return sorted(rows, key=lambda row: (row.decided, row.fingerprint_id))
+
+
+def _last_pending(store: Store) -> dict[str, Row]:
+    """Find the last decision of each fingerprint that no scan has taken in."""
+    return {row.fingerprint_id: row for row in _pending(store)}
 
 
 def take_in(store: Store, registry: RegistryState, version: int, number: int) -> None:
@@ -176,12 +189,7 @@ def decide(
         )
         for name in sorted(ids)
     ]  # fmt: skip
-    changes = frame(store.spark, decisions, LONG_LIVED["decisions"])
-    store.merge("decisions", changes)
-    store.update(
-        "fingerprints", changes,
-        {"state": "new.state", "merged_into": "new.merged_into", "note": "new.note"},
-    )  # fmt: skip
+    store.append("decisions", frame(store.spark, decisions, LONG_LIVED["decisions"]))
     return ids
 
 
@@ -197,10 +205,17 @@ def list_fingerprints(store: Store) -> list[dict[str, Any]]:
     list of dict
         Columns of `fingerprints`, and `pending`: whether a decision waits for the next scan.
     """
-    pending = {row.fingerprint_id for row in _pending(store)}
+    pending = _last_pending(store)
     rows = store.read("fingerprints").select(*REGISTRY_LIST).collect()
     rows.sort(key=lambda row: (-(row.first_scan or 0), row.fingerprint_id))
-    return [row.asDict() | {"pending": row.fingerprint_id in pending} for row in rows]
+    return [_as_decided(row.asDict(), pending) for row in rows]
+
+
+def _as_decided(fingerprint: dict[str, Any], pending: Mapping[str, Row]) -> dict[str, Any]:
+    """Show a fingerprint as the last decision has it, whether or not a scan has taken that in."""
+    decision = pending.get(fingerprint["fingerprint_id"])
+    decided = {} if decision is None else {name: decision[name] for name in DECIDED}
+    return fingerprint | decided | {"pending": decision is not None}
 
 
 def describe_fingerprint(store: Store, name: str, most: int) -> dict[str, Any]:
@@ -219,12 +234,9 @@ def describe_fingerprint(store: Store, name: str, most: int) -> dict[str, Any]:
     (fingerprint_id,) = _resolved([name], _standings(store))
     of_it = F.col("fingerprint_id") == fingerprint_id
     (fingerprint,) = store.read("fingerprints").where(of_it).collect()
-    verdicts = store.read("verdicts").where("score is not null")
-    held = F.max_by(F.struct("is_fake", "fingerprint_id", "score", "confidence", "scan"),
-                    "registry_version")  # fmt: skip
-    held_now = verdicts.groupBy("path").agg(held.alias("now"), F.first("width").alias("width"),
-                                            F.first("height").alias("height"))  # fmt: skip
-    flat = held_now.select("path", "width", "height", "now.*")
+    flat = store.read("current_verdicts").where("score is not null").select(
+        "path", "width", "height", "is_fake", "fingerprint_id", "score", "confidence", "scan"
+    )  # fmt: skip
     carrying = flat.where(of_it & F.col("is_fake"))
     others = flat.where(~F.col("is_fake"))
     if fingerprint.kind != "lattice":
@@ -233,7 +245,7 @@ def describe_fingerprint(store: Store, name: str, most: int) -> dict[str, Any]:
     best = carrying.orderBy(F.desc("score"), "path").limit(max(most, DRAWN)).collect()
     decisions = store.read("decisions").where(of_it).orderBy("decided").collect()
     return {
-        "fingerprint": fingerprint.asDict(),
+        "fingerprint": _as_decided(fingerprint.asDict(), _last_pending(store)),
         "decisions": [row.asDict() for row in decisions],
         "files": carrying.count(),
         "best": [row.asDict() for row in best[:most]],

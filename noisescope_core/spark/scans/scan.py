@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -37,6 +38,7 @@ from noisescope_core.spark.scans.search import search_waiting, without_search
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.scans.waiting import release
 from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.sources.listed import top_folders
 from noisescope_core.spark.stages.score import Tests, tests_of
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run, folders_in
@@ -57,6 +59,7 @@ def scan(
     reference: str,
     since: datetime | None = None,
     retry_quarantined: bool = False,
+    folders: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Scan what is new in a folder, and finish a scan that died before.
 
@@ -66,6 +69,7 @@ def scan(
     reference : folder or URI of photographs known real
     since : files that were changed before are not looked at; None looks at all
     retry_quarantined : whether files that were set aside are read again
+    folders : of `images` that are looked at; None looks at all
 
     Returns
     -------
@@ -80,7 +84,7 @@ def scan(
     store.create()
     started = datetime.now(UTC)
     last = _last(store)
-    listing = list_new(store, config, progress, images, since)
+    listing = list_new(store, config, progress, images, since, folders)
     if last and not (listing.count("listed") or retry_quarantined or _is_due(store, last)):
         listing.remove_whole()
         return dict(vars(_nothing(progress, last, started)))
@@ -94,6 +98,37 @@ def scan(
         tidy(held, config, row)
     _check_unreadable(store, config, row)
     return dict(vars(row))
+
+
+def backfill(
+    store: Store,
+    config: Config,
+    progress: Progress,
+    images: str,
+    reference: str,
+    since: datetime | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Scan a store that was there before, some of its folders at a time, until nothing is new.
+
+    Parameters
+    ----------
+    images, reference, since : as of `scan`
+
+    Yields
+    ------
+    dict
+        What `scan` returns, for every scan; a backfill that is begun again goes on with what is
+        new.
+    """
+    at_once = config.scan.list_tasks
+    names = top_folders(store.spark, images, config)
+    for first in range(0, len(names), at_once):
+        while True:
+            folders = names[first : first + at_once]
+            row = scan(store, config, progress, images, reference, since, folders=folders)
+            yield row
+            if not row["files"]:
+                break
 
 
 def _check_unreadable(store: Store, config: Config, row: RunRow) -> None:

@@ -32,6 +32,14 @@ _UNCOUNTED = ("binary", "array<", "boolean")
 _SCHEMA_NAME = re.compile(r"\w+\.\w+")
 """``catalog.schema``, as Spark names it."""
 
+_FOR_VACUUM = {
+    # By default 10,000 tasks list a table's folder.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "64",
+    # An erasure at once keeps no earlier state at all, which Delta refuses by default.
+    "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+}
+"""Settings under which a table's old files are deleted."""
+
 CONFLICTS = 5
 """Times that a change is tried when others come in between; chosen, with a second more to wait
 each time: an analyst's decision takes less."""
@@ -218,26 +226,49 @@ class Store:
         rows = rows.select(*long_lived_columns(table))
         self._merge(table, rows, where, f"{changed} WHEN NOT MATCHED THEN INSERT *")
 
-    def delete(
-        self, table: str, rows: DataFrame, by: Sequence[str] = (), seldom: bool = False
-    ) -> None:
-        """Delete the rows like these, each of which comes once, by key or by the columns named.
+    def delete(self, table: str, rows: DataFrame, by: Sequence[str] = ()) -> int:
+        """Delete rows like these, by key or by the columns named: how many.
 
         Parameters
         ----------
-        seldom : whether there mostly are none, so that it is asked first: a merge takes longer
+        rows : each key once
         """
+        return self._merge(table, rows, "true", "WHEN MATCHED THEN DELETE", by)
+
+    def remove_rows(self, table: str, where: str) -> None:
+        """Delete rows by a condition in SQL."""
+        self.check()
         try:
-            if seldom and rows.isEmpty():
-                return
+            self.spark.sql(f"DELETE FROM {self.name(table)} WHERE {where}")  # noqa: S608
         except Exception as error:
             raise self._unchanged(table, error) from error
-        self._merge(table, rows, "true", "WHEN MATCHED THEN DELETE", by)
+
+    def compact(self, table: str) -> tuple[int, int]:
+        """Write small files of a table together: numbers of files before and after."""
+        self.check()
+        (done,) = self.spark.sql(f"OPTIMIZE {self.name(table)}").collect()
+        return done.metrics.numFilesRemoved, done.metrics.numFilesAdded
+
+    def rewrite_without_deleted(self, table: str) -> None:
+        """Write the files of a table without the rows that were deleted from them."""
+        self.check()
+        self.spark.sql(f"REORG TABLE {self.name(table)} APPLY (PURGE)")
+
+    def vacuum(self, table: str, hours: int) -> None:
+        """Delete the files of a table that only states older than so many hours need."""
+        self.check()
+        for key, value in _FOR_VACUUM.items():
+            self.spark.conf.set(key, value)
+        try:
+            self.spark.sql(f"VACUUM {self.name(table)} RETAIN {hours} HOURS")
+        finally:
+            for key in _FOR_VACUUM:
+                self.spark.conf.unset(key)
 
     def update(
         self, table: str, rows: DataFrame, changes: Mapping[str, str], where: str = "true"
-    ) -> None:
-        """Change the rows with the keys of others, each of which comes once.
+    ) -> int:
+        """Change the rows with the keys of others, each of which comes once: how many.
 
         Parameters
         ----------
@@ -245,27 +276,28 @@ class Store:
         where : SQL condition on both
         """
         settings = ", ".join(f"{name} = {value}" for name, value in changes.items())
-        self._merge(table, rows, where, f"WHEN MATCHED THEN UPDATE SET {settings}")
+        return self._merge(table, rows, where, f"WHEN MATCHED THEN UPDATE SET {settings}")
 
     def _merge(
         self, table: str, rows: DataFrame, where: str, change: str, by: Sequence[str] = ()
-    ) -> None:
+    ) -> int:
         self.check()
         view = f"noisescope_{table}"
         rows.createOrReplaceTempView(view)
         same = " AND ".join(f"old.{key} <=> new.{key}" for key in by or KEYS[table])
         for attempt in range(1, CONFLICTS + 1):
             try:
-                self.spark.sql(
+                done = self.spark.sql(
                     f"MERGE INTO {self.name(table)} old USING {view} new "
                     f"ON {same} AND {where} {change}"
                 )
-                return
+                return int(done.collect()[0].num_affected_rows)
             except Exception as error:
                 # Done again it reads the table anew: an analyst's decision came in between.
                 if not is_conflict(error) or attempt == CONFLICTS:
                     raise self._unchanged(table, error) from error
                 time.sleep(attempt)
+        raise AssertionError("unreachable")
 
     def _unchanged(self, table: str, error: Exception) -> NoiseScopeError:
         why = f"table {table} cannot be changed ({first_line(error)})"

@@ -7,7 +7,7 @@ by the store's own credentials; where only Spark's reach the store, it lists (`s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -41,30 +41,46 @@ _ENTRIES = f"{LISTED}, folder boolean"
 Batches = Iterator[pa.RecordBatch]
 
 
-def listed_files(spark: SparkSession, location: str, config: Config) -> DataFrame:
+def listed_files(
+    spark: SparkSession, location: str, config: Config, folders: Sequence[str] | None = None
+) -> DataFrame:
     """List the files of a folder or a store: rows of `LISTED`.
 
     Hidden names are listed, too; what a copy has not finished is not. An error in a task names a
     location that is not there.
+
+    Parameters
+    ----------
+    folders : of the location, from `top_folders`, to list these alone; None lists all
     """
     limit = config.decode.max_bytes
     if config.scan.access == "spark":
-        return _listed_by_spark(spark, location).mapInArrow(_with_reasons(limit), LISTED)
-    root = frame(spark, [{"path": location, "folder": True}], _ENTRIES)
+        listed = _listed_by_spark(spark, *(folders or [location]))
+        return listed.mapInArrow(_with_reasons(limit), LISTED)
+    names = [location] if folders is None else folders
+    entries = frame(spark, [{"path": name, "folder": True} for name in names], _ENTRIES)
     if not (is_uri(location) or is_volume(location)):
         # One disk, whose links may lead anywhere in it.
-        entries = root.coalesce(1).mapInArrow(_walker(location, limit), _ENTRIES)
+        entries = entries.coalesce(1).mapInArrow(_walker(location, limit), _ENTRIES)
     else:
-        entries = root
         for _ in range(LEVELS):
             entries = _listed_on(entries, location, config, below=False)
         entries = _listed_on(entries, location, config, below=True)
     return entries.where("not folder").select(*names_in(LISTED))
 
 
-def _listed_by_spark(spark: SparkSession, location: str) -> DataFrame:
+def top_folders(spark: SparkSession, location: str, config: Config) -> list[str]:
+    """Name the folders in a location, and last itself: for what lies in none of them."""
+    root = frame(spark, [{"path": location, "folder": True}], _ENTRIES)
+    entries = root.coalesce(1).mapInArrow(
+        _lister(location, config.decode.max_bytes, below=False), _ENTRIES
+    )
+    return [*sorted(row.path for row in entries.where("folder").select("path").collect()), location]
+
+
+def _listed_by_spark(spark: SparkSession, *locations: str) -> DataFrame:
     """List by Spark: it asks for every file once more, and keeps the names on its driver."""
-    files = spark_files(spark, location)
+    files = spark_files(spark, *locations)
     plain = F.regexp_replace("path", "^(file:/+|dbfs:/+(?=Volumes/))", "/")
     listed = files.select(
         plain.alias("path"),
@@ -101,19 +117,20 @@ def _listed_on(entries: DataFrame, location: str, config: Config, below: bool) -
 
 def _walker(location: str, limit: int) -> Callable[[Batches], Batches]:
     def list_disk(batches: Batches) -> Batches:
-        if any(len(batch) for batch in batches):
-            yield from _in_batches(_on_disk(location, limit))
+        for batch in batches:
+            for folder in batch["path"].to_pylist():
+                yield from _in_batches(_on_disk(folder, limit, must_be=folder == location))
 
     return list_disk
 
 
-def _on_disk(location: str, limit: int) -> Iterator[dict[str, Any]]:
+def _on_disk(location: str, limit: int, must_be: bool) -> Iterator[dict[str, Any]]:
     if os.path.isfile(location):
         files, closed = [location], dict[str, str]()
     else:
         walked = walk(location)
         files, closed = walked.files, walked.closed
-        if os.path.abspath(location) in closed:
+        if must_be and os.path.abspath(location) in closed:
             raise FileNotFoundError(f"{location}: {closed[os.path.abspath(location)]}")
     for path, reason in closed.items():
         yield {"path": spelt(path), "bytes": 0, "reason": reason}

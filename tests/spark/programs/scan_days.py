@@ -91,7 +91,9 @@ def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
     held = {
         table: [
             row.asDict()
-            for row in store.read(table).drop("pixels", "whitened", "residual", "sketch", "tile").collect()
+            for row in store.read(table)
+            .drop("pixels", "whitened", "residual", "sketch", "tile")
+            .collect()
         ]
         for table in LONG_LIVED
     }
