@@ -248,7 +248,7 @@ def tables(location: str, settings: Settings = None, *others: str) -> Iterator[S
     """Open the Delta tables of scans.
 
     What is done with them is in `noisescope_core.spark.scans`: `registry` (`list_fingerprints`,
-    `describe_fingerprint`, `decide`) and `maintenance` (`maintain`, `erase`).
+    `describe_fingerprint`, `decide`), `maintenance` (`maintain`) and `erasure` (`erase`).
 
     Parameters
     ----------

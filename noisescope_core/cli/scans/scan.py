@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +22,9 @@ from noisescope_core.cli.shared.options import (
 )
 from noisescope_core.cli.shared.output import console, print_result
 
+if TYPE_CHECKING:
+    from noisescope_core.config import Config
+
 
 @click.command(
     cls=Command,
@@ -30,15 +35,16 @@ noisescope scan --images s3a://bucket/uploads --reference s3a://bucket/photograp
 noisescope scan --images my/uploads --reference my/photographs --tables my/tables \\
     --set alerts.flagged=0.2 --json > scan.json
 noisescope scan --images my/store --reference my/photographs --tables my/tables \\
-    --until-done --since 2026-01-01 --set scan.files=200000""",
+    --backfill --since 2026-01-01 --set scan.files=200000""",
 )
 @click.option("--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]),
               help="Leave out files that were changed before, UTC.")  # fmt: skip
-@click.option("--until-done", is_flag=True, help="Scan again until nothing is new.")
+@click.option("--backfill", is_flag=True,
+              help="Scan until nothing is new, some folders at a time: for an existing store.")  # fmt: skip
 @click.option("--retry-quarantined", is_flag=True, help="Read files that were set aside again.")
 @with_options(IMAGES, REFERENCE, TABLES, *RESULT, *CONFIG)
 def scan(
-    images: str, reference: str, since: datetime | None, until_done: bool,
+    images: str, reference: str, since: datetime | None, backfill: bool,
     retry_quarantined: bool, tables: str, config_file: str | None, settings: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Test what is new in a folder that grows, and keep what was found in Delta tables.
@@ -58,22 +64,36 @@ def scan(
 
     metrics.check(config.observe)
     with open_store(tables, config, images, reference, new=True) as store:
+        from noisescope_core.spark.scans.scan import backfill as scan_all
         from noisescope_core.spark.scans.scan import scan as scan_new
         from noisescope_core.spark.session.progress import Progress
 
         progress = Progress(store.spark, console(), config.observe.events)
-        row = scan_new(store, config, progress, images, reference)
+        places = store, config, progress, images, reference
+        start = since.replace(tzinfo=UTC) if since else None
+        rows = (
+            scan_all(*places, start)
+            if backfill
+            else iter([scan_new(*places, start, retry_quarantined)])
+        )
+        alerted = [_told(row, config, store.location) for row in rows]
+    if any(alerted):
+        sys.exit(ALERT)
+
+
+def _told(row: dict[str, Any], config: Config, tables: str) -> bool:
+    """Publish and print what came of a scan: whether it exceeds a threshold."""
+    from noisescope_core.app import metrics
+
     metrics.publish(row, config.observe)
-    print_result(
-        row | {"tables": store.location},
-        lambda: click.echo(
-            f"Scan {row['scan']}: {row['files']:,} new files, {row['fake']:,} carry a "
-            f"generator's fingerprint, {row['quarantined']:,} are quarantined. New fingerprints: "
-            f"{row['found']}; verdicts of earlier files that changed: {row['rejudged']:,}.\n"
-            f"Tables: {store.location}"
-        ),
+    said = (
+        f"Scan {row['scan']}: {row['files']:,} new files, {row['fake']:,} carry a "
+        f"generator's fingerprint, {row['quarantined']:,} are quarantined. New fingerprints: "
+        f"{row['found']}; verdicts of earlier files that changed: {row['rejudged']:,}."
+        if row["files"] or row["rejudged"]
+        else f"Nothing is new since scan {row['scan']}."
     )
+    print_result(row | {"tables": tables}, lambda: click.echo(f"{said}\nTables: {tables}"))
     for sentence in row["alerts"]:
         click.echo(f"ALERT {sentence}", err=True)
-    if row["alerts"]:
-        sys.exit(ALERT)
+    return bool(row["alerts"])

@@ -37,6 +37,10 @@ _RENEWALS = 3
 """Times that a lease is renewed before it would end; chosen: it outlives two that fail."""
 
 
+class LeaseError(NoiseScopeError):
+    """Another holds the tables."""
+
+
 @contextmanager
 def leased(store: Store, minutes: float) -> Iterator[Store]:
     """Hold the tables for one scan, import, erasure or maintenance.
@@ -52,8 +56,10 @@ def leased(store: Store, minutes: float) -> Iterator[Store]:
 
     Raises
     ------
+    LeaseError
+        If another holds the tables.
     NoiseScopeError
-        If another holds the tables, or has taken them over meanwhile.
+        From writes of the tables, if another has taken them over meanwhile.
     """
     me = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
     _take(store, me, minutes)
@@ -87,7 +93,7 @@ def _take(store: Store, me: str, minutes: float) -> None:
     now = datetime.now(UTC)
     held = owner != NOBODY and until > now and not _is_dead(owner)
     if held:
-        raise NoiseScopeError(
+        raise LeaseError(
             f"{store.location}: another scan holds these tables ({owner}); wait for its end, or "
             f"until {until:%Y-%m-%d %H:%M} UTC if it died"
         )
@@ -98,7 +104,7 @@ def _take(store: Store, me: str, minutes: float) -> None:
             raise
         taken = False
     if not taken:
-        raise NoiseScopeError(f"{store.location}: another scan was started just now")
+        raise LeaseError(f"{store.location}: another scan was started just now")
     _note(store, me, _in(minutes))
     if owner != NOBODY:
         store.fence(me)

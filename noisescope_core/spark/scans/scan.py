@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +31,7 @@ from noisescope_core.spark.scans.arrivals import (
 )
 from noisescope_core.spark.scans.context import Scan, run_of
 from noisescope_core.spark.scans.judge import Counts, judge
-from noisescope_core.spark.scans.lease import leased
+from noisescope_core.spark.scans.lease import LeaseError, leased
 from noisescope_core.spark.scans.listing import list_new, unseen
 from noisescope_core.spark.scans.registry import RegistryState, registry_state, take_in
 from noisescope_core.spark.scans.retest import retest
@@ -88,7 +89,7 @@ def scan(
     if last and not (listing.count("listed") or retry_quarantined or _is_due(store, last)):
         listing.remove_whole()
         return dict(vars(_nothing(progress, last, started)))
-    with leased(store, config.scan.lease_minutes) as held:
+    with _taken_back(listing), leased(store, config.scan.lease_minutes) as held:
         scan = _begun(held, config, progress, images, reference)
         listing = _still_new(scan, listing, last)
         row, arrivals = _scan(scan, listing, retry_quarantined, started)
@@ -98,6 +99,16 @@ def scan(
         tidy(held, config, row)
     _check_unreadable(store, config, row)
     return dict(vars(row))
+
+
+@contextmanager
+def _taken_back(listing: Run) -> Iterator[None]:
+    """Remove a listing if no scan has taken it."""
+    try:
+        yield
+    except LeaseError:
+        listing.remove_whole()
+        raise
 
 
 def backfill(

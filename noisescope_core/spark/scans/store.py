@@ -313,13 +313,3 @@ def is_conflict(error: BaseException) -> bool:
     """Whether Delta refused a change because of another that came in between."""
     causes = (error, error.__cause__)
     return any("concurrent" in f"{type(cause).__name__} {cause}".lower() for cause in causes)
-
-
-def latest(verdicts: DataFrame) -> DataFrame:
-    """Take the verdict that holds of each path, out of rows of `verdicts`.
-
-    A file that could not be read has another once it could, of the same version as may be.
-    """
-    newest = F.struct("registry_version", "scan")
-    row = F.max_by(F.struct(*long_lived_columns("verdicts")), newest)
-    return verdicts.groupBy("path").agg(row.alias("row")).select("row.*")

@@ -15,7 +15,7 @@ from noisescope_core.config import Config
 from noisescope_core.in_memory import detect
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.scans.scan import scan
-from noisescope_core.spark.scans.store import Store, latest
+from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.tables.schemas import LONG_LIVED
 from tests.conftest import picture, save
@@ -41,12 +41,11 @@ class Days:
         places = str(self.images), str(self.reference)
         row = scan(self.store, self.config, Progress(self.spark), *places)
         self.runs.append({name: row[name] for name in row if name not in ("started", "finished")})
-        return self.rows("verdicts", held=True)
+        return self.rows("current_verdicts")
 
-    def rows(self, table: str, held: bool = False) -> list[dict[str, Any]]:
-        """Rows of a table without their large cells, in order; of verdicts those that hold."""
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """Rows of a table without their large cells."""
         stored = self.store.read(table)
-        stored = latest(stored) if held else stored
         large = ("pixels", "whitened", "background", "residual", "sketch", "tile", "quantization")
         return [row.asDict() for row in stored.drop(*large).collect()]
 

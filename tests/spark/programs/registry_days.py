@@ -11,11 +11,12 @@ from typing import Any
 from noisescope_core.config import Config
 from noisescope_core.errors import UsageError
 from noisescope_core.simulate import write_dump
+from noisescope_core.spark.scans.erasure import erase
 from noisescope_core.spark.scans.exchange import export_registry, import_registry
-from noisescope_core.spark.scans.maintenance import erase, maintain
+from noisescope_core.spark.scans.maintenance import maintain
 from noisescope_core.spark.scans.registry import decide, describe_fingerprint, list_fingerprints
 from noisescope_core.spark.scans.scan import scan
-from noisescope_core.spark.scans.store import Store, latest
+from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.tables.schemas import LONG_LIVED
 
@@ -58,10 +59,10 @@ class Days:
         """Scan, and note what is flagged then."""
         progress = Progress(self.spark)
         row = scan(tables, self.config, progress, str(self.images), str(self.dump / "reference"))
-        flagged = latest(tables.read("verdicts")).where("is_fake").collect()
+        flagged = tables.read("current_verdicts").where("is_fake").collect()
         self.seen["days"][name] = {
             "run": {key: row[key] for key in row if key not in ("started", "finished")},
-            "waiting": tables.read("waiting").count(),
+            "waiting": tables.read("arrivals").where("features > 0").count(),
             "fake": {Path(verdict.path).name: verdict.fingerprint_id for verdict in flagged},
         }
 
@@ -114,7 +115,8 @@ class Days:
         progress = Progress(self.spark)
 
         def erase_it() -> dict[str, int]:
-            return erase(self.store, self.config, progress, [gone], [])
+            minutes = self.config.scan.lease_minutes
+            return erase(self.store, minutes, progress, [gone], [], "eve", at_once=True)
 
         self.seen["still there"] = refusal(UsageError, erase_it)
         Path(gone).unlink()

@@ -30,6 +30,10 @@ ATTACKS = (
 """Names by which somebody might hope to reach a page, a statement, a path or a pattern."""
 
 
+LARGE = ("pixels", "whitened", "residual", "sketch", "tile")
+"""Columns of large cells."""
+
+
 class Died(Exception):
     """In place of a process that ends."""
 
@@ -106,7 +110,7 @@ def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
 
 def _damaged(spark: Any, folder: Path) -> tuple[int, str]:
     """Scan tables of which one has a damaged log: exit code of the command, and what it said."""
-    log = sorted((folder / "tables/verdicts/_delta_log").glob("*.json"))[-1]
+    log = sorted((folder / "tables/seen/_delta_log").glob("*.json"))[-1]
     log.with_name(f".{log.name}.crc").unlink(missing_ok=True)
     log.write_text("{")
     # As in a process that has not read the table before.
