@@ -20,7 +20,7 @@ from benchmarks.store import rows_of, s3_server
 from noisescope_core.config import load_config
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.scans.scan import scan
-from noisescope_core.spark.scans.store import Store, latest
+from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.start import start_session
 
@@ -81,7 +81,7 @@ def main(folder: Path, endpoint: str) -> None:
                              method="PUT")):  # fmt: skip
             pass
         run = scan(store, config, Progress(spark), *places)
-        verdicts = latest(store.read("verdicts")).select("path", "status").collect()
+        verdicts = store.read("current_verdicts").select("path", "status").collect()
         status = Counter(row.status for row in verdicts)
         rows.append(
             {"day": day, "delivered so far": len(delivered), "refused": len(deny),

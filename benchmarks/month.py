@@ -105,12 +105,12 @@ def _findings(store: Path, days: int, delivered: int) -> Iterator[str]:
     from pyspark.sql import functions as F
 
     from noisescope_core.config import load_config
-    from noisescope_core.spark.scans.store import Store, latest
+    from noisescope_core.spark.scans.store import Store
     from noisescope_core.spark.session.start import start_session
 
     spark = start_session(load_config(), store / "spark.log", delta=True)
     tables = Store(spark, str(store / "tables"))
-    held = latest(tables.read("verdicts")).select("path", "is_fake", "fingerprint_id").collect()
+    held = tables.read("current_verdicts").select("path", "is_fake", "fingerprint_id").collect()
     keys = tables.read("verdicts").groupBy("path", "registry_version").count().where("count > 1")
     yield f"{delivered:,} files delivered, {len(held):,} with a verdict, doubled {keys.count():,}"
     found = {

@@ -39,7 +39,7 @@ noisescope erase --image 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c1
               help="File with a path or an id in each line.")  # fmt: skip
 @click.option("--by", metavar="NAME", default=getpass.getuser, help="Who erases.")
 @click.option("--at-once", is_flag=True,
-              help="Delete what only earlier states of the tables need; nobody may read them.")  # fmt: skip
+              help="Delete earlier states of the tables, too; nobody may read them.")  # fmt: skip
 @with_options(TABLES, *RESULT, *CONFIG)
 def erase(
     paths: tuple[str, ...], images: tuple[str, ...], listed: str | None, by: str, at_once: bool,

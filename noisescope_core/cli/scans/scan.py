@@ -40,7 +40,7 @@ noisescope scan --images my/store --reference my/photographs --tables my/tables 
 @click.option("--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]),
               help="Leave out files that were changed before, UTC.")  # fmt: skip
 @click.option("--backfill", is_flag=True,
-              help="Scan until nothing is new, some folders at a time: for an existing store.")  # fmt: skip
+              help="Scan until nothing is new, some folders at a time.")  # fmt: skip
 @click.option("--retry-quarantined", is_flag=True, help="Read files that were set aside again.")
 @with_options(IMAGES, REFERENCE, TABLES, *RESULT, *CONFIG)
 def scan(

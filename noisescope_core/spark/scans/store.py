@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -152,6 +153,13 @@ class Store:
             raise NoiseScopeError(
                 f"{self.location}: table {table} cannot be read ({first_line(error)})"
             ) from error
+
+    def read_other(self, table: str) -> DataFrame | None:
+        """Read a table of an earlier version; None if it is not there."""
+        try:
+            return self.spark.table(self.name(table))
+        except AnalysisException:
+            return None
 
     def append(self, table: str, rows: DataFrame, scan: int | None = None) -> None:
         """Add rows to a table.

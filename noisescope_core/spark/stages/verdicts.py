@@ -11,7 +11,7 @@ from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.methods import method_of
 from noisescope_core.spark.tables.run import Run
-from noisescope_core.tables.schemas import ANSWER, SAYS, UNREADABLE, names_in
+from noisescope_core.tables.schemas import ANSWER, SAYS, UNREADABLE, columns, names_in
 
 _OF_IMAGES = ("path", "image_id", "width", "height", "status", "reason", *names_in(SAYS))
 
@@ -79,6 +79,7 @@ def verdicts_of(
         .withColumn("is_fake", F.when(is_scored, carries))
         .withColumns({name: F.when(is_scored, F.col(name)) for name in of_scored})
         .withColumns({name: F.when(F.col("is_fake"), F.col(name)) for name in of_fake})
+        .select(*columns("verdicts"))
         .sortWithinPartitions("path")
     )
 
