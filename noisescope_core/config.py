@@ -181,12 +181,18 @@ class Scan(_Section):
 
 
 class Alerts(_Section):
-    """When a scan asks for a person; null never does."""
+    """When a scan asks for a person; null never does.
+
+    What few files exceed by chance is no alert (docs/scheduled.md, with how defaults were chosen).
+    """
 
     flagged: float | None = Field(None, ge=0, le=1, description="share of scored files flagged")
-    quarantined: float | None = Field(None, ge=0, le=1, description="share of files set aside")
+    quarantined: float | None = Field(0.05, ge=0, le=1, description="share of files set aside")
+    unreadable: float | None = Field(
+        0.01, ge=0, le=1, description="share of files that could not be read"
+    )
     drift: float | None = Field(
-        None, gt=0, description="shift of the middle score of images not flagged, spreads"
+        0.5, gt=0, description="shift of the middle score of images not flagged, spreads"
     )
     found: bool = Field(False, description="whether a new fingerprint asks for one")
 

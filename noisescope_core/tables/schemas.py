@@ -154,6 +154,9 @@ LONG_LIVED = {
 }
 """Schemas by table. `arrivals` holds features of images that no fingerprint claims."""
 
+REVISION = 1
+"""Of `LONG_LIVED`: raised by one with a change of it that an older version must not write to."""
+
 KEYS = {
     "images": ("image_id",),
     "verdicts": ("path", "registry_version", "scan"),

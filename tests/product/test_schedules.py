@@ -49,7 +49,7 @@ def test_the_bundle_refers_to_variables_that_exist(bundle):
     assert used == set(bundle["variables"])
 
 
-def test_the_bundle_names_an_entry_point_a_cluster_and_a_project_that_exist(bundle):
+def test_the_bundle_names_an_entry_point_and_a_project_that_exist(bundle):
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     one = only_task(bundle)
@@ -59,14 +59,30 @@ def test_the_bundle_names_an_entry_point_a_cluster_and_a_project_that_exist(bund
     entries = dict(script.split(" = ") for script in scripts if script)
     module, function = entries[wheel["entry_point"]].split(":")
     assert getattr(sys.modules[module], function) is task.main
-    (job,) = bundle["resources"]["jobs"].values()
-    assert one["job_cluster_key"] in [cluster["job_cluster_key"] for cluster in job["job_clusters"]]
     (artifact,) = bundle["artifacts"].values()
     project = (BUNDLE.parent / artifact["path"]).resolve()
     assert project == ROOT
-    (library,) = one["libraries"]
-    assert (BUNDLE.parent / library["whl"]).resolve().parent == ROOT / "dist"
     assert artifact["build"].split()[-3:] == ["--wheel-dir", "dist", "."]
+
+
+def test_every_target_has_a_cluster_or_an_environment_with_the_wheel(bundle):
+    runs_on = {}
+    for name, target in bundle["targets"].items():
+        (job,) = target["resources"]["jobs"].values()
+        (one,) = job["tasks"]
+        assert one["task_key"] == only_task(bundle)["task_key"]
+        if "environment_key" in one:
+            (place,) = job["environments"]
+            key, wheels = "environment_key", place["spec"]["dependencies"]
+        else:
+            (place,) = job["job_clusters"]
+            key, wheels = "job_cluster_key", [library["whl"] for library in one["libraries"]]
+        assert one[key] == place[key]
+        (wheel,) = wheels
+        assert (BUNDLE.parent / wheel).resolve().parent == ROOT / "dist"
+        runs_on[name] = key.removesuffix("_key")
+    clusters = dict.fromkeys(("dev", "prod", "prod_on_arrival"), "job_cluster")
+    assert runs_on == clusters | {"prod_serverless": "environment"}
 
 
 def test_the_bundle_scans_one_at_a_time_and_never_again_after_an_alert(bundle):
@@ -80,11 +96,14 @@ def test_the_bundle_scans_one_at_a_time_and_never_again_after_an_alert(bundle):
 def test_a_job_has_the_clock_or_the_trigger_and_one_place(bundle):
     starts = {}
     for name, target in bundle["targets"].items():
-        (job,) = target.get("resources", {"jobs": {"scan": {}}})["jobs"].values()
-        starts[name] = list(job)
-    assert starts == {"dev": [], "prod": ["schedule"], "prod_on_arrival": ["trigger"]}
-    places = [bundle["targets"][name]["workspace"] for name in ("prod", "prod_on_arrival")]
-    assert places[0] == places[1]
+        (job,) = target["resources"]["jobs"].values()
+        starts[name] = [key for key in job if key in ("schedule", "trigger")]
+    assert starts == {
+        "dev": [], "prod": ["schedule"], "prod_on_arrival": ["trigger"],
+        "prod_serverless": ["schedule"],
+    }  # fmt: skip
+    places = [target["workspace"] for name, target in bundle["targets"].items() if name != "dev"]
+    assert places[0] == places[1] == places[2]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
-"""Names are never patterns: what is listed, read again and streamed is the named folder."""
+"""Names are never patterns: what is listed, read again and streamed is the named folder.
+
+Nor are names of catalogs and schemas parts of statements.
+"""
 
 import os
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("pyspark")
 
@@ -87,3 +92,51 @@ def test_a_folder_in_circles_is_entered_once(spark, small_config, folder):
     (folder / "sub").mkdir()
     (folder / "sub/up").symlink_to("..")
     assert contents(content_of(spark_files(spark, str(folder)), small_config)) == expected(folder)
+
+
+@pytest.mark.parametrize(
+    ("location", "name"),
+    [
+        ("main.noisescope", "`main`.`noisescope`.`runs`"),
+        ("my-catalog.noise-scope", "`my-catalog`.`noise-scope`.`runs`"),
+        ("`my-catalog`.x", "`my-catalog`.`x`.`runs`"),
+        ("`a.b`.`c/d`", "`a.b`.`c/d`.`runs`"),
+        ("./a.b", "delta.`./a.b/runs`"),
+        ("a.b/", "delta.`a.b/runs`"),
+        ("tables", "delta.`tables/runs`"),
+        ("/my`tables/a.b", "delta.`/my``tables/a.b/runs`"),
+        ("s3a://bucket.name/a.b", "delta.`s3a://bucket.name/a.b/runs`"),
+    ],
+)
+def test_a_location_names_a_folder_or_a_schema(location, name):
+    from noisescope_core.spark.scans.store import Store, is_schema
+
+    assert Store(None, location).name("runs") == name
+    assert is_schema(location) == (not name.startswith("delta."))
+
+
+def test_spark_reads_any_name_of_a_schema_as_it_was_meant(spark):
+    from noisescope_core.spark.scans.store import Store
+
+    parser = spark._jsparkSession.sessionState().sqlParser()
+    text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+    @given(text, text)
+    def reads(catalog, schema):
+        location = ".".join("`{}`".format(part.replace("`", "``")) for part in (catalog, schema))
+        parts = parser.parseMultipartIdentifier(Store(spark, location).name("runs"))
+        assert [parts.apply(at) for at in range(parts.size())] == [catalog, schema, "runs"]
+
+    reads()
+
+
+def test_a_conflict_is_told_by_what_delta_says_and_not_by_a_stack():
+    from noisescope_core.spark.scans.store import is_conflict
+
+    stack = "\n\tat java.base/java.util.concurrent.ConcurrentHashMap.get(ConcurrentHashMap.java:9)"
+    assert not is_conflict(ValueError(f"o58.sql: cannot read a.json{stack}"))
+    assert not is_conflict(ValueError(f"Caused by: java.util.concurrent.ExecutionException{stack}"))
+    assert is_conflict(ValueError(f"[DELTA_CONCURRENT_APPEND] files were added{stack}"))
+    refused = ValueError("it failed")
+    refused.__cause__ = ValueError("Caused by: io.delta.exceptions.ConcurrentWriteException: x")
+    assert is_conflict(refused)

@@ -112,7 +112,7 @@ def test_older_tables_get_their_columns_and_later_ones_are_refused(told):
     (row,) = told["upgraded"]
     assert told["read as it is"] == [row]
     assert (row["width"], row["waiting"], row["height"]) == (96, 3, None)
-    assert "columns that this version does not know (mood)" in told["later"]
+    assert "/later: a later version made table runs (revision 99, this one" in told["later"]
 
 
 def test_the_registry_that_a_scan_noted_is_read_by_the_next_version():

@@ -107,6 +107,14 @@ def test_an_image_made_to_exhaust_memory_is_set_aside(told):
     assert row["status"] == "quarantined"
 
 
+def test_columns_that_others_add_stay_and_are_null_in_what_is_written(told):
+    assert {name: len(rows) for name, rows in told["tenants"].items()} == {
+        name: len(rows) for name, rows in told["tables"].items()
+    }
+    assert {tenant for tenants in told["tenants"].values() for tenant in tenants} == {None}
+    assert not any("tenant" in row for rows in told["tables"].values() for row in rows)
+
+
 def test_a_damaged_log_is_told_in_one_line_that_names_the_table(told):
     code, said = told["damaged"]
     assert code == 1

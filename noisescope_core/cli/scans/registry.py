@@ -162,8 +162,9 @@ def _add_decision(name: str, state: str, *options: Decorator, help: str) -> None
     ) -> None:
         with open_store(tables, read_config(config_file, settings)) as store:
             from noisescope_core.spark.scans.registry import decide
+            from noisescope_core.spark.scans.upgrade import open_tables
 
-            store.create()
+            open_tables(store)
             note, analyst, into = decision["note"], str(decision["by"]), decision.get("into")
             decided = decide(store, fingerprints, state, note, analyst, into)
         print_result(
@@ -200,8 +201,9 @@ def export_(file: str, tables: str, config_file: str | None, settings: tuple[str
     check_place(absolute(file), "FILE")
     with open_store(tables, read_config(config_file, settings)) as store:
         from noisescope_core.spark.scans.exchange import export_registry
+        from noisescope_core.spark.scans.upgrade import open_tables
 
-        store.create()
+        open_tables(store)
         count = export_registry(store, file)
     print_result(
         {"fingerprints": count, "file": file},
@@ -223,8 +225,9 @@ def import_(
     with open_store(tables, config, new=True) as store:
         from noisescope_core.spark.scans.exchange import import_registry
         from noisescope_core.spark.scans.lease import leased
+        from noisescope_core.spark.scans.upgrade import open_tables
 
-        store.create()
+        open_tables(store)
         with leased(store, config.scan.lease_minutes) as held:
             new, there = import_registry(held, file, by, config.whitening.side)
     print_result(

@@ -45,7 +45,10 @@ def open_store(tables: str, config: Config, *locations: str, new: bool = False) 
             raise UsageError(f"--tables: {tables} holds no tables, see noisescope scan --help")
     if schema:
         if config.scan.work is None:
-            raise UsageError(f"--tables: {tables} is a schema of a catalog; set scan.work, too")
+            raise UsageError(
+                f"--tables: {tables} is a schema of a catalog; set scan.work, too, or write "
+                f"./{tables} for a folder"
+            )
         folder = make_folder(config.scan.work, "scan.work")
     else:
         folder = make_folder(f"{tables}/{WORK_FOLDER}", "--tables")

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from noisescope_core.errors import NoiseScopeError, UsageError
 from noisescope_core.spark.scans.lease import leased
 from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.scans.upgrade import open_tables
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import folders_in
@@ -63,7 +64,7 @@ def erase(
     NoiseScopeError
         If a scan has begun and not ended.
     """
-    store.create()
+    open_tables(store)
     with leased(store, minutes) as held, progress.stage("erase") as stage:
         if any(folder.isdigit() for folder in folders_in(store.scans)):
             raise NoiseScopeError(f"{store.location}: a scan has not ended; scan, then erase")

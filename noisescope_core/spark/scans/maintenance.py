@@ -10,6 +10,7 @@ from noisescope_core.config import Config
 from noisescope_core.spark.scans.lease import leased
 from noisescope_core.spark.scans.listing import remove_old_listings
 from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.scans.upgrade import open_tables
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.tables.schemas import KEYS, LONG_LIVED
 
@@ -24,7 +25,7 @@ def maintain(
     keep_days : for which the tables' earlier states can be read
     history_days : after which verdicts that later ones replaced are deleted; None keeps them
     """
-    store.create()
+    open_tables(store)
     with leased(store, config.scan.lease_minutes) as held:
         remove_old_listings(held)
         if history_days is not None:

@@ -37,6 +37,7 @@ from noisescope_core.spark.scans.registry import RegistryState, registry_state, 
 from noisescope_core.spark.scans.retest import retest
 from noisescope_core.spark.scans.search import search_waiting, without_search
 from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.scans.upgrade import open_tables
 from noisescope_core.spark.scans.waiting import release
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.sources.listed import top_folders
@@ -82,7 +83,7 @@ def scan(
     NoiseScopeError
         If another scan holds the tables, or the folders cannot be listed.
     """
-    store.create()
+    open_tables(store)
     started = datetime.now(UTC)
     last = _last(store)
     listing = list_new(store, config, progress, images, since, folders)

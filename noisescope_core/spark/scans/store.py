@@ -23,6 +23,7 @@ from noisescope_core.tables.schemas import (
     CLUSTERED,
     KEYS,
     LONG_LIVED,
+    REVISION,
     long_lived_columns,
     types_in,
 )
@@ -30,8 +31,20 @@ from noisescope_core.tables.schemas import (
 _UNCOUNTED = ("binary", "array<", "boolean")
 """Types of which no statistics are kept: nobody asks for rows by them."""
 
-_SCHEMA_NAME = re.compile(r"\w+\.\w+")
-"""``catalog.schema``, as Spark names it."""
+_PART = r"([\w-]+|`(?:[^`]|``)+`)"
+_SCHEMA_NAME = re.compile(rf"{_PART}\.{_PART}")
+"""``catalog.schema``; a part with other characters is written in backticks."""
+
+_REVISION = "noisescope.revision"
+"""Property of a table: revision of the declarations that it was made or last upgraded by."""
+
+MADE = "noisescope.made"
+"""Property of the table `lease`: revision as of which all tables are there and filled."""
+
+_FRAMES = re.compile(r"^\s+at .*$", re.MULTILINE)
+_CONFLICT = re.compile(r"concurrent(?!\.)", re.IGNORECASE)
+"""What Delta's refusals say, and neither lines of a stack nor packages such as
+``java.util.concurrent``."""
 
 _FOR_VACUUM = {
     # By default 10,000 tasks list a table's folder.
@@ -52,7 +65,7 @@ class Store:
 
     Attributes
     ----------
-    location : a folder, a cloud URI, or a schema of a catalog, such as ``main.noisescope``
+    location : a folder, a cloud URI, or a schema of a catalog (`is_schema`)
     work : folder or URI for what is no table; None for ``_scans`` in the location
     check : asked before every write; raises NoiseScopeError if the tables may not be changed
     """
@@ -69,6 +82,8 @@ class Store:
     def create(self) -> None:
         """Create the tables that are missing, and add the columns that an older version lacks.
 
+        Columns that nobody declared, such as a tenant's, stay, and are null in what is written.
+
         Raises
         ------
         NoiseScopeError
@@ -76,6 +91,13 @@ class Store:
         """
         with ThreadPoolExecutor() as pool:
             list(pool.map(self._create, LONG_LIVED))
+
+    def is_made(self, revision: int) -> bool:
+        """Whether all tables are there, as a revision of their declarations has them."""
+        try:
+            return self.noted("lease", MADE) == str(revision)
+        except AnalysisException:
+            return False
 
     def _create(self, table: str) -> None:
         try:
@@ -98,15 +120,17 @@ class Store:
         # Otherwise a changed row copies the file that it is in, which history makes large.
         marks = "'delta.enableDeletionVectors' = 'true'"
         clustered = ", ".join(CLUSTERED.get(table, KEYS[table]))
+        made_by = f"'{_REVISION}' = '{REVISION}'"
         self.spark.sql(
             f"CREATE TABLE IF NOT EXISTS {self.name(table)} ({LONG_LIVED[table]}) USING DELTA "
-            f"CLUSTER BY ({clustered}) TBLPROPERTIES ({statistics}, {marks})"
+            f"CLUSTER BY ({clustered}) TBLPROPERTIES ({statistics}, {marks}, {made_by})"
         )
         there = self._stored(table).columns
-        if unknown := [name for name in there if name not in declared]:
+        revision = self._revision(table)
+        if revision > REVISION:
             raise NoiseScopeError(
-                f"{self.location}: table {table} has columns that this version does not know "
-                f"({', '.join(unknown)}); a later version made it, use that one"
+                f"{self.location}: a later version made table {table} (revision {revision}, this "
+                f"one knows {REVISION}); use that version"
             )
         if set(declared).difference(there):
             names = list(declared)
@@ -116,11 +140,19 @@ class Store:
             ]  # fmt: skip
             self.spark.sql(f"ALTER TABLE {self.name(table)} ADD COLUMNS ({', '.join(placed)})")
             self.spark.sql(f"ALTER TABLE {self.name(table)} SET TBLPROPERTIES ({statistics})")
+        if revision < REVISION:
+            self.spark.sql(f"ALTER TABLE {self.name(table)} SET TBLPROPERTIES ({made_by})")
+
+    def _revision(self, table: str) -> int:
+        """Revision of a table's declarations; 0 if it is older than revisions are."""
+        return int(self.noted(table, _REVISION) or 0)
 
     def name(self, table: str) -> str:
         """How SQL calls a table."""
-        if is_schema(self.location):
-            return f"{self.location}.{table}"
+        if schema := _SCHEMA_NAME.fullmatch(self.location):
+            return ".".join(
+                part if part.startswith("`") else f"`{part}`" for part in (*schema.groups(), table)
+            )
         location = f"{self.location.rstrip('/')}/{table}".replace("`", "``")
         return f"delta.`{location}`"
 
@@ -130,7 +162,7 @@ class Store:
         return self.work or f"{self.location.rstrip('/')}/_scans"
 
     def read(self, table: str) -> DataFrame:
-        """Read a table as it is now; columns that an older version lacks are null.
+        """Read the declared columns of a table as it is now; those that it lacks are null.
 
         Raises
         ------
@@ -139,12 +171,12 @@ class Store:
         """
         stored = self._stored(table)
         there = set(stored.columns)
-        missing = {
-            name: F.lit(None).cast(kind)
-            for name, kind in types_in(LONG_LIVED[table]).items()
-            if name not in there
-        }
-        return stored.withColumns(missing) if missing else stored
+        return stored.select(
+            *(
+                F.col(name) if name in there else F.lit(None).cast(kind).alias(name)
+                for name, kind in types_in(LONG_LIVED[table]).items()
+            )
+        )
 
     def _stored(self, table: str) -> DataFrame:
         try:
@@ -231,8 +263,11 @@ class Store:
                 f"NOT (old.{name} <=> ({value}))" for name, value in update.items()
             )
             changed = f"WHEN MATCHED AND ({differ}) THEN UPDATE SET {changes}"
-        rows = rows.select(*long_lived_columns(table))
-        self._merge(table, rows, where, f"{changed} WHEN NOT MATCHED THEN INSERT *")
+        names = long_lived_columns(table)
+        # `INSERT *` asks for columns that others have added, too.
+        values = ", ".join(f"new.{name}" for name in names)
+        inserted = f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({values})"  # noqa: S608
+        self._merge(table, rows.select(*names), where, f"{changed} {inserted}")
 
     def delete(self, table: str, rows: DataFrame, by: Sequence[str] = ()) -> int:
         """Delete rows like these, by key or by the columns named: how many.
@@ -313,11 +348,18 @@ class Store:
 
 
 def is_schema(location: str) -> bool:
-    """Whether a location names a schema of a catalog; a folder with a dot is ``./a.b``."""
+    """Whether a location names a schema of a catalog; a folder with a dot is ``./a.b``.
+
+    Examples
+    --------
+    >>> [is_schema(name) for name in ("my-catalog.scans", "`my catalog`.`a.b`", "./a.b", "a.b/c")]
+    [True, True, False, False]
+    """
     return _SCHEMA_NAME.fullmatch(location) is not None
 
 
 def is_conflict(error: BaseException) -> bool:
     """Whether Delta refused a change because of another that came in between."""
     causes = (error, error.__cause__)
-    return any("concurrent" in f"{type(cause).__name__} {cause}".lower() for cause in causes)
+    told = "\n".join(f"{type(cause).__name__} {cause}" for cause in causes)
+    return _CONFLICT.search(_FRAMES.sub("", told)) is not None

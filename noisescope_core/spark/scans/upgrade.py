@@ -6,14 +6,29 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.archives import MARK
-from noisescope_core.spark.scans.store import Store
-from noisescope_core.tables.schemas import CELLS, long_lived_columns
+from noisescope_core.spark.scans.store import MADE, Store
+from noisescope_core.tables.schemas import CELLS, REVISION, long_lived_columns
 
 _BEFORE = 0
 """Number of a scan before all others: what is added in its name is added once."""
 
 
-def upgrade(store: Store) -> None:
+def open_tables(store: Store) -> None:
+    """Make the tables that are missing, and bring those of an earlier version up to date.
+
+    Raises
+    ------
+    NoiseScopeError
+        As `Store.create` does.
+    """
+    if store.is_made(REVISION):
+        return
+    store.create()
+    _fill(store)
+    store.note("lease", MADE, str(REVISION))
+
+
+def _fill(store: Store) -> None:
     """Fill the tables that an earlier version did not have, once.
 
     It kept paths in its stream's list and in `images`, and images that wait in a table `waiting`.

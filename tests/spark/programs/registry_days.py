@@ -141,7 +141,7 @@ class Days:
         }
 
     def open_tables_of_other_versions(self) -> None:
-        """Open tables that lack columns, and tables that have one too many."""
+        """Open tables that lack columns, and tables that a later version made."""
         old = self.tables("old")
         self.spark.sql(f"CREATE TABLE {old.name('sizes')} (width int, waiting long) USING DELTA")
         self.spark.sql(f"INSERT INTO {old.name('sizes')} VALUES (96, 3)")
@@ -149,7 +149,10 @@ class Days:
         old.create()
         self.seen["upgraded"] = [row.asDict() for row in old.read("sizes").collect()]
         later = self.tables("later")
-        self.spark.sql(f"CREATE TABLE {later.name('runs')} (scan long, mood string) USING DELTA")
+        self.spark.sql(
+            f"CREATE TABLE {later.name('runs')} (scan long) USING DELTA "
+            "TBLPROPERTIES ('noisescope.revision' = '99')"
+        )
         self.seen["later"] = refusal(Exception, later.create)
 
 

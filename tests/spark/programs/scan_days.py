@@ -18,6 +18,7 @@ from noisescope_core.images.decode import decode
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.scans.scan import scan
 from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.scans.upgrade import open_tables
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.tables.schemas import LONG_LIVED
 
@@ -66,7 +67,7 @@ def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
         days.append({name: row[name] for name in row if name not in ("started", "finished")})
 
     day("1", files[:12])
-    store.create()
+    open_tables(store)
     elsewhere = [("scan", "elsewhere:1", datetime.now(UTC) + timedelta(hours=1))]
     store.merge("lease", spark.createDataFrame(elsewhere, LONG_LIVED["lease"]))
     try:
@@ -80,6 +81,9 @@ def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
     day("2", files[12:90])
     (images / "2" / "empty.jpg").touch()
     scanned(store)
+    # A tenant's column, which those who run the tables add.
+    for table in LONG_LIVED:
+        spark.sql(f"ALTER TABLE {store.name(table)} ADD COLUMNS (tenant string)")
     day("3", [*files[90:], files[0]])
     try:
         scanned(Dying(spark, store.location))
@@ -104,6 +108,10 @@ def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
     left = [path.name for path in (folder / "tables" / "_scans").iterdir()]
     told = {"days": days, "tables": held, "left": left, "made": made}
     told["files"] = [file.name for file in files]
+    told["tenants"] = {
+        table: [row.tenant for row in spark.table(store.name(table)).select("tenant").collect()]
+        for table in LONG_LIVED
+    }
     told["damaged"] = _damaged(spark, folder)
     return told
 
