@@ -92,7 +92,7 @@ def test_an_image_is_erased_everywhere(told):
     assert "delete the file first" in told["still there"]
     assert told["erased"]["images"] == 1
     assert told["erased"]["verdicts"] >= 1
-    assert told["erased"]["stream"] == 1
+    assert told["erased"]["seen"] == 1
     assert told["left of it"] == []
     assert name not in of_day(told, "merged")
     assert image_id not in json.dumps(told["tables"])
