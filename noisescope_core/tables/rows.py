@@ -249,6 +249,7 @@ class RunRow:
     unreadable: int
     fake: int
     rejudged: int
+    queued: int
     found: int
     registry_version: int
     real_score: float | None

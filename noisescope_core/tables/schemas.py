@@ -141,8 +141,8 @@ LONG_LIVED = {
         version string, config_hash string, started timestamp, finished timestamp,
         arrivals_seconds double, search_seconds double, tables_seconds double, bytes long,
         files long, scored long, unscored long, quarantined long, unreadable long, fake long,
-        rejudged long,
-        found long, registry_version long, real_score double, alerts array<string>""",
+        rejudged long, queued long, found long, registry_version long, real_score double,
+        alerts array<string>""",
     "sizes": """
         width int, height int, waiting long, reference long, decided_scan long, searched_scan long,
         reason string""",

@@ -113,7 +113,7 @@ def test_two_scans_at_once_are_one_refusal(told):
 def test_a_name_made_to_attack_is_a_name(told, name):
     (path,) = (path for path in latest(told) if path.endswith(f"/4/{name}"))
     assert latest(told)[path]["status"] == "scored"
-    assert sum(path in row["paths"] for row in told["tables"]["images"]) == 1
+    assert sum(row["path"] == path for row in told["tables"]["seen"]) == 1
 
 
 def test_an_image_made_to_exhaust_memory_is_set_aside(told):

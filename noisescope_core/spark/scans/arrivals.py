@@ -25,7 +25,6 @@ from noisescope_core.archives import MARK, TAR_ENDINGS
 from noisescope_core.config import Config
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.store import Store
-from noisescope_core.spark.scans.waiting import no_longer_wait
 from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.sources.placed import members_listed, placed_content
 from noisescope_core.spark.sources.source import read_listed
@@ -74,7 +73,8 @@ class Arrivals:
 
     Attributes
     ----------
-    files, again : numbers of files, and of those that earlier scans could not read
+    files, again, replaced : numbers of files, of those that earlier scans have tried, and of files
+        and archives that took the place of others
     listed : rows of `listed`, of the files and archives that were taken
     rows : of `arrivals`, without cells, one per file that was read
     names : rows of `files`, one per file
@@ -82,19 +82,19 @@ class Arrivals:
 
     files: int
     again: int
+    replaced: int
     listed: DataFrame
     rows: DataFrame
     names: DataFrame
 
     def had_verdicts(self) -> DataFrame | None:
         """Paths of the files that had a verdict before; None if there are none."""
+        if not (self.again or self.replaced):
+            return None
         replaced = self.listed.where("replaced").select("path")
         retried = self.names.where(F.col("role") == AGAIN).select(_place().alias("path"))
-        before = replaced.union(retried).distinct() if self.again else replaced
-        if before.isEmpty():
-            return None
-        named = self.names.select("path", _place().alias("at"))
-        return named.join(before.withColumnRenamed("path", "at"), "at", "left_semi").select("path")
+        before = replaced.union(retried).distinct().withColumnRenamed("path", "at")
+        return self.names.select("path", _place().alias("at")).join(before, "at").select("path")
 
 
 def take(scan: Scan, listing: Run, retry_quarantined: bool) -> None:
@@ -120,7 +120,7 @@ def take(scan: Scan, listing: Run, retry_quarantined: bool) -> None:
         batches = -(-files // scan.config.scan.batch_files)
         taken = {
             "listing": listing.location, "files": files, "readable": readable, "again": retried,
-            "batches": batches,
+            "replaced": listing.count("listed", ds.field("replaced")), "batches": batches,
         }  # fmt: skip
         tables.write_text(_TAKEN, json.dumps(taken))
         before = f", {retried:,} of them tried before" if retried else ""
@@ -166,9 +166,9 @@ def _files(scan: Scan, listing: Run) -> DataFrame:
 def _files_again(scan: Scan, retry_quarantined: bool) -> DataFrame | None:
     """List what earlier scans could not read, the longest untried first: rows of `files`."""
     store, again = scan.store, None
-    order = F.col("last_scan"), F.col("path")
-    queue = store.read("unreadable").orderBy(*order).limit(scan.config.scan.batch_files)
-    if not queue.isEmpty():
+    if scan.queued:
+        order = F.col("last_scan"), F.col("path")
+        queue = store.read("unreadable").orderBy(*order).limit(scan.config.scan.batch_files)
         places = {
             "place": _place(), "offset": F.coalesce("offset", F.lit(0)),
             "stored": F.coalesce("stored", F.lit(GUESSED_BYTES)),
@@ -215,7 +215,8 @@ def read_arrivals(scan: Scan) -> Arrivals:
         listed = listed.where(_batch(F.col("path"), batches) < done)
         names = names.where(_batch(_place(), batches) < done)
         files = names.count()
-    return Arrivals(files, taken["again"], listed, _rows(scan).drop(*CELLS), names)
+    rows = _rows(scan).drop(*CELLS)
+    return Arrivals(files, taken["again"], taken["replaced"], listed, rows, names)
 
 
 def _rows(scan: Scan) -> DataFrame:
@@ -308,26 +309,19 @@ def _thinned(
 
 
 def merge_images(scan: Scan, arrivals: Arrivals) -> None:
-    """Add what arrived to `images`, each content once, and let it wait once."""
-    store, number = scan.store, scan.number
-    arrived_rows = arrivals.rows.where("image_id is not null")
+    """Add what arrived to `images`, each content once."""
+    number = scan.number
     of_arrivals = set(columns("arrivals")) - {"image_id"}
     about = [name for name in long_lived_columns("images") if name in of_arrivals]
-    images = arrived_rows.groupBy("image_id").agg(
-        F.min_by(F.struct(*about), "path").alias("about"), F.min("path").alias("first")
-    )
-    known = store.read("images").where(F.col("first_scan") < number).select("image_id")
-    new = images.join(known, "image_id", "left_anti").select("image_id", "about.*")
-    store.append("images", new.withColumn("first_scan", F.lit(number)), number)
-    first = store.read("images").where(F.col("first_scan") == number).select("image_id")
-    once = images.join(first, "image_id").select("image_id", F.col("first").alias("path"))
-    featured = arrived_rows.where("features > 0")
-    more = featured.join(once, ["image_id", "path"], "left_anti")
-    no_longer_wait(store, more, f"old.scan = {number}")
+    images = arrivals.rows.where("image_id is not null").groupBy("image_id")
+    arrived_images = images.agg(F.min_by(F.struct(*about), "path").alias("about"))
+    known = scan.store.read("images").where(F.col("first_scan") < number).select("image_id")
+    new = arrived_images.join(known, "image_id", "left_anti").select("image_id", "about.*")
+    scan.store.append("images", new.withColumn("first_scan", F.lit(number)), number)
 
 
-def queue_unreadable(scan: Scan, arrivals: Arrivals, verdicts: DataFrame) -> None:
-    """Keep in `unreadable` what could not be read, and take out what was.
+def queue_unreadable(scan: Scan, arrivals: Arrivals, verdicts: DataFrame) -> int:
+    """Keep in `unreadable` what could not be read, and take out what was: how many are in it.
 
     Parameters
     ----------
@@ -345,6 +339,7 @@ def queue_unreadable(scan: Scan, arrivals: Arrivals, verdicts: DataFrame) -> Non
     tries = "CASE WHEN old.last_scan < new.last_scan THEN old.tries + 1 ELSE old.tries END"
     changes = {"tries": tries, "last_scan": "new.last_scan", "reason": "new.reason"}
     store.merge("unreadable", rows, changes)
+    return store.read("unreadable").count()
 
 
 def _place() -> Column:

@@ -10,6 +10,7 @@ from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.score import Tests
 from noisescope_core.spark.tables.run import Run
+from noisescope_core.tables.rows import RunRow
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Scan:
     images : folder or URI that grows
     reference : folder or URI of photographs known real
     number : of the scan, from 1 on
+    runs : rows of the last scans that ended, the latest first
+    queued : files that no scan could read so far
     version : of the registry, before this scan changes it
     searched : number of the last scan that searched with this reference, 0 if none did
     reference_images : distinct images that it counted in the reference; None if none did
@@ -35,6 +38,8 @@ class Scan:
     images: str
     reference: str
     number: int
+    runs: list[RunRow]
+    queued: int
     version: int
     searched: int
     reference_images: int | None

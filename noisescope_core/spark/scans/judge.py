@@ -44,6 +44,7 @@ class Counts:
     real_score: float | None = None
     bytes: int = 0
     rejudged: int = 0
+    queued: int = 0
 
 
 def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Counts:
@@ -55,9 +56,10 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
     version : of the registry, which the verdicts name
     """
     if not (arrivals.files or scan.registry.decisions):
-        return Counts()
+        return Counts(queued=scan.queued)
     store = scan.store
-    update_sizes(scan, search.sizes or [])
+    if search.sizes is not None:
+        update_sizes(scan, search.sizes)
     verdicts = of_arrivals = _verdicts_of_arrivals(scan, arrivals, search)
     changed = _changed_verdicts(scan, search)
     rejudged = 0
@@ -70,7 +72,7 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
         rejudged = table.count("verdicts")
         if rejudged:
             verdicts = of_arrivals.unionByName(table.read("verdicts"))
-    counts = _counts(of_arrivals, arrivals)
+    counts, met = _counts(of_arrivals, arrivals)
     # Tables of their own, each of which is mostly waiting.
     with ThreadPoolExecutor() as pool:
         marked = _marked(scan, verdicts, version)
@@ -81,15 +83,18 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
         if counts["quarantined"] or rejudged:
             quarantined = marked.where("status = 'quarantined'")
             writes.append(pool.submit(store.append, "quarantine", quarantined, scan.number))
+        queued = None
         if counts[UNREADABLE] or arrivals.again:
-            writes.append(pool.submit(queue_unreadable, scan, arrivals, of_arrivals))
-        if counts["fake"]:
-            seen = of_arrivals.where("is_fake").select("fingerprint_id").distinct()
-            last_scan = {"last_scan": str(scan.number)}
-            writes.append(pool.submit(store.update, "fingerprints", seen, last_scan))
+            queued = pool.submit(queue_unreadable, scan, arrivals, of_arrivals)
+        if met:
+            ids = ", ".join(f"'{name}'" for name in met)
+            last_scan = f"last_scan = {scan.number}"
+            writes.append(
+                pool.submit(store.change, "fingerprints", last_scan, f"fingerprint_id IN ({ids})")
+            )
         for write in writes:
             write.result()
-    return Counts(**counts, rejudged=rejudged)
+    return Counts(**counts, rejudged=rejudged, queued=queued.result() if queued else 0)
 
 
 def _marked(scan: Scan, verdicts: DataFrame, version: int) -> DataFrame:
@@ -121,11 +126,16 @@ def _literal(text: str) -> str:
     return f"decode(X'{text.encode().hex()}', 'UTF-8')"
 
 
-def _counts(verdicts: DataFrame, arrivals: Arrivals) -> dict[str, Any]:
-    """Count verdicts by what they say; the middle score, root taken, of images not flagged."""
+def _counts(verdicts: DataFrame, arrivals: Arrivals) -> tuple[dict[str, Any], list[str]]:
+    """Count verdicts by what they say, and name the fingerprints that images carry.
+
+    Of the images not flagged the middle score is told, its root with the sign kept.
+    """
     signed = F.expr("percentile(sign(score) * sqrt(abs(score)), 0.5)")
     groups = verdicts.groupBy("status", "is_fake").agg(
-        F.count("*").alias("files"), signed.alias("middle")
+        F.count("*").alias("files"),
+        signed.alias("middle"),
+        F.array_sort(F.collect_set("fingerprint_id")).alias("met"),
     )
     rows = groups.collect()
     counts: dict[str, Any] = {
@@ -134,7 +144,7 @@ def _counts(verdicts: DataFrame, arrivals: Arrivals) -> dict[str, Any]:
     counts["fake"] = sum(row.files for row in rows if row.is_fake)
     counts["real_score"] = next((row.middle for row in rows if row.is_fake is False), None)
     counts["bytes"] = arrivals.rows.agg(F.coalesce(F.sum("bytes"), F.lit(0))).collect()[0][0]
-    return counts
+    return counts, [name for row in rows if row.is_fake for name in row.met]
 
 
 def _verdicts_of_arrivals(scan: Scan, arrivals: Arrivals, search: Search) -> DataFrame:

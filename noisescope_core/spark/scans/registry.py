@@ -68,9 +68,9 @@ class RegistryState:
 
 def registry_state(store: Store) -> RegistryState:
     """Read the registry for a scan."""
-    after = _standings(store)
-    before: dict[str, Standing | None] = dict(after)
     decisions = _pending(store)
+    after = _standings(store, decisions)
+    before: dict[str, Standing | None] = dict(after)
     for row in decisions:
         after[row.fingerprint_id] = Standing(row.state, row.merged_into)
     for row in reversed(decisions):
@@ -102,13 +102,13 @@ def registry_state(store: Store) -> RegistryState:
     )
 
 
-def _standings(store: Store) -> dict[str, Standing]:
+def _standings(store: Store, pending: Sequence[Row]) -> dict[str, Standing]:
     """Read how fingerprints stand, with what was decided since the last scan."""
     rows = store.read("fingerprints").select("fingerprint_id", "state", "merged_into").collect()
     standings = {row.fingerprint_id: Standing(row.state, row.merged_into) for row in rows}
-    for name, row in _last_pending(store).items():
-        if name in standings:
-            standings[name] = Standing(row.state, row.merged_into)
+    for row in pending:
+        if row.fingerprint_id in standings:
+            standings[row.fingerprint_id] = Standing(row.state, row.merged_into)
     return standings
 
 
@@ -175,7 +175,7 @@ def decide(
     UsageError
         If a name tells no fingerprint or several, or the merging would go round in a circle.
     """
-    standings = _standings(store)
+    standings = _standings(store, _pending(store))
     ids = _resolved(names, standings)
     target = _resolved([into], standings)[0] if into else None
     if target and meaning(target, standings).shown_as in ids:
@@ -231,7 +231,7 @@ def describe_fingerprint(store: Store, name: str, most: int) -> dict[str, Any]:
     UsageError
         If the name tells no fingerprint or several.
     """
-    (fingerprint_id,) = _resolved([name], _standings(store))
+    (fingerprint_id,) = _resolved([name], _standings(store, ()))
     of_it = F.col("fingerprint_id") == fingerprint_id
     (fingerprint,) = store.read("fingerprints").where(of_it).collect()
     flat = store.read("current_verdicts").where("score is not null").select(

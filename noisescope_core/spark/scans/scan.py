@@ -85,7 +85,7 @@ def scan(
     """
     open_tables(store)
     started = datetime.now(UTC)
-    last = _last(store)
+    last = next(iter(_last_runs(store)), None)
     listing = list_new(store, config, progress, images, since, folders)
     if last and not (listing.count("listed") or retry_quarantined or _is_due(store, last)):
         listing.remove_whole()
@@ -160,17 +160,17 @@ def _check_unreadable(store: Store, config: Config, row: RunRow) -> None:
     )
 
 
-def _last(store: Store) -> RunRow | None:
-    """Read the row of the last scan that ended."""
-    rows = store.read("runs").orderBy(F.desc("scan")).limit(1).collect()
-    return RunRow(**rows[0].asDict()) if rows else None
+def _last_runs(store: Store) -> list[RunRow]:
+    """Read the rows of the last scans that ended, the latest first."""
+    rows = store.read("runs").orderBy(F.desc("scan")).limit(LOOKED_AT).collect()
+    return [RunRow(**row.asDict()) for row in rows]
 
 
 def _is_due(store: Store, last: RunRow) -> bool:
     """Whether a scan has something to do though no file is new."""
     begun = any(name.isdigit() and int(name) > last.scan for name in folders_in(store.scans))
-    decided = begun or not store.read("decisions").where("scan is null").isEmpty()
-    return decided or not store.read("unreadable").isEmpty()
+    queued = bool(last.queued)
+    return begun or queued or not store.read("decisions").where("scan is null").isEmpty()
 
 
 def _nothing(progress: Progress, last: RunRow, started: datetime) -> RunRow:
@@ -184,21 +184,24 @@ def _nothing(progress: Progress, last: RunRow, started: datetime) -> RunRow:
 
 def _begun(store: Store, config: Config, progress: Progress, images: str, reference: str) -> Scan:
     """Begin the scan after the last one that ended, or once more the one that died."""
-    last = _last(store)
+    runs = _last_runs(store)
+    last = runs[0] if runs else None
     number, version = (last.scan + 1, last.registry_version) if last else (1, 0)
-    of_reference = (F.col("reference") == reference) & F.col("reference_images").isNotNull()
-    searches = store.read("runs").where(of_reference).orderBy(F.desc("scan")).limit(1).collect()
-    searched, reference_images = (
-        (searches[0].scan, searches[0].reference_images) if searches else (0, None)
+    searches = (
+        (run.scan, run.reference_images)
+        for run in runs
+        if run.reference == reference and run.reference_images is not None
     )
+    searched, reference_images = next(searches, (0, None))
+    queued = last.queued if last else 0
     if last:
         # What the last scan may have died before taking away.
         tidy(store, config, last)
     registry = _noted_registry(store, run_of(store, number))
     tests = _tests(store, config, registry)
     return Scan(
-        store, config, progress, images, reference, number, version, searched, reference_images,
-        registry, tests,
+        store, config, progress, images, reference, number, runs, queued, version, searched,
+        reference_images, registry, tests,
     )  # fmt: skip
 
 
@@ -262,9 +265,7 @@ def _scan(
         **_seconds(progress), files=arrivals.files, **vars(counts), found=new,
         registry_version=version,
     )  # fmt: skip
-    earlier = store.read("runs").where(F.col("scan") < scan.number)
-    latest = earlier.orderBy(F.desc("scan")).limit(LOOKED_AT).collect()
-    texts = alerts(vars(row), [run.asDict() for run in latest], scan.config.alerts)
+    texts = alerts(vars(row), [vars(run) for run in scan.runs], scan.config.alerts)
     return replace(row, alerts=texts), arrivals
 
 

@@ -15,42 +15,43 @@ from noisescope_core.tables.schemas import CELLS
 
 
 def waiting(store: Store) -> DataFrame:
-    """Read the images that wait: rows of `arrivals`."""
-    return store.read("arrivals").where("features > 0")
-
-
-def no_longer_wait(store: Store, rows: DataFrame, where: str = "true") -> None:
-    """Take the features from rows of `arrivals`.
-
-    Parameters
-    ----------
-    rows : with `scan` and `path`, each once
-    where : SQL condition on the `old` rows among which they are
-    """
-    if rows.isEmpty():
-        return
-    gone = dict.fromkeys(CELLS, "null") | {"features": "0"}
-    store.update("arrivals", rows.select("scan", "path"), gone, where)
+    """Read the images that wait, each content once, as it came first: rows of `arrivals`."""
+    first = Window.partitionBy("image_id").orderBy("scan", "path")
+    rows = store.read("arrivals").where("features > 0")
+    return rows.withColumn("time", F.row_number().over(first)).where("time = 1").drop("time")
 
 
 def release(store: Store, config: Config, row: RunRow) -> None:
     """Take the features of images that are claimed by now, too old, or too many.
 
+    Their number is looked at where they were searched: else no more than `scan.gather` came.
+
     Parameters
     ----------
     row : of `runs`, of the scan that ended last
     """
-    wait = waiting(store).select("scan", "path", "image_id", "width", "height", "features")
+    wait = store.read("arrivals").where("features > 0")
+    wait = wait.select("scan", "path", "image_id", "width", "height", "features")
     over = []
-    if row.fake or row.rejudged:
+    if row.found or row.rejudged:
         now = (F.col("scan") == row.scan) & F.col("is_fake")
         claimed = store.read("current_verdicts").where(now).select("image_id")
         over.append(wait.join(claimed, "image_id", "left_semi"))
+    if row.reference_images is not None:
+        over += _too_many(store, config, wait)
+    if over:
+        rows = reduce(DataFrame.unionByName, (part.select("scan", "path") for part in over))
+        gone = dict.fromkeys(CELLS, "null") | {"features": "0"}
+        store.update("arrivals", rows.distinct(), gone)
+
+
+def _too_many(store: Store, config: Config, wait: DataFrame) -> list[DataFrame]:
     sizes = wait.groupBy("width", "height").agg(
         F.count("*").alias("images"), F.sum("features").alias("bytes"), F.min("scan").alias("first")
     )
     whole = sizes.agg(F.max("images"), F.sum("bytes"), F.min("first")).collect()[0]
     most, size, first = (value or 0 for value in whole)
+    over = []
     if most > config.scan.waiting:
         newest = Window.partitionBy("width", "height").orderBy(F.desc("scan"), "image_id", "path")
         placed = wait.withColumn("place", F.row_number().over(newest))
@@ -61,8 +62,6 @@ def release(store: Store, config: Config, row: RunRow) -> None:
         over.append(summed.where(F.col("so_far") > config.scan.waiting_bytes))
     oldest = datetime.now(UTC) - timedelta(days=config.scan.waiting_days)
     past = store.read("runs").where(F.col("finished") < F.lit(oldest))
-    if first and (last := past.agg(F.max("scan")).collect()[0][0] or 0) >= first:
+    if (last := past.agg(F.max("scan")).collect()[0][0] or 0) >= first > 0:
         over.append(wait.where(F.col("scan") <= last))
-    if over:
-        rows = reduce(DataFrame.unionByName, (part.select("scan", "path") for part in over))
-        no_longer_wait(store, rows.distinct())
+    return over
