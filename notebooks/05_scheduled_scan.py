@@ -43,7 +43,6 @@ import pandas as pd
 
 from noisescope_core import api
 from noisescope_core.spark.scans.registry import decide, list_fingerprints
-from noisescope_core.spark.scans.store import latest
 
 asked = api.parameters(
     globals().get("dbutils"),
@@ -129,7 +128,7 @@ api.show({name: done[name] for name in told})
 
 with api.tables(tables, settings) as store:
     runs = store.read("runs").orderBy("scan").toPandas()
-    verdicts = latest(store.read("verdicts")).toPandas()
+    verdicts = store.read("current_verdicts").toPandas()
     quarantine = store.read("quarantine").toPandas()
     fingerprints = store.read("fingerprints").toPandas()
     decisions = store.read("decisions").toPandas()

@@ -3,9 +3,6 @@
 Nor are names of catalogs and schemas parts of statements.
 """
 
-import os
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,36 +50,63 @@ def test_files_are_read_again_by_their_paths(spark, small_config, folder, scheme
     assert contents(content_of(spark_files(spark, *paths), small_config)) == expected(folder)
 
 
-def streamed(spark, config, folder, checkpoints):
-    """What is new to a stream: contents by path."""
-    from noisescope_core.spark.scans.arrivals import new_files
+def listed(spark, config, folder, access="executors", **more):
+    """What scans see of a folder, by path."""
+    from noisescope_core.spark.sources.listed import listed_files
 
-    seen = {}
-    query = (
-        new_files(spark, config, str(folder))
-        .writeStream.foreachBatch(lambda batch, _: seen.update(contents(batch)))
-        .option("checkpointLocation", str(checkpoints / "checkpoint"))
-        .trigger(availableNow=True)
-        .start()
-    )
-    query.awaitTermination()
-    return seen
+    scans = config.scan.model_copy(update={"access": access})
+    config = config.model_copy(update={"scan": scans})
+    return {row.path: row for row in listed_files(spark, str(folder), config, **more).collect()}
 
 
-def test_a_folder_is_streamed(spark, small_config, folder, tmp_path):
-    assert streamed(spark, small_config, folder, tmp_path) == expected(folder)
+@pytest.mark.parametrize("access", ["executors", "spark"])
+def test_a_folder_is_listed_for_scans(spark, small_config, folder, access):
+    (folder / "empty.png").touch()
+    (folder / ".hidden.png").write_bytes(b"x")
+    (folder / "half.png._COPYING_").write_bytes(b"x")
+    rows = listed(spark, small_config, folder, access)
+    # Spark passes over hidden names.
+    hidden = {str(file) for file in folder.glob(".*")} if access == "executors" else set()
+    assert rows.keys() == expected(folder).keys() | {str(folder / "empty.png")} | hidden
+    assert rows[str(folder / "empty.png")].reason == "empty file (zero bytes)"
+    for path, data in expected(folder).items():
+        assert (rows[path].bytes, rows[path].reason) == (len(data), None)
 
 
-def test_the_date_of_a_file_hides_nothing(spark, small_config, tmp_path):
-    images, seen = tmp_path / "images", {}
-    images.mkdir()
-    for delivery in ((2107, 2026), (2005, 1980, 1960)):
-        for year in delivery:
-            (images / f"{year}.png").write_bytes(str(year).encode())
-            seconds = datetime(year, 5, 5, tzinfo=UTC).timestamp()
-            os.utime(images / f"{year}.png", (seconds, seconds))
-        seen |= streamed(spark, small_config, images, tmp_path)
-    assert sorted(seen.values()) == [b"1960", b"1980", b"2005", b"2026", b"2107"]
+def test_folders_are_listed_by_themselves_and_once(spark, small_config, tmp_path):
+    from noisescope_core.spark.sources.listed import top_folders
+
+    images = tmp_path / "images"
+    names = ["top.png", "a/1.png", "a/b/2.png", "c [1]/3.png"]
+    for name in names:
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).write_bytes(b"x")
+    whole = {str(images / name) for name in names}
+    folders = top_folders(spark, str(images), small_config)
+    assert folders == [str(images / "a"), str(images / "c [1]"), str(images)]
+    assert listed(spark, small_config, images).keys() == whole
+    assert listed(spark, small_config, images, folders=folders[:1]).keys() == {
+        str(images / "a/1.png"), str(images / "a/b/2.png")
+    }  # fmt: skip
+    with pytest.raises(Exception, match=r"nowhere: folder that cannot be listed"):
+        listed(spark, small_config, tmp_path / "nowhere")
+
+
+def test_a_file_is_new_if_its_path_size_or_time_is(spark):
+    from noisescope_core.spark.scans.listing import unseen
+    from noisescope_core.spark.sources.listed import LISTED
+
+    class Seen:
+        def read(self, table):
+            rows = [("same", 1, 10), ("larger", 1, 10), ("later", 1, 10), ("later", 1, 11),
+                    ("touched", 1, 10), ("old", None, None), ("gone", 1, 10)]  # fmt: skip
+            return spark.createDataFrame(rows, "path string, bytes long, modified long")
+
+    found = [("same", 1, 10), ("larger", 2, 10), ("later", 1, 11), ("touched", 1, 9),
+             ("old", 7, 7), ("new", 1, 10), ("undated", 1, None)]  # fmt: skip
+    frame = spark.createDataFrame([(*row, None) for row in found], LISTED)
+    rows = {row.path: row.replaced for row in unseen(Seen(), frame).collect()}
+    assert rows == {"larger": True, "touched": True, "new": False, "undated": False}
 
 
 def test_a_folder_in_circles_is_entered_once(spark, small_config, folder):
