@@ -129,6 +129,19 @@ def test_columns_that_others_add_stay_and_are_null_in_what_is_written(told):
     assert not any("tenant" in row for rows in told["tables"].values() for row in rows)
 
 
+@pytest.mark.parametrize("table", ["verdicts", "current_verdicts", "images", "quarantine", "runs"])
+def test_programs_without_spark_read_the_tables(scheduled_scans, told, table):
+    deltalake, polars, duckdb = map(pytest.importorskip, ("deltalake", "polars", "duckdb"))
+    place = str(scheduled_scans / "scan/tables" / table)
+    stored = deltalake.DeltaTable(place)
+    assert stored.protocol().min_reader_version == 1
+    rows = len(told["tables"][table])
+    assert polars.read_delta(place).height == rows
+    dataset = stored.to_pyarrow_dataset()
+    assert duckdb.sql("SELECT count(*) FROM dataset").fetchall() == [(rows,)]
+    assert dataset.count_rows() == rows
+
+
 def test_a_damaged_log_is_told_in_one_line_that_names_the_table(told):
     code, said = told["damaged"]
     assert code == 1

@@ -46,6 +46,10 @@ _CONFLICT = re.compile(r"concurrent(?!\.)", re.IGNORECASE)
 """What Delta's refusals say, and neither lines of a stack nor packages such as
 ``java.util.concurrent``."""
 
+_MARKED = ("arrivals", "fingerprints")
+"""Tables whose deleted and changed rows are marked, or they would copy the pictures and features of
+the rows beside them. All others can be read by programs that know no deletion vectors."""
+
 _FOR_VACUUM = {
     # By default 10,000 tasks list a table's folder.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "64",
@@ -117,8 +121,7 @@ class Store:
         declared = types_in(LONG_LIVED[table])
         counted = [name for name, kind in declared.items() if not kind.startswith(_UNCOUNTED)]
         statistics = f"'delta.dataSkippingStatsColumns' = '{','.join(counted)}'"
-        # Otherwise a changed row copies the file that it is in, which history makes large.
-        marks = "'delta.enableDeletionVectors' = 'true'"
+        marks = f"'delta.enableDeletionVectors' = '{str(table in _MARKED).lower()}'"
         clustered = ", ".join(CLUSTERED.get(table, KEYS[table]))
         made_by = f"'{_REVISION}' = '{REVISION}'"
         self.spark.sql(
