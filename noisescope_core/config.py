@@ -158,6 +158,12 @@ class Scan(_Section):
     waiting: int = Field(
         5000, ge=100, le=50_000, description="unclaimed images of a size that are kept, at most"
     )
+    candidates: int = Field(
+        1000, ge=1, description="candidates of the registry that are tested, those met last first"
+    )
+    candidate_scans: int = Field(
+        180, ge=1, description="scans after which a candidate that no image met is retired"
+    )
 
 
 class Alerts(_Section):
