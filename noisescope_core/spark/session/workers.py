@@ -44,8 +44,8 @@ def once(make: Callable[[], Value]) -> Callable[[], Value]:
 
     def made() -> Value:
         if name not in _made:
-            for earliest in list(_made)[: len(_made) - KEPT + 1]:
-                del _made[earliest]
+            while len(_made) >= KEPT:
+                del _made[next(iter(_made))]
             _made[name] = make()
         value: Value = _made[name]
         return value
