@@ -172,7 +172,7 @@ def read_tested(location: str, ids: Sequence[str], names: Sequence[str]) -> Iter
     """
     system, path = file_system(location)
     table = ds.dataset(path, arrow_schema(SCHEMAS["tested"]), filesystem=system, format="parquet")
-    wanted = ds.field("fingerprint_id").isin(ids)
+    wanted = ds.field("fingerprint_id").isin(pa.array(ids, pa.string()))
     cells: dict[bytes, bytes] = {}
     ahead = {"batch_readahead": 1, "fragment_readahead": 1}
     for batch in table.to_batches(list(names), wanted, batch_size=ROWS_PER_BATCH, **ahead):
