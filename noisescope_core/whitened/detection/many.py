@@ -58,7 +58,7 @@ def raised(bars: Sequence[Bar], let_through: float) -> list[Bar]:
     >>> raised([bar] * 32, 0.0005)[0].threshold
     5.0
     >>> round(raised([bar] * 3200, 0.0005)[0].threshold, 1)
-    9.6
+    9.8
     """
     if len(bars) <= FEW:
         return list(bars)
