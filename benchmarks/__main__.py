@@ -29,6 +29,7 @@ from benchmarks import (
     piles,
     pipeline,
     recipe,
+    registry,
     reliability,
     report,
     rescaled,
@@ -281,6 +282,12 @@ def many_sizes_tables(options: Options) -> Iterator[Measured]:
     yield Measured("`noisescope detect` among images of many sizes", rows, many_sizes.NOTE)
 
 
+def registry_tables(options: Options) -> Iterator[Measured]:
+    """Hold images against up to 10,000 fingerprints."""
+    rows = list(registry.measure(options.data / "registry"))
+    yield Measured("One image against a registry of many fingerprints", rows, registry.NOTE)
+
+
 Benchmark = Callable[[Options], Iterator[Measured]]
 
 ALL: dict[str, Benchmark] = {
@@ -300,6 +307,7 @@ SCALE: dict[str, Benchmark] = {
     "kills": kills_tables,
     "sources": sources_tables,
     "failing": failing_tables,
+    "registry": registry_tables,
     "sizes": sizes_tables,
     "many-sizes": many_sizes_tables,
 }

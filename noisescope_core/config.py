@@ -178,6 +178,12 @@ class Scan(_Section):
     waiting_days: float = Field(
         90, gt=0, description="days after which an unclaimed image waits no longer"
     )
+    candidates: int = Field(
+        1000, ge=1, description="candidates of the registry that are tested, those met last first"
+    )
+    candidate_scans: int = Field(
+        180, ge=1, description="scans after which a candidate that no image met is retired"
+    )
 
 
 class Alerts(_Section):

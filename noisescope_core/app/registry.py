@@ -63,6 +63,71 @@ def meaning(name: str, standings: Mapping[str, Standing | None]) -> Meaning:
     return Meaning("active" if state in ACTIVE else "none", name)
 
 
+def unmet(
+    standings: Mapping[str, Standing], met: Mapping[str, int], scan: int, most: int
+) -> list[str]:
+    """List the candidates that no image has met for long, those merged into them included.
+
+    Parameters
+    ----------
+    standings : by fingerprint id
+    met : number of the scan whose images met a fingerprint last, by its id
+    scan : number of the scan that asks
+    most : scans that may pass
+
+    Examples
+    --------
+    >>> standings = {name: Standing("candidate", None) for name in "ab"}
+    >>> unmet(standings, {"a": 5, "b": 95}, scan=100, most=90)
+    ['a']
+    """
+    last = _last_met(standings, met)
+    return sorted(
+        name
+        for name, (state, _) in standings.items()
+        if state == "candidate" and scan - last[name] > most
+    )
+
+
+def passed_over(
+    standings: Mapping[str, Standing | None], met: Mapping[str, int], most: int
+) -> set[str]:
+    """Choose the candidates that are too many to be tested: all but those met last.
+
+    What is merged into a candidate counts as one, too; confirmed fingerprints and what is merged
+    into them do not.
+
+    Parameters
+    ----------
+    standings, met : as for `unmet`; of None nothing is known yet
+    most : candidates that are tested
+
+    Examples
+    --------
+    >>> standings = {name: Standing("candidate", None) for name in "abc"}
+    >>> standings["d"] = Standing("confirmed", None)
+    >>> sorted(passed_over(standings, {"a": 3, "b": 9, "c": 7, "d": 1}, most=1))
+    ['a', 'c']
+    """
+    last = _last_met(standings, met)
+    candidates = []
+    for name in standings:
+        kind, shown_as = meaning(name, standings)
+        standing = standings[shown_as]
+        if kind == "active" and standing and standing.state == "candidate":
+            candidates.append((-last[shown_as], shown_as, name))
+    return {name for *_, name in sorted(candidates)[most:]}
+
+
+def _last_met(standings: Mapping[str, Standing | None], met: Mapping[str, int]) -> dict[str, int]:
+    """Say of every name that verdicts may give when it, or what has its name, was met last."""
+    last: dict[str, int] = {}
+    for name in standings:
+        shown_as = meaning(name, standings).shown_as
+        last[shown_as] = max(last.get(shown_as, 0), met[name])
+    return last
+
+
 def resolve_names(names: Iterable[str], ids: Iterable[str], where: str, advice: str) -> list[str]:
     """Find the fingerprint whose id begins with each name.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,11 @@ from noisescope_core.lattice.cropped import (
 )
 from noisescope_core.lattice.discovery import LEAST_ELSEWHERE, LET_THROUGH
 from noisescope_core.lattice.frequencies import elsewhere
+from noisescope_core.lattice.likely import KEPT, likely, stacked_lattices
 from noisescope_core.lattice.rescaled import likely_factors, price
 from noisescope_core.lattice.tiles import PERIOD, VALUES
 from noisescope_core.method import LatticeTest, Score
+from noisescope_core.whitened.detection.many import FEW, met_last, raised
 from noisescope_core.whitened.discovery.confidence import Bar, best_fit
 
 
@@ -144,17 +147,20 @@ def lattice_test(rows: Sequence[Any], config: Config) -> LatticeTest:
         exceed a generator's. None if all are such rivals. What no fingerprint claims is tried at
         all shifts, if crops are looked for.
     """
-    backgrounds: dict[bytes, Background] = {}
-    rivals = [fingerprint_of(row, backgrounds) for row in rows if is_rival(row)]
-    fingerprints = [fingerprint_of(row, backgrounds) for row in rows if not is_rival(row)]
-    cropped = _cropped_test(rivals, fingerprints) if config.lattice.cropped else None
+    rivals, of_makers = ([row for row in rows if is_rival(row) is rival] for rival in (True, False))
+    bars = raised([Bar.of_row(row) for row in of_makers], LET_THROUGH)
+    cropped = _cropped_test(rivals, of_makers, bars) if config.lattice.cropped else None
+    likely_rivals = _likely(rivals, [Bar.of_row(row) for row in rivals])
+    likely_makers = _likely(of_makers, bars)
 
     def fitting(image_id: str, feature: NDArray[np.float32], dearer: float) -> Score:
-        """Test one tile against all fingerprints, their bars raised by so many spreads."""
-        units = {id(some): some.units(feature[None])[0] for some in backgrounds.values()}
+        """Test one tile against whom it may carry, their bars raised by so many spreads."""
+        near, tried = likely_rivals(feature), likely_makers(feature)
+        backgrounds = {id(some.background): some.background for some in (*near, *tried)}
+        units = {key: some.units(feature[None])[0] for key, some in backgrounds.items()}
         others = [
             rival.standardised(image_id, units[id(rival.background)]) - rival.bar.threshold
-            for rival in rivals
+            for rival in near
         ]
         # An image of a known phone shares something with many a generator, but more with the phone.
         dearer += max([0.0, *others])
@@ -164,11 +170,11 @@ def lattice_test(rows: Sequence[Any], config: Config) -> LatticeTest:
                 replace(fingerprint.bar, threshold=fingerprint.bar.threshold + dearer),
                 fingerprint.agreed(image_id, units[id(fingerprint.background)]),
             )
-            for fingerprint in fingerprints
+            for fingerprint in tried
         )
 
     def test(image_id: str, size: Size, cell: Any) -> Score | None:
-        if not fingerprints:
+        if not of_makers:
             return None
         features = np.frombuffer(cell, np.float16).reshape(-1, VALUES).astype(np.float32)
         best = fitting(image_id, features[0], 0.0)
@@ -187,17 +193,46 @@ def lattice_test(rows: Sequence[Any], config: Config) -> LatticeTest:
     return test
 
 
+def _likely(
+    rows: Sequence[Any], bars: Sequence[Bar]
+) -> Callable[[NDArray[np.float32]], list[LatticeFingerprint]]:
+    """Make the function that chooses whom a tile, (1536,), is tried on: all of a few."""
+    if len(rows) <= FEW:
+        everything = _ready(rows, bars)
+        return lambda _: everything
+    cells = [bytes(row.background) for row in rows]
+    unpacked = lru_cache(KEPT)(unpacked_background)
+
+    def ready(k: int) -> LatticeFingerprint:
+        return replace(fingerprint_of(rows[k], {cells[k]: unpacked(cells[k])}), bar=bars[k])
+
+    totals = [np.frombuffer(row.whitened, np.float32) for row in rows]
+    return likely(stacked_lattices(totals, cells, unpacked), bars, ready)
+
+
+def _ready(rows: Iterable[Any], bars: Iterable[Bar]) -> list[LatticeFingerprint]:
+    backgrounds: dict[bytes, Background] = {}
+    return [
+        replace(fingerprint_of(row, backgrounds), bar=bar)
+        for row, bar in zip(rows, bars, strict=True)
+    ]
+
+
+def _met_last(rows: Sequence[Any], bars: Sequence[Bar]) -> list[LatticeFingerprint]:
+    chosen = met_last(rows)
+    return _ready([rows[k] for k in chosen], [bars[k] for k in chosen])
+
+
 def _cropped_test(
-    rivals: Sequence[LatticeFingerprint], fingerprints: Sequence[LatticeFingerprint]
+    rivals: Sequence[Any], rows: Sequence[Any], bars: Sequence[Bar]
 ) -> Callable[[str, NDArray[np.float32]], Score | None]:
     """Make the test of a tile, (1536,), at all shifts; it answers None if none is above its bar."""
     of_rivals, of_others = (
-        [(some, shifted_tile(some.background, some.total)) for some in both]
-        for both in (rivals, fingerprints)
+        [(some, shifted_tile(some.background, some.total)) for some in _met_last(*both)]
+        for both in ((rivals, [Bar.of_row(row) for row in rivals]), (rows, bars))
     )
 
     def test(image_id: str, feature: NDArray[np.float32]) -> Score | None:
-        # By identity, here and not before: with Spark the test itself has travelled.
         backgrounds = {id(some.background): some.background for some, _ in (*of_rivals, *of_others)}
         units = {key: some.units(feature[None])[0] for key, some in backgrounds.items()}
         spectra = {key: spectra_of_unit(some, units[key]) for key, some in backgrounds.items()}

@@ -107,6 +107,7 @@ SCHEMAS = {
     "merging": """
         width int, height int, rounds int, clusters int, compared long, refined long""",
     "fingerprints": FINGERPRINT,
+    "tested": f"last_scan long, {FINGERPRINT}",
     "arrivals": f"""
         {IMAGES}, {ANSWER}, false_alarm string,
         {", ".join(f"{name} binary" for name in CELLS)}""",

@@ -87,6 +87,15 @@ def test_a_registry_travels_and_a_damaged_file_does_not(told):
     assert "no pack that can be read" in told["broken"]
 
 
+def test_a_candidate_that_no_image_meets_is_passed_over_and_then_retired(told):
+    first, second = told["fingerprints"]
+    (young, decided), *old = told["aged"]
+    assert young == {first: first}
+    # Retired once, however often the scan is begun.
+    assert old == [[{first: first}, decided + 1]] * 2
+    assert told["retired"] == [[second, "retired", "no image met it in 7 scans"]]
+
+
 def test_an_image_is_erased_everywhere(told):
     name, image_id = told["gone"]
     assert "delete the file first" in told["still there"]

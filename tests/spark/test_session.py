@@ -52,3 +52,14 @@ def test_batches_are_cut_by_rows_and_by_bytes(monkeypatch):
     cut = list(workers.small_batches([of_small, of_large, of_large.slice(0, 0)]))
     assert [len(batch) for batch in cut] == [4, 4, 2, 2, 2, 2]
     assert [n for batch in cut for n in batch["n"].to_pylist()] == [*range(10), *range(6)]
+
+
+def test_a_worker_makes_a_value_once_and_keeps_the_last_few(monkeypatch):
+    monkeypatch.setattr(workers, "_made", {})
+    made = []
+    values = [workers.once(lambda k=k: made.append(k) or k) for k in range(workers.KEPT + 1)]
+    assert [value() for value in values[:-1] * 2] == [*range(workers.KEPT)] * 2
+    assert made == [*range(workers.KEPT)]
+    # One more takes the place of the earliest.
+    assert [values[k]() for k in (-1, 1, 0)] == [workers.KEPT, 1, 0]
+    assert made == [*range(workers.KEPT + 1), 0]

@@ -16,7 +16,15 @@ from typing import Any
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from noisescope_core.app.registry import FALSE_ALARM, Standing, meaning, resolve_names
+from noisescope_core.app.registry import (
+    FALSE_ALARM,
+    Standing,
+    meaning,
+    passed_over,
+    resolve_names,
+    unmet,
+)
+from noisescope_core.config import Scan as Limits
 from noisescope_core.errors import UsageError
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.tables.frames import frame
@@ -30,6 +38,12 @@ DECIDED = ("state", "merged_into", "note")
 DRAWN = 20_000
 """Scores that a page draws at most, of files that carry a fingerprint and of others; chosen: so
 many show how scores are spread, and fit the driver with ease."""
+
+
+PROGRAM = "noisescope"
+"""Analyst of the decisions that a scan takes by itself."""
+
+_ENTRY = ("fingerprint_id", "state", "merged_into", "first_scan", "last_scan")
 
 
 @dataclass(frozen=True)
@@ -66,16 +80,33 @@ class RegistryState:
         return RegistryState(**fields)
 
 
-def registry_state(store: Store) -> RegistryState:
-    """Read the registry for a scan."""
-    decisions = _pending(store)
-    after = _standings(store, decisions)
+def registry_state(store: Store, limits: Limits, scan: int) -> RegistryState:
+    """Read the registry for a scan, and retire the candidates that no image has met for long.
+
+    Parameters
+    ----------
+    limits : section `scan` of the configuration
+    scan : number of the scan
+    """
+    rows = store.read("fingerprints").select(*_ENTRY).collect()
+    after = {row.fingerprint_id: Standing(row.state, row.merged_into) for row in rows}
     before: dict[str, Standing | None] = dict(after)
+    # An imported one has been met by no scan yet.
+    met = {row.fingerprint_id: row.last_scan or row.first_scan or scan for row in rows}
+    decisions: list[Any] = _pending(store)
     for row in decisions:
         after[row.fingerprint_id] = Standing(row.state, row.merged_into)
+        met.setdefault(row.fingerprint_id, scan)
+    if names := unmet(after, met, scan, limits.candidate_scans):
+        note = f"no image met it in {limits.candidate_scans:,} scans"
+        decisions += _decided(store, names, after, "retired", note, PROGRAM)
+        after |= dict.fromkeys(names, Standing("retired", None))
     for row in reversed(decisions):
         earlier = Standing(row.before, row.before_into) if row.before else None
         before[row.fingerprint_id] = earlier
+    too_many, too_many_before = (
+        passed_over(standings, met, limits.candidates) for standings in (after, before)
+    )
     meanings = {name: meaning(name, after) for name in sorted(after)}
     regained, renamed, retested = [], {}, set()
     for name, now in meanings.items():
@@ -92,10 +123,15 @@ def registry_state(store: Store) -> RegistryState:
             retested |= {name, was.shown_as}
         elif now.kind == FALSE_ALARM:
             retested |= {name, was.shown_as}
+    tested = {
+        name: now.shown_as
+        for name, now in meanings.items()
+        if now.kind == "active" and name not in too_many
+    }
     return RegistryState(
-        {name: now.shown_as for name, now in meanings.items() if now.kind == "active"},
+        tested,
         [name for name, now in meanings.items() if now.kind == FALSE_ALARM],
-        regained,
+        [name for name in tested if name in regained or name in too_many_before],
         renamed,
         sorted(retested),
         [(row.fingerprint_id, row.decided.astimezone(UTC).isoformat()) for row in decisions],
@@ -180,17 +216,26 @@ def decide(
     target = _resolved([into], standings)[0] if into else None
     if target and meaning(target, standings).shown_as in ids:
         raise UsageError(f"--into: {target} is among the fingerprints to be merged, or is in one")
+    _decided(store, ids, standings, state, note, analyst, target)
+    return ids
+
+
+def _decided(
+    store: Store, names: Iterable[str], standings: Mapping[str, Standing], state: str,
+    note: str | None, analyst: str, into: str | None = None,
+) -> list[DecisionRow]:  # fmt: skip
+    """Write decisions and change the states."""
     now = datetime.now(UTC)
     decisions = [
         DecisionRow(
             fingerprint_id=name, decided=now, before=standings[name].state,
-            before_into=standings[name].merged_into, state=state, merged_into=target, note=note,
+            before_into=standings[name].merged_into, state=state, merged_into=into, note=note,
             analyst=analyst,
         )
-        for name in sorted(ids)
+        for name in sorted(names)
     ]  # fmt: skip
     store.append("decisions", frame(store.spark, decisions, LONG_LIVED["decisions"]))
-    return ids
+    return decisions
 
 
 def _resolved(names: Sequence[str], ids: Iterable[str]) -> list[str]:

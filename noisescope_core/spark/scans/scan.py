@@ -37,11 +37,11 @@ from noisescope_core.spark.scans.registry import RegistryState, registry_state, 
 from noisescope_core.spark.scans.retest import retest
 from noisescope_core.spark.scans.search import search_waiting, without_search
 from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.scans.tested import registry_tests
 from noisescope_core.spark.scans.upgrade import open_tables
 from noisescope_core.spark.scans.waiting import release
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.sources.listed import top_folders
-from noisescope_core.spark.stages.score import Tests, tests_of
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run, folders_in
 from noisescope_core.tables.rows import RunRow
@@ -197,8 +197,8 @@ def _begun(store: Store, config: Config, progress: Progress, images: str, refere
     if last:
         # What the last scan may have died before taking away.
         tidy(store, config, last)
-    registry = _noted_registry(store, run_of(store, number))
-    tests = _tests(store, config, registry)
+    registry = _noted_registry(store, config, number)
+    tests = registry_tests(store, config, registry, run_of(store, number))
     return Scan(
         store, config, progress, images, reference, number, runs, queued, version, searched,
         reference_images, registry, tests,
@@ -218,23 +218,15 @@ def _still_new(scan: Scan, listing: Run, last: RunRow | None) -> Run:
     return listing
 
 
-def _noted_registry(store: Store, run: Run) -> RegistryState:
+def _noted_registry(store: Store, config: Config, number: int) -> RegistryState:
     """Note the registry that this scan goes by, also when it is done again."""
+    run = run_of(store, number)
     text = run.text("registry.json")
     if text:
         return RegistryState.from_json(text)
-    registry = registry_state(store)
+    registry = registry_state(store, config.scan, number)
     run.write_text("registry.json", registry.to_json())
     return registry
-
-
-def _tests(store: Store, config: Config, registry: RegistryState) -> Tests:
-    wanted = [*registry.shown_as, *registry.false_alarms]
-    rows = store.read("fingerprints").where(F.col("fingerprint_id").isin(wanted))
-    fingerprints = rows.drop("pixels").collect()
-    active = [row for row in fingerprints if row.fingerprint_id in registry.shown_as]
-    false_alarms = [row for row in fingerprints if row.fingerprint_id not in registry.shown_as]
-    return tests_of(store.spark, active, config, false_alarms)
 
 
 def _scan(

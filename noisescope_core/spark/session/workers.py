@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+from uuid import uuid4
 
 import cv2
 import pyarrow as pa
@@ -29,7 +30,27 @@ messages end, for a plan with its functions is one message (docs/decisions/0003-
 BYTES_PER_BATCH = 1 << 25
 """Bytes of a batch above which it is cut: the default of `spark.batch_bytes`, 32 MiB."""
 
+KEPT = 6
+"""Values that a worker keeps (`once`). Chosen: what two stages test against."""
+
 Value = TypeVar("Value")
+
+_made: dict[str, Any] = {}
+
+
+def once(make: Callable[[], Value]) -> Callable[[], Value]:
+    """Let every worker make a value once, and not once a task; the last few made are kept."""
+    name = uuid4().hex
+
+    def made() -> Value:
+        if name not in _made:
+            while len(_made) >= KEPT:
+                del _made[next(iter(_made))]
+            _made[name] = make()
+        value: Value = _made[name]
+        return value
+
+    return made
 
 
 def shipped(spark: SparkSession, value: Value) -> Callable[[], Value]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -19,16 +21,34 @@ from noisescope_core.lattice.detector import is_rival
 from noisescope_core.method import Score, Test
 from noisescope_core.methods import method_of, test_of
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.workers import map_batches, one_task, shipped
+from noisescope_core.spark.session.start import ROWS_PER_BATCH
+from noisescope_core.spark.session.workers import map_batches, once, one_task, shipped
 from noisescope_core.spark.stages.extract import extractor
 from noisescope_core.spark.stages.listing import check_unreadable, read_again, write_read
 from noisescope_core.spark.stages.sets import route_of
 from noisescope_core.spark.stages.verdicts import stored_answers, write_verdicts
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.spark.tables.sizes import of_sizes
-from noisescope_core.tables.schemas import ANSWER, SCHEMAS, arrow_schema, columns
+from noisescope_core.tables.schemas import (
+    ANSWER,
+    CALIBRATED,
+    SCHEMAS,
+    arrow_schema,
+    columns,
+    names_in,
+)
+from noisescope_core.tables.storage import file_system, with_retries
 
 _ANSWER = arrow_schema(ANSWER)
+
+_MEMBERS = ("members", "member_pixels")
+
+_TESTED = (
+    "fingerprint_id", "kind", "width", "height", "images", "flagged", "maker", "last_scan",
+    *names_in(CALIBRATED), "elsewhere_centre", "elsewhere_spread", *_MEMBERS, "covered",
+    "whitened", "background",
+)  # fmt: skip
+"""Columns that the test of an image is made of, by the default method."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +108,7 @@ def tests_of(
     config: Config,
     false_alarms: Sequence[Any],
     elsewhere: bool = True,  # noqa: PT028  # No test, in spite of its name.
+    stored: str | None = None,  # noqa: PT028
 ) -> Tests:
     """Ready fingerprints, rows of the table, and those known to be no generator's.
 
@@ -95,20 +116,70 @@ def tests_of(
 
     Of those that flag nothing, rivals count alone (`lattice.detector.is_rival`).
 
-    They travel to the executors with the function that uses them, see `shipped`.
+    They travel to the executors with the function that uses them, see `shipped`; but if the rows
+    have no features, the workers read these themselves out of the table `tested`, `stored` there.
     """
     flagged = [row for row in fingerprints if row.flagged]
     everywhere = elsewhere and method_of(config).everywhere(config) and bool(flagged)
     rivals = [row for row in fingerprints if is_rival(row)] if flagged else []
     rows = (*flagged, *false_alarms)
     sizes = {(row.width, row.height) for row in rows}
+    tested, alarms = (
+        _on_workers(spark, some, stored) for some in ([*flagged, *rivals], false_alarms)
+    )
     return Tests(
-        shipped(spark, test_of([*flagged, *rivals], config, everywhere)),
+        once(lambda: test_of(tested(), config, everywhere)),
         None if everywhere or any(row.kind == "lattice" for row in rows) else sizes,
         len(flagged),
-        shipped(spark, test_of(false_alarms, config, False)) if false_alarms else None,
-        shipped(spark, member_of_pixels([*rows, *rivals])),
+        once(lambda: test_of(alarms(), config, False)) if false_alarms else None,
+        once(lambda: member_of_pixels([*tested(_MEMBERS), *alarms(_MEMBERS)])),
     )
+
+
+class _Rows(Protocol):
+    def __call__(self, names: Sequence[str] = _TESTED) -> list[Any]:
+        """Give rows of fingerprints with the columns named, or with more."""
+
+
+def _on_workers(spark: SparkSession, rows: Sequence[Any], stored: str | None) -> _Rows:
+    if stored is not None:
+        ids = sorted({row.fingerprint_id for row in rows})
+        return lambda names=_TESTED: with_retries(lambda: list(read_tested(stored, ids, names)))
+    # Most lattices of a run share one background, which is large.
+    cells: dict[bytes, bytes] = {}
+    light = [
+        SimpleNamespace(
+            **{name: getattr(row, name, None) for name in _TESTED}
+            | {
+                "background": cells.setdefault(cell, cell) if (cell := row.background) else None,
+                "pixels": None if row.whitened else row.pixels,
+            }
+        )
+        for row in rows
+    ]
+    received = shipped(spark, light)
+    return lambda names=_TESTED: received()
+
+
+def read_tested(location: str, ids: Sequence[str], names: Sequence[str]) -> Iterator[Any]:
+    """Read fingerprints out of the table `tested`, past Spark, on a worker.
+
+    Parameters
+    ----------
+    location : of the table
+    ids : of the fingerprints
+    names : columns; of `background`, which many share, equal cells are one
+    """
+    system, path = file_system(location)
+    table = ds.dataset(path, arrow_schema(SCHEMAS["tested"]), filesystem=system, format="parquet")
+    wanted = ds.field("fingerprint_id").isin(pa.array(ids, pa.string()))
+    cells: dict[bytes, bytes] = {}
+    ahead = {"batch_readahead": 1, "fragment_readahead": 1}
+    for batch in table.to_batches(list(names), wanted, batch_size=ROWS_PER_BATCH, **ahead):
+        for row in batch.to_pylist():
+            if cell := row.get("background"):
+                row["background"] = cells.setdefault(cell, cell)
+            yield SimpleNamespace(**row)
 
 
 def scanned(run: Run, config: Config, tests: Tests, content: DataFrame) -> DataFrame:

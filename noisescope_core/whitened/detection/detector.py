@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.method import PlaceTest, Score
 from noisescope_core.whitened.detection.alignment import Pattern, best_alignment, pattern_of
+from noisescope_core.whitened.detection.likely import Stacked
+from noisescope_core.whitened.detection.many import FEW, met_last, raised, side_by_side
 from noisescope_core.whitened.discovery.confidence import Bar, best_fit
-from noisescope_core.whitened.discovery.growth import without_absent
+from noisescope_core.whitened.discovery.growth import FALSE_POSITIVES, without_absent
 from noisescope_core.whitened.makers.overlay import tile_grid, uncovered
 from noisescope_core.whitened.planes.bands import PLANES, Layout, compared
 from noisescope_core.whitened.planes.whitening import unpacked
@@ -132,13 +134,13 @@ def match_test(
     in_place = {size: _beneath(rows, size, side) for size, rows in by_size.items()}
     patterns: list[Pattern] = []
     if everywhere:
+        rows_of_all = [row for rows in by_size.values() for row in rows]
         patterns = [
             pattern_of(
-                fingerprint.fingerprint_id, size, fingerprint.mean, fingerprint.weights, side
+                ready.fingerprint_id, (row.width, row.height), ready.mean, ready.weights, side
             )
-            for size, layers in in_place.items()
-            for layer in layers
-            for fingerprint in layer.fingerprints
+            for row in (rows_of_all[k] for k in met_last(rows_of_all))
+            for ready in [fingerprint_of(row, side)]
         ]
 
     def test(image_id: str, size: Size, cell: pa.Buffer) -> Score | None:
@@ -165,27 +167,54 @@ def match_test(
 
 @dataclass(frozen=True)
 class _Layer:
-    """Fingerprints found with the same tiles taken out of all images, None for none."""
+    """Fingerprints found with the same tiles taken out of all images, None for none.
+
+    Of many, `stacked` chooses those that an image is tried on.
+    """
 
     covered: Mask | None
     fingerprints: list[Fingerprint]
+    stacked: Stacked | None
 
     def match(self, feature: NDArray[Any], image_id: str, bins: Layout) -> Score:
         if self.covered is not None:
             feature = uncovered(feature, self.covered, bins)
-        return match(feature, image_id, self.fingerprints, bins)
+        tried = self.fingerprints
+        if self.stacked is not None:
+            image = np.asarray(feature, np.float32).reshape(len(PLANES), -1)
+            absent = _products(image, image, bins) == 0
+            tried = [tried[k] for k in self.stacked.likely(image, absent, bins)]
+        return match(feature, image_id, tried, bins)
 
 
 def _beneath(rows: Sequence[Any], size: Size, side: int) -> list[_Layer]:
     """Part the fingerprints of a size by the tiles that they were found without."""
+    bars = raised([Bar.of_row(row) for row in rows], FALSE_POSITIVES)
     layers: dict[tuple[bool, ...], list[Fingerprint]] = {}
-    for row in rows:
-        layers.setdefault(tuple(row.covered or ()), []).append(fingerprint_of(row, side))
+    for row, bar in zip(rows, bars, strict=True):
+        ready = replace(fingerprint_of(row, side), bar=bar)
+        layers.setdefault(tuple(row.covered or ()), []).append(ready)
     tiles = tile_grid(compared(size[1], size[0], side))
     return [
-        _Layer(np.reshape(covered, tiles) if covered else None, fingerprints)
+        _layer(np.reshape(covered, tiles) if covered else None, fingerprints)
         for covered, fingerprints in layers.items()
     ]
+
+
+def _layer(covered: Mask | None, fingerprints: list[Fingerprint]) -> _Layer:
+    if len(fingerprints) <= FEW:
+        return _Layer(covered, fingerprints, None)
+    means = np.stack([ready.mean for ready in fingerprints])
+    stacked = Stacked(
+        means,
+        np.stack([ready.weights for ready in fingerprints]),
+        np.stack([ready.centre for ready in fingerprints]),
+        np.array([float(len(ready.members)) for ready in fingerprints]),
+        side_by_side([ready.bar for ready in fingerprints]),
+    )
+    # Means are large: they are kept once.
+    own = [replace(ready, mean=mean) for ready, mean in zip(fingerprints, means, strict=True)]
+    return _Layer(covered, own, stacked)
 
 
 def fingerprint_of(row: Any, side: int) -> Fingerprint:

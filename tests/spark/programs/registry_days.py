@@ -7,14 +7,20 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from noisescope_core.config import Config
+from noisescope_core.config import Config, configured
 from noisescope_core.errors import UsageError
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.scans.erasure import erase
 from noisescope_core.spark.scans.exchange import export_registry, import_registry
 from noisescope_core.spark.scans.maintenance import maintain
-from noisescope_core.spark.scans.registry import decide, describe_fingerprint, list_fingerprints
+from noisescope_core.spark.scans.registry import (
+    decide,
+    describe_fingerprint,
+    list_fingerprints,
+    registry_state,
+)
 from noisescope_core.spark.scans.scan import scan
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
@@ -102,12 +108,27 @@ class Days:
         self.seen["imported"] = [
             import_registry(self.other, str(file), "eve", side) for _ in range(2)
         ]
-        self.scanned("imported", self.other)
+        # As if there were many: every worker reads them by itself.
+        with patch("noisescope_core.spark.scans.tested.COLLECTED", 0):
+            self.scanned("imported", self.other)
         broken = self.folder / "broken.parquet"
         broken.write_bytes(file.read_bytes()[:-100])
         self.seen["broken"] = refusal(
             UsageError, lambda: import_registry(self.other, str(broken), "eve", side)
         )
+
+    def age(self) -> None:
+        """Let candidates age that no image has met since the second scan."""
+        store, (first, second) = self.other, self.seen["fingerprints"]
+        decide(store, [second], "candidate", None, "eve")
+        decide(store, [first], "candidate", None, "eve")
+        met = self.spark.createDataFrame([(first, 9), (second, 2)], "fingerprint_id string, n long")
+        store.update("fingerprints", met, {"last_scan": "new.n"})
+        limits = configured({"scan.candidate_scans": 7, "scan.candidates": 1}).scan
+        states = [registry_state(store, limits, number) for number in (9, 10, 10)]
+        self.seen["aged"] = [(state.shown_as, len(state.decisions)) for state in states]
+        by_itself = store.read("decisions").where("analyst = 'noisescope'").collect()
+        self.seen["retired"] = [(row.fingerprint_id, row.state, row.note) for row in by_itself]
 
     def erase_one(self) -> None:
         """Erase an image, maintain the tables, and look for it everywhere."""
@@ -161,6 +182,7 @@ def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
     run = Days(spark, config, folder)
     run.decide_and_scan()
     run.travel()
+    run.age()
     run.seen["tables"] = run.held()
     run.open_tables_of_other_versions()
     return run.seen
