@@ -78,7 +78,7 @@ GAIN = 4
 CAMERAS, REFERENCE = 12, 300
 """Of the reference, the first six of which take the photographs, too; and images in it."""
 
-KILLED = 15
+KILLED = 8
 """Every so many days the scan is killed."""
 
 MAINTAINED = 7
@@ -128,18 +128,19 @@ def _run(folder: Path, days: int, endpoint: str) -> None:
     spark = start_session(config, folder / "spark.log", delta=True, locations=(images,))
     store = Store(spark, str(folder / "tables"))
     scheduler = spark.sparkContext._jsc.sc().dagScheduler()
-    lasts = 60.0
+    lasts, goes_on = 60.0, (folder / "tables").exists()
     for day in range(done + 1, days + 1):
         replaced = pile.deliver(day)
         started, jobs = time.monotonic(), scheduler.numTotalJobs()
-        last = 0 if day == 1 else _last_scan(store)
+        store.create()
+        last = max((row.scan for row in store.read("runs").select("scan").collect()), default=0)
         killed = day % KILLED == 0
         if killed:
             _kill_one(folder, images, float(_draws(day, "kill").uniform(0.2, 1.0)) * lasts)
         # What a scan that died had begun the next one ends; the one after takes what is new.
-        for _ in range(2 if killed or day == done + 1 else 1):
+        for _ in range(2 if killed or goes_on else 1):
             scan(store, config, Progress(spark), images, str(folder / "reference"))
-        seconds = time.monotonic() - started
+        goes_on, seconds = False, time.monotonic() - started
         lasts = lasts if killed else seconds
         jobs = scheduler.numTotalJobs() - jobs
         pile.after(day)
@@ -154,10 +155,6 @@ def _run(folder: Path, days: int, endpoint: str) -> None:
         row["tables, MB"] = _megabytes(tables) - row["work, MB"]
         _append(folder / "days.csv", {"maintain, s": 0.0} | row)
     spark.stop()
-
-
-def _last_scan(store: Store) -> int:
-    return max((row.scan for row in store.read("runs").select("scan").collect()), default=0)
 
 
 def _counted(store: Store, last: int) -> Row:

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from noisescope_core.app.explanation import explain, of_a_file_that_is_gone
 from noisescope_core.config import Config
 from noisescope_core.errors import UsageError
+from noisescope_core.report.explanation import as_json, decisions, history
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.scans.exchange import export_registry, import_registry
+from noisescope_core.spark.scans.explained import scanned_file
 from noisescope_core.spark.scans.maintenance import erase, maintain
 from noisescope_core.spark.scans.registry import decide, describe_fingerprint, list_fingerprints
 from noisescope_core.spark.scans.scan import scan
@@ -88,6 +91,9 @@ class Days:
             )
             for wrong in (["0" * 12], [""], [first])
         ]
+        found = self.seen["days"]["found"]["fake"]
+        name = next(name for name in self.made[1:] if found.get(name) == first)
+        self.seen["explained"] = self.explain(str(self.images / "1" / name))
         self.seen["listed"], self.seen["shown"] = (
             list_fingerprints(store),
             describe_fingerprint(store, second, 5),
@@ -107,6 +113,16 @@ class Days:
         self.seen["broken"] = refusal(
             UsageError, lambda: import_registry(self.other, str(broken), "eve", side)
         )
+
+    def explain(self, file: str) -> dict[str, Any]:
+        """Explain a file, in words and by its past."""
+        scanned = scanned_file(self.store, self.config, file)
+        said = as_json(explain(file, scanned))
+        gone = as_json(of_a_file_that_is_gone(scanned.history[-1]))
+        return said | {
+            "history": history(scanned.history), "decisions": decisions(scanned.decisions),
+            "gone": [gone["verdict"], gone["meaning"]],
+        }  # fmt: skip
 
     def erase_one(self) -> None:
         """Erase an image, maintain the tables, and look for it everywhere."""
