@@ -121,14 +121,15 @@ def _run(folder: Path, days: int, endpoint: str) -> None:
     """Run the days that are missing, and write their rows."""
     pile = Pile(folder / "store", endpoint)
     _write_reference(folder / "reference")
-    done = len(_rows(folder))
+    rows = _rows(folder)
+    done = len(rows)
     pile.restore()
     config = load_config(None, SETTINGS)
     images = f"s3a://{BUCKET}"
     spark = start_session(config, folder / "spark.log", delta=True, locations=(images,))
     store = Store(spark, str(folder / "tables"))
     scheduler = spark.sparkContext._jsc.sc().dagScheduler()
-    lasts, goes_on = 60.0, (folder / "tables").exists()
+    lasts, goes_on = rows[-1]["seconds"] if rows else 60.0, (folder / "tables").exists()
     for day in range(done + 1, days + 1):
         replaced = pile.deliver(day)
         started, jobs = time.monotonic(), scheduler.numTotalJobs()
