@@ -22,6 +22,7 @@ from benchmarks import (
     crowds,
     extraction,
     failing,
+    half_year,
     kills,
     many_sizes,
     memory,
@@ -153,6 +154,12 @@ def month_tables(options: Options) -> Iterator[Measured]:
     yield Measured("A month of scheduled scans", rows, ". ".join(findings) + ".")
 
 
+def half_year_tables(options: Options) -> Iterator[Measured]:
+    """Run 180 scheduled scans."""
+    rows, findings = half_year.half_year(options.data / "half_year")
+    yield Measured("Half a year of scheduled scans", rows, ". ".join(findings) + ".")
+
+
 def sources_tables(options: Options) -> Iterator[Measured]:
     """Read the same images out of folders, archives and tables."""
     yield Measured("Images on this disk", sources.measure(options.data / "sources", False))
@@ -165,8 +172,10 @@ def failing_tables(options: Options) -> Iterator[Measured]:
 
 
 def kills_tables(options: Options) -> Iterator[Measured]:
-    """Kill twenty scans."""
+    """Kill twenty scans, then two scans, an analyst and maintenance at once thirty times."""
     yield Measured("Scans killed at random points", kills.kills(options.data, 20))
+    at_once = kills.concurrent(options.data, 30)
+    yield Measured("Two scans, an analyst and `maintain` at once, killed at random", at_once)
 
 
 def reliability_tables(_: Options) -> Iterator[Measured]:
@@ -304,6 +313,7 @@ SCALE: dict[str, Benchmark] = {
     "discovery": discovery_tables,
     "pairs": pairs_tables,
     "month": month_tables,
+    "half-year": half_year_tables,
     "kills": kills_tables,
     "sources": sources_tables,
     "failing": failing_tables,

@@ -1,4 +1,7 @@
-"""Scans killed at random points, drivers and executors, and what their tables hold in the end."""
+"""Scans killed at random points, drivers and executors, and what their tables hold in the end.
+
+`python -m benchmarks.kills TABLES SEED` decides about fingerprints as an analyst would.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,17 @@ from typing import Any
 
 import numpy as np
 import psutil
+from pyspark.sql import SparkSession
 
+from benchmarks.pipeline import set_options
+from noisescope_core.config import load_config
 from noisescope_core.simulate import write_dump
+from noisescope_core.spark.scans.registry import decide
+from noisescope_core.spark.scans.scan import scan
+from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.session.progress import Progress
+from noisescope_core.spark.session.start import start_session
+from noisescope_core.tables.schemas import LONG_LIVED
 
 Row = dict[str, Any]
 
@@ -23,8 +35,11 @@ CLOCK = {
     "runs": ["run_id", "started", "finished", "arrivals_seconds", "search_seconds",
              "tables_seconds"],
     "lease": ["until"],
+    "decisions": ["decided"],
 }  # fmt: skip
 """Columns that differ from run to run."""
+
+SETTINGS = ("scan.gather=5",)
 
 EXECUTORS = "local-cluster[2,1,1024]"
 """Master with two executors that are processes of their own: 1 core and 1,024 MiB each."""
@@ -43,25 +58,113 @@ def kills(data: Path, trials: int, seed: int = 3) -> list[Row]:
         after = float(rng.uniform(0.1, 1.0)) * lasts
         rows.append({"trial": trial} | _killed(folder, f"{trial:02d}", trial % 4 == 3, after))
         print(rows[-1], flush=True)
-    whole = _held(folder, ["undisturbed", *[f"{trial:02d}" for trial in range(trials)]])
+    spark = _session(folder)
+    undisturbed = _held(Store(spark, str(folder / "undisturbed")))
     for row in rows:
-        held = whole[f"{row['trial']:02d}"]
-        differ = [table for table in held if held[table] != whole["undisturbed"][table]]
-        row["tables that differ"] = ", ".join(differ) or "none"
+        held = _held(Store(spark, str(folder / f"{row['trial']:02d}")))
+        row["tables that differ"] = _differing(held, undisturbed)
+    spark.stop()
     return rows
 
 
-def _prepare(folder: Path) -> float:
-    """Run a first scan, and a second one undisturbed: how many seconds that lasts."""
+def concurrent(data: Path, trials: int, seed: int = 4) -> list[Row]:
+    """Kill two scans, an analyst and `maintain` at work at once, let all end, and compare.
+
+    Each is killed in three of four cases. What they leave is compared with what a run leaves that
+    nobody disturbed, in which every scan takes in the same decisions.
+    """
+    folder = data / "concurrent"
+    lasts = _prepare(folder, first=130, generated=100, generators=2)
+    rng = np.random.default_rng(seed)
+    rows: list[Row] = []
+    for trial in range(trials):
+        name = f"{trial:02d}"
+        shutil.copytree(folder / "start", folder / name)
+        rows.append({"trial": trial} | _at_once(folder, name, rng, lasts))
+        # What died is ended, and what came meanwhile is taken in.
+        for _ in range(2):
+            _wait(_scan(folder, name))
+        _wait(_command(folder, name, "maintain"))
+        print(rows[-1], flush=True)
+    spark = _session(folder)
+    for row in rows:
+        tables = Store(spark, str(folder / f"{row['trial']:02d}"))
+        decisions = tables.read("decisions").orderBy("decided").collect()
+        row["decisions"] = len(decisions)
+        same = Store(spark, f"{tables.location}-undisturbed")
+        shutil.copytree(folder / "start", same.location)
+        scans = [run.scan for run in tables.read("runs").where("scan > 1").collect()]
+        for number in sorted(scans):
+            for taken in (one for one in decisions if one.scan == number):
+                decide(same, [taken.fingerprint_id], taken.state, taken.note, taken.analyst)
+            places = str(folder / "images"), str(folder / "dump/reference")
+            scan(same, load_config(None, SETTINGS), Progress(spark), *places)
+        row["tables that differ"] = _differing(_held(tables), _held(same))
+        print(row, flush=True)
+    spark.stop()
+    return rows
+
+
+def _at_once(folder: Path, name: str, rng: np.random.Generator, lasts: float) -> Row:
+    """Start all, kill some while they are at work, and say how each ended."""
+    tables = str(folder / name)
+    analyst = [sys.executable, "-m", "benchmarks.kills", tables, str(rng.integers(2**31))]
+    started = time.monotonic()
+    running = {
+        "scan": _scan(folder, name), "other scan": _scan(folder, name),
+        "analyst": _start(analyst, folder / f"{name}.log"),
+        "maintain": _command(folder, name, "maintain"),
+    }  # fmt: skip
+    # So many at once take longer than one.
+    ends = {of: float(rng.uniform(0.1, 1.0)) * 2 * lasts for of in running if rng.random() < 0.75}
+    for of, after in sorted(ends.items(), key=lambda item: item[1]):
+        time.sleep(max(0.0, started + after - time.monotonic()))
+        if running[of].poll() is None:
+            os.killpg(running[of].pid, signal.SIGKILL)
+    return {of: _ending(process.wait()) for of, process in running.items()}
+
+
+def _ending(code: int) -> str:
+    return {0: "ended", 1: "refused", -signal.SIGKILL: "killed"}.get(code, f"code {code}")
+
+
+def _analyse(tables: str, seed: int) -> None:
+    """Decide four times about fingerprints drawn at random, with pauses between."""
+    rng = np.random.default_rng(seed)
+    spark = _session(Path(tables).parent)
+    store = Store(spark, tables)
+    names = sorted(row.fingerprint_id for row in store.read("fingerprints").collect())
+    for number in range(4):
+        state = str(rng.choice(["confirmed", "retired"]))
+        decide(store, [str(rng.choice(names))], state, f"decision {number}", "analyst")
+        time.sleep(float(rng.uniform(0, 5)))
+    spark.stop()
+
+
+def _prepare(folder: Path, first: int = 20, **contents: Any) -> float:
+    """Run a first scan, and a second one undisturbed: how many seconds that lasts.
+
+    Parameters
+    ----------
+    first : files of the first scan
+    **contents : of the dump, where it is another than usual
+    """
     shutil.rmtree(folder, ignore_errors=True)
-    write_dump(folder / "dump", photographs=90, generated=60, reference=120, size=96, seed=3)
+    usual: dict[str, Any] = {
+        "photographs": 90,
+        "generated": 60,
+        "reference": 120,
+        "size": 96,
+        "seed": 3,
+    }
+    write_dump(folder / "dump", **usual | contents)
     files = sorted((folder / "dump/images").iterdir())
     images = folder / "images"
     images.mkdir()
-    for file in files[:20]:
+    for file in files[:first]:
         shutil.copy(file, images)
     _wait(_scan(folder, "start"))
-    for file in files[20:]:
+    for file in files[first:]:
         shutil.copy(file, images)
     shutil.copy(files[0], images / "again.jpg")
     (images / "empty.jpg").touch()
@@ -74,36 +177,44 @@ def _prepare(folder: Path) -> float:
 def _killed(folder: Path, name: str, executors: bool, after: float) -> Row:
     """Kill a scan, or one of its executors, after some seconds, and let it end in the end."""
     shutil.copytree(folder / "start", folder / name)
-    scan = _scan(folder, name, EXECUTORS if executors else "local[2]")
+    process = _scan(folder, name, EXECUTORS if executors else "local[2]")
     time.sleep(after)
     # A cluster of its own takes longer to start.
-    victim = _executor(scan.pid) if executors else None
+    victim = _executor(process.pid) if executors else None
     if victim:
         victim.kill()
-    elif not executors and scan.poll() is None:
-        os.killpg(scan.pid, signal.SIGKILL)
+    elif not executors and process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
     killed = ("executor" if victim else "none") if executors else "driver"
     reached = _last_line(folder / f"{name}.log")
-    scan.wait()
-    if scan.returncode != 0:
+    process.wait()
+    if process.returncode != 0:
         _wait(_scan(folder, name))
-    ended = "yes" if scan.returncode == 0 else "no"
+    ended = "yes" if process.returncode == 0 else "no"
     return {"killed": killed, "after, s": after, "in": reached, "ended by itself": ended}
 
 
 def _scan(folder: Path, tables: str, master: str = "local[2]") -> subprocess.Popen[bytes]:
-    with (folder / f"{tables}.log").open("ab") as log:
+    places = ("--images", str(folder / "images"), "--reference", str(folder / "dump/reference"))
+    return _command(folder, tables, "scan", *places, "--set", f"spark.master={master}",
+                    *set_options(SETTINGS))  # fmt: skip
+
+
+def _command(folder: Path, tables: str, name: str, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "noisescope_core.cli", name, "--tables", str(folder / tables)]
+    return _start([*command, *options], folder / f"{tables}.log")
+
+
+def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "noisescope_core.cli", "scan", "--images",
-             str(folder / "images"), "--reference", str(folder / "dump/reference"), "--tables",
-             str(folder / tables), "--set", f"spark.master={master}", "--set", "scan.gather=5"],
-            stdout=subprocess.DEVNULL, stderr=log, start_new_session=True,
-        )  # fmt: skip
+            command, stdout=subprocess.DEVNULL, stderr=file, start_new_session=True
+        )
 
 
-def _wait(scan: subprocess.Popen[bytes]) -> None:
-    if scan.wait() != 0:
-        raise RuntimeError(f"a scan ended with {scan.returncode}")
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    if process.wait() != 0:
+        raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
 
 
 def _executor(driver: int) -> psutil.Process | None:
@@ -122,23 +233,25 @@ def _last_line(log: Path) -> str:
     return lines[-1][:60] if lines else "start"
 
 
-def _held(folder: Path, names: list[str]) -> dict[str, dict[str, list[str]]]:
-    """Read all tables as text, but for the clock and for scans that found nothing new."""
-    from noisescope_core.config import load_config
-    from noisescope_core.spark.scans.store import Store
-    from noisescope_core.spark.session.start import start_session
-    from noisescope_core.tables.schemas import LONG_LIVED
+def _session(folder: Path) -> SparkSession:
+    return start_session(load_config(), folder / "spark.log", delta=True)
 
-    spark = start_session(load_config(), folder / "spark.log", delta=True)
-    held: dict[str, dict[str, list[str]]] = {}
-    for name in names:
-        store = Store(spark, str(folder / name))
-        held[name] = {}
-        for table in LONG_LIVED:
-            rows = store.read(table).drop(*CLOCK.get(table, []))
-            if table == "runs":
-                # A scan that was killed after its commit is followed by one of its own.
-                rows = rows.where("files > 0")
-            held[name][table] = sorted(map(str, rows.collect()))
-    spark.stop()
+
+def _held(store: Store) -> dict[str, list[str]]:
+    """Read all tables as text, but for the clock and for scans that found nothing new."""
+    held = {}
+    for table in LONG_LIVED:
+        rows = store.read(table).drop(*CLOCK.get(table, []))
+        if table == "runs":
+            # A scan that was killed after its commit is followed by one of its own.
+            rows = rows.where("files > 0")
+        held[table] = sorted(map(str, rows.collect()))
     return held
+
+
+def _differing(held: dict[str, list[str]], undisturbed: dict[str, list[str]]) -> str:
+    return ", ".join(table for table in held if held[table] != undisturbed[table]) or "none"
+
+
+if __name__ == "__main__":
+    _analyse(sys.argv[1], int(sys.argv[2]))

@@ -163,6 +163,17 @@ def explain(file: str, run: Results) -> Explanation:
     return Explanation(path, image_id, of_run, status, reason, image.pixels, noise.residual, match)
 
 
+def of_a_file_that_is_gone(verdict: Mapping[str, Any]) -> Explanation:
+    """Say what is left to say of a file that cannot be read any more.
+
+    Parameters
+    ----------
+    verdict : its row of `verdicts` that holds
+    """
+    why = "the file cannot be read any more, so that only its verdicts are left"
+    return Explanation(verdict["path"], verdict["image_id"] or "", True, "unscored", why)
+
+
 def located(file: str, run: Results) -> str:
     """Name an image as the run does: by its absolute path, or by its name in a table."""
     path = absolute(file)

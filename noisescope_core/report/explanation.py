@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import cv2
@@ -91,6 +92,8 @@ def _carries_none(match: Match) -> tuple[str, str]:
 
 def _higher_references(match: Match) -> str:
     """Say how many reference photographs score as high as the image."""
+    if not len(match.scores.reference):
+        return "Scores of reference photographs are not kept by scans."
     higher = int(np.count_nonzero(match.scores.reference >= match.score))
     photographs = plural(len(match.scores.reference), "reference photograph")
     if not higher:
@@ -180,6 +183,34 @@ def changes(match: Match) -> list[tuple[str, str, str]]:
         (change.what, f"{change.score:,.1f}", "flagged" if change.is_fake else "not flagged")
         for change in match.changes
     ]
+
+
+def history(verdicts: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """List verdicts of a file by scans: scan, when it ended, verdict, fingerprint, score."""
+    rows: list[tuple[str, ...]] = []
+    for row in verdicts:
+        said = "flagged" if row["is_fake"] else "not flagged"
+        if row["is_fake"] is None:
+            said = row["status"] + (f": {row['reason']}" if row["reason"] else "")
+        score = "" if row["score"] is None else f"{row['score']:,.1f}"
+        name = row["fingerprint_id"] if row["is_fake"] else ""
+        rows.append((f"{row['scan']}", _day(row["finished"]), said, name, score))
+    return rows
+
+
+def decisions(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what was decided about fingerprints, a line each."""
+    return [
+        f"{_day(row['decided'])}  {row['analyst']}: {row['fingerprint_id']} {row['state']}"
+        + (f" into {row['merged_into']}" if row["merged_into"] else "")
+        + (f", {row['note']}" if row["note"] else "")
+        for row in rows
+    ]
+
+
+def _day(time: datetime | None) -> str:
+    """Write a time, UTC; a scan that has not ended has none."""
+    return "" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def strips(match: Match, width: int) -> list[str]:

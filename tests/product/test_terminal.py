@@ -141,6 +141,13 @@ def test_where_nothing_can_be_written_is_told_before_anything_starts(tmp_path):
         assert done.stderr.startswith(f"noisescope: --out: {out} cannot be written to (")
 
 
+@pytest.mark.parametrize("more", [[], ["--run", ".", "--tables", "."]])
+def test_an_explanation_is_of_a_run_or_of_tables(more):
+    done = noisescope("explain", "a.png", *more)
+    assert done.exit_code == 2
+    assert "explain: name a --run or --tables" in done.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     [

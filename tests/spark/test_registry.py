@@ -117,6 +117,25 @@ def test_a_fingerprint_is_shown_with_its_decisions_and_files(told):
     assert shown["files"] == 0
 
 
+def test_a_file_of_the_tables_is_explained_with_its_past(told):
+    first, _ = told["fingerprints"]
+    said = told["explained"]
+    assert said["verdict"] == "Generated, by all that this run can tell."
+    assert (said["of_run"], said["status"], said["fingerprint_id"]) == (True, "scored", first)
+    assert said["score"] > said["threshold"]
+    assert "images that carry it" in said["facts"]["flagged"]
+    past = [(scan, verdict, name) for scan, _, verdict, name, _ in said["history"]]
+    assert past[0] == ("1", "flagged", first)
+    assert past[1] == ("2", "not flagged", "")
+    assert past[2] == ("3", "flagged", first)
+    assert [line.partition("  ")[2] for line in said["decisions"]] == [
+        f"ann: {first} false alarm, a frame", f"ann: {first} confirmed",
+    ]  # fmt: skip
+    headline, meaning = said["gone"]
+    assert headline == "Nothing can be said about this image."
+    assert "cannot be read any more" in meaning
+
+
 def test_older_tables_get_their_columns_and_later_ones_are_refused(told):
     (row,) = told["upgraded"]
     assert told["read as it is"] == [row]

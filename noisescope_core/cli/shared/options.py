@@ -87,7 +87,7 @@ REFERENCE = click.option(
 )
 TABLES = click.option(
     "--tables", required=True, metavar="LOCATION", type=FOLDER,
-    help="Folder or URI of the Delta tables.",
+    help="Folder, URI or schema of the Delta tables.",
 )  # fmt: skip
 FINGERPRINTS = click.option(
     "--fingerprints", required=True, metavar="RUN_OR_PACK", type=FILE,

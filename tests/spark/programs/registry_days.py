@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from noisescope_core.app.explanation import explain, of_a_file_that_is_gone
 from noisescope_core.config import Config, configured
 from noisescope_core.errors import UsageError
+from noisescope_core.report.explanation import as_json, decisions, history
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.scans.erasure import erase
 from noisescope_core.spark.scans.exchange import export_registry, import_registry
+from noisescope_core.spark.scans.explained import scanned_file
 from noisescope_core.spark.scans.maintenance import maintain
 from noisescope_core.spark.scans.registry import (
     decide,
@@ -95,6 +98,9 @@ class Days:
             )
             for wrong in (["0" * 12], [""], [first])
         ]
+        found = self.seen["days"]["found"]["fake"]
+        name = next(name for name in self.made[1:] if found.get(name) == first)
+        self.seen["explained"] = self.explain(str(self.images / "1" / name))
         self.seen["listed"], self.seen["shown"] = (
             list_fingerprints(store),
             describe_fingerprint(store, second, 5),
@@ -129,6 +135,16 @@ class Days:
         self.seen["aged"] = [(state.shown_as, len(state.decisions)) for state in states]
         by_itself = store.read("decisions").where("analyst = 'noisescope'").collect()
         self.seen["retired"] = [(row.fingerprint_id, row.state, row.note) for row in by_itself]
+
+    def explain(self, file: str) -> dict[str, Any]:
+        """Explain a file, in words and by its past."""
+        scanned = scanned_file(self.store, self.config, file)
+        said = as_json(explain(file, scanned))
+        gone = as_json(of_a_file_that_is_gone(scanned.history[-1]))
+        return said | {
+            "history": history(scanned.history), "decisions": decisions(scanned.decisions),
+            "gone": [gone["verdict"], gone["meaning"]],
+        }  # fmt: skip
 
     def erase_one(self) -> None:
         """Erase an image, maintain the tables, and look for it everywhere."""
