@@ -192,7 +192,7 @@ class Experiment(_Part):
         """Name one case by all that its answer depends on: 16 hex digits."""
         trial, method = self.trials[case.trial], self.methods[case.method].method
         sets = sorted({*trial.generated, *trial.photographs, *trial.reference})
-        without = {"spark", "report", "scan", "source", "observe"}
+        without = {"spark", "report", "scan", "source", "observe", "alerts"}
         if method != "whitened":
             without.add("lattice")
         ingredients = [
@@ -201,13 +201,18 @@ class Experiment(_Part):
             case.draw,
             case.condition.__dict__,
             method,
-            self.configs[case.method].model_dump(exclude=without),
+            self.configs[case.method].model_dump(exclude=without) | {"alerts": _ALERTS},
             trial.model_dump(exclude={"published"}),
             [self.sets[name].model_dump() for name in sets],
         ]
         if (revision := METHOD_REVISIONS.get(method, 1)) > 1:
             ingredients.append(revision)
         return sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_ALERTS = {"flagged": None, "quarantined": None, "drift": None, "found": False}
+"""Alerts in the keys of cases, on which no answer depends: as they were when the first keys were
+made, so that tables of earlier runs are gone on with."""
 
 
 @dataclass(frozen=True)
