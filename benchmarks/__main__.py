@@ -24,6 +24,7 @@ from benchmarks import (
     failing,
     half_year,
     kills,
+    listing,
     many_sizes,
     memory,
     month,
@@ -158,6 +159,11 @@ def half_year_tables(options: Options) -> Iterator[Measured]:
     """Run 180 scheduled scans."""
     rows, findings = half_year.half_year(options.data / "half_year")
     yield Measured("Half a year of scheduled scans", rows, ". ".join(findings) + ".")
+
+
+def listing_tables(options: Options) -> Iterator[Measured]:
+    """Scan stores of up to a million entries of which few are new."""
+    yield Measured("Scans of stores of many files", listing.listing(options.data))
 
 
 def sources_tables(options: Options) -> Iterator[Measured]:

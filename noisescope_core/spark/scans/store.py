@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
@@ -27,6 +28,8 @@ from noisescope_core.tables.schemas import (
     long_lived_columns,
     types_in,
 )
+
+Answer = TypeVar("Answer")
 
 _UNCOUNTED = ("binary", "array<", "boolean")
 """Types of which no statistics are kept: nobody asks for rows by them."""
@@ -205,20 +208,17 @@ class Store:
         scan : whose only addition to this table it is: a second time nothing is added; None adds
             in any case
         """
-        self.check()
         declared = types_in(LONG_LIVED[table])
         cells = (F.col(name).cast(kind).alias(name) for name, kind in declared.items())
         writer = rows.select(*cells).write.format("delta").mode("append")
         if scan is not None:
             once = {"txnAppId": f"noisescope/{table}", "txnVersion": str(scan)}
             writer = writer.options(**once)
-        try:
-            if is_schema(self.location):
-                writer.saveAsTable(self.name(table))
-            else:
-                writer.save(f"{self.location.rstrip('/')}/{table}")
-        except Exception as error:
-            raise self._unchanged(table, error) from error
+        if is_schema(self.location):
+            self._tried(table, lambda: writer.saveAsTable(self.name(table)))
+        else:
+            place = f"{self.location.rstrip('/')}/{table}"
+            self._tried(table, lambda: writer.save(place))
 
     def change(self, table: str, changes: str, where: str) -> int:
         """Change rows by SQL: how many were changed."""
@@ -327,19 +327,20 @@ class Store:
     def _merge(
         self, table: str, rows: DataFrame, where: str, change: str, by: Sequence[str] = ()
     ) -> int:
-        self.check()
         view = f"noisescope_{table}"
         rows.createOrReplaceTempView(view)
         same = " AND ".join(f"old.{key} <=> new.{key}" for key in by or KEYS[table])
+        merge = f"MERGE INTO {self.name(table)} old USING {view} new ON {same} AND {where} {change}"
+        done = self._tried(table, lambda: self.spark.sql(merge).collect())
+        return int(done[0].num_affected_rows)
+
+    def _tried(self, table: str, change: Callable[[], Answer]) -> Answer:
+        """Change a table, once more where another change came in between: it reads it anew."""
         for attempt in range(1, CONFLICTS + 1):
+            self.check()
             try:
-                done = self.spark.sql(
-                    f"MERGE INTO {self.name(table)} old USING {view} new "
-                    f"ON {same} AND {where} {change}"
-                )
-                return int(done.collect()[0].num_affected_rows)
+                return change()
             except Exception as error:
-                # Done again it reads the table anew: an analyst's decision came in between.
                 if not is_conflict(error) or attempt == CONFLICTS:
                     raise self._unchanged(table, error) from error
                 time.sleep(attempt)
