@@ -245,6 +245,9 @@ def _held(store: Store) -> dict[str, list[str]]:
         if table == "runs":
             # A scan that was killed after its commit is followed by one of its own.
             rows = rows.where("files > 0")
+        if table == "arrivals":
+            # The others `maintain` takes away.
+            rows = rows.where("features > 0")
         held[table] = sorted(map(str, rows.collect()))
     return held
 

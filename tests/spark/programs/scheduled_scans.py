@@ -20,6 +20,8 @@ SETTINGS = (
     # A task more costs more than the rows that it would take from another.
     "spark.conf.spark.sql.shuffle.partitions=1",
     "spark.conf.spark.databricks.delta.snapshotPartitions=1",
+    # Nor is there anything to adapt to.
+    "spark.conf.spark.sql.adaptive.enabled=false",
     *INTERPRETED,
 )  # fmt: skip
 
