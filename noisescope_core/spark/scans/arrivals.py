@@ -228,8 +228,10 @@ def _read_batches(scan: Scan, tables: Run, taken: dict[str, Any]) -> int:
     config, store, batches = scan.config, scan.store, taken["batches"]
     test_batches = _thinned(one_pass(config, scan.tests, "arrivals"), config, taken["readable"])
     until = None if config.scan.hours is None else time.monotonic() + 3600 * config.scan.hours
+    if not taken["readable"]:
+        return batches
     # What the scan that died has read is not read again.
-    begun = bool(taken["readable"]) and not _rows(scan).limit(1).isEmpty()
+    begun = not _rows(scan).limit(1).isEmpty()
     with scan.progress.stage("arrivals", taken["readable"], "images") as stage:
         done = 0
         for batch in range(batches):
@@ -242,7 +244,7 @@ def _read_batches(scan: Scan, tables: Run, taken: dict[str, Any]) -> int:
                 files = files.where(_batch(_place(), batches) == batch)
             if begun:
                 files = files.join(_rows(scan).select("path"), "path", "left_anti")
-            for content in _contents(scan, files, taken, begun):
+            for content in _contents(scan, files):
                 rows = map_batches(content, test_batches, _ARRIVALS)
                 store.append("arrivals", rows.withColumn("scan", F.lit(scan.number)))
             done += 1
@@ -251,12 +253,8 @@ def _read_batches(scan: Scan, tables: Run, taken: dict[str, Any]) -> int:
     return done
 
 
-def _contents(
-    scan: Scan, files: DataFrame, taken: dict[str, Any], begun: bool
-) -> Iterator[DataFrame]:
+def _contents(scan: Scan, files: DataFrame) -> Iterator[DataFrame]:
     """Give the content of files, rows of `CONTENT`; by Spark, then of what it left out."""
-    if not taken["readable"]:
-        return
     if scan.config.scan.access == "spark":
         yield read_listed(scan.store.spark, files, scan.config, whole=False)
         files = files.join(_rows(scan).select("path"), "path", "left_anti")
@@ -328,7 +326,7 @@ def queue_unreadable(scan: Scan, arrivals: Arrivals, verdicts: DataFrame) -> int
     verdicts : of what arrived
     """
     store = scan.store
-    if arrivals.again:
+    if scan.queued:
         queued = store.read("unreadable").select("path")
         readable = verdicts.where(F.col("status") != UNREADABLE)
         store.delete("unreadable", queued.join(readable, "path", "left_semi"))

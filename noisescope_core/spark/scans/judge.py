@@ -84,7 +84,7 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
             quarantined = marked.where("status = 'quarantined'")
             writes.append(pool.submit(store.append, "quarantine", quarantined, scan.number))
         queued = None
-        if counts[UNREADABLE] or arrivals.again:
+        if counts[UNREADABLE] or scan.queued:
             queued = pool.submit(queue_unreadable, scan, arrivals, of_arrivals)
         if met:
             ids = ", ".join(f"'{name}'" for name in met)
