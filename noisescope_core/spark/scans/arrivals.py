@@ -225,7 +225,7 @@ def _rows(scan: Scan) -> DataFrame:
 
 def _read_batches(scan: Scan, tables: Run, taken: dict[str, Any]) -> int:
     """Read batch by batch: how many were read."""
-    config, store, batches = scan.config, scan.store, taken["batches"]
+    config, store, batches = scan.config, scan.store, int(taken["batches"])
     test_batches = _thinned(one_pass(config, scan.tests, "arrivals"), config, taken["readable"])
     until = None if config.scan.hours is None else time.monotonic() + 3600 * config.scan.hours
     if not taken["readable"]:
