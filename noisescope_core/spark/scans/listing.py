@@ -56,7 +56,13 @@ def list_new(
         try:
             run.write("listed", _at_most(unseen(store, found), config))
         except Exception as error:
-            raise NoiseScopeError(f"{images}: cannot be scanned ({first_line(error)})") from error
+            of_table = "/_delta_log/" in str(error)
+            what = (
+                f"{store.location}: table seen cannot be read"
+                if of_table
+                else (f"{images}: cannot be scanned")
+            )
+            raise NoiseScopeError(f"{what} ({first_line(error)})") from error
         in_folders = f" in {len(folders):,} folders" if folders else ""
         stage.done(f"{run.count('listed'):,} new files{in_folders}")
     return run
