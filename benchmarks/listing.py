@@ -43,7 +43,8 @@ def listing(data: Path, sizes: tuple[int, ...] = (10_000, 100_000, 1_000_000)) -
     shutil.rmtree(folder, ignore_errors=True)
     write_dump(folder / "dump", photographs=2 * NEW, generated=0, reference=80, size=96, seed=3,
                broken=False)  # fmt: skip
-    config = configured({"spark.conf.spark.ui.enabled": True})
+    counting = {"spark.conf.spark.ui.enabled": True, "spark.conf.spark.ui.retainedJobs": 1_000_000}
+    config = configured(dict[str, Any](counting))
     spark = start_session(config, folder / "spark.log", delta=True)
     with session_settings(spark, config):
         rows = [_measured(spark, config, folder, size) for size in sizes]
