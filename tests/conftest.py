@@ -55,15 +55,14 @@ INTERPRETED = (
     "spark.conf.spark.sql.adaptive.enabled=false",
 )
 
-# Files that one process tries, one after the other: those that look at one program's scans, and
-# those that use Spark themselves, whose session is warm after the first. Longest first: last in
-# line, one process would be left with them.
+# Files that one process tries, one after the other: those that use Spark themselves, whose session
+# is warm after the first. Longest first: last in line, one process would be left with them.
 TOGETHER = (
-    ("registry", "scan", "scan_any_size"),
+    ("registry",), ("scan",),
     ("detect", "large_piles", "detect_whitened", "real_images", "whitened_run", "known_and_pack",
      "damaged_files", "names", "unfinished_runs", "experiments_on_spark", "session"),
-    ("s3",), ("connect",), ("resilience",), ("cli",), ("jobs",), ("notebooks",), ("experiments",),
-    ("doctor",), ("experiment_command",),
+    ("s3",), ("scan_any_size",), ("connect",), ("resilience",), ("cli",), ("jobs",), ("notebooks",),
+    ("experiments",), ("doctor",), ("experiment_command",),
 )  # fmt: skip
 
 TESTS = Path(__file__).parent
@@ -166,18 +165,22 @@ def jars(once: Once) -> str:
 
 
 @pytest.fixture(scope="session")
-def scheduled_scans(once: Once, jars: str) -> Path:
-    """What days of scheduled scans left, a file for each of their stories."""
+def scheduled_scans(once: Once, jars: str) -> Callable[[str], Path]:
+    """What days of scheduled scans left, by the name of their story."""
 
-    def fill(folder: Path) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.spark.programs.scheduled_scans", str(folder), jars],
-            cwd=TESTS.parent, capture_output=True, text=True, check=False,
-            env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+    def folder_of(story: str) -> Path:
+        def fill(folder: Path) -> None:
+            program = "tests.spark.programs.scheduled_scans"
+            done = subprocess.run(
+                [sys.executable, "-m", program, str(folder), jars, story],
+                cwd=TESTS.parent, capture_output=True, text=True, check=False,
+                env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
 
-    return once("scheduled", fill)
+        return once(f"scheduled-{story}", fill)
+
+    return folder_of
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ pytest.importorskip("delta")
 
 @pytest.fixture(scope="module")
 def told(scheduled_scans):
-    return json.loads((scheduled_scans / "registry.json").read_text())
+    return json.loads((scheduled_scans("registry") / "registry.json").read_text())
 
 
 def of_day(told, name):

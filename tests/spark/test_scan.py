@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def told(scheduled_scans):
-    return json.loads((scheduled_scans / "scan.json").read_text())
+    return json.loads((scheduled_scans("scan") / "scan.json").read_text())
 
 
 def latest(told):
@@ -132,7 +132,7 @@ def test_columns_that_others_add_stay_and_are_null_in_what_is_written(told):
 @pytest.mark.parametrize("table", ["verdicts", "current_verdicts", "images", "quarantine", "runs"])
 def test_programs_without_spark_read_the_tables(scheduled_scans, told, table):
     deltalake, polars, duckdb = map(pytest.importorskip, ("deltalake", "polars", "duckdb"))
-    place = str(scheduled_scans / "scan/tables" / table)
+    place = str(scheduled_scans("scan") / "scan/tables" / table)
     stored = deltalake.DeltaTable(place)
     assert stored.protocol().min_reader_version == 1
     rows = len(told["tables"][table])

@@ -13,7 +13,7 @@ from tests.spark.programs.any_size_days import FIRST, LEAST
 
 @pytest.fixture(scope="module")
 def told(scheduled_scans):
-    return json.loads((scheduled_scans / "any_size.json").read_text())
+    return json.loads((scheduled_scans("any_size") / "any_size.json").read_text())
 
 
 def by_name(verdicts):

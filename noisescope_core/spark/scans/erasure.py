@@ -77,15 +77,13 @@ def erase(
         if not any(counts.values()):
             raise UsageError("erase: no table knows these images")
         changed = [table for table, rows in counts.items() if rows]
-        for table in changed:
-            # Rows that were deleted lie in the table's files still.
-            held.rewrite_without_deleted(table)
+        # Rows that were deleted lie in the tables' files still.
+        held.rewrite_without_deleted(changed)
         now = datetime.now(UTC)
         row = {"erased": now, "analyst": by, "images": gone["image_id"].count(),
                "paths": gone["path"].count(), "rows": sum(counts.values())}  # fmt: skip
         if at_once:
-            for table in changed:
-                held.vacuum(table, 0)
+            held.vacuum(changed, 0)
             row["purged"] = now
         held.merge("erasures", frame(store.spark, [row], LONG_LIVED["erasures"]))
         stage.done(", ".join(f"{table} {count:,}" for table, count in counts.items() if count))

@@ -34,11 +34,15 @@ def maintain(
         # What a scan has not ended with still needs its rows.
         last = held.read("runs").agg(F.max("scan")).collect()[0][0] or 0
         held.remove_rows("arrivals", f"features = 0 AND scan <= {last}")
-        for table in LONG_LIVED:
-            with progress.stage(table) as stage:
-                removed, added = held.compact(table)
-                held.vacuum(table, 24 * keep_days)
-                stage.done(f"files compacted: {removed:,} to {added:,}")
+        tables = list(LONG_LIVED)
+        with progress.stage("compact") as stage:
+            files = held.compact(tables)
+            told = (f"{table} {before:,} to {after:,}" for table, (before, after) in files.items()
+                    if before)  # fmt: skip
+            stage.done(f"files: {', '.join(told) or 'none'}")
+        with progress.stage("vacuum") as stage:
+            held.vacuum(tables, 24 * keep_days)
+            stage.done(f"states older than {keep_days:,} days are gone")
         before = datetime.now(UTC) - timedelta(days=keep_days)
         purged = (
             held.read("erasures").where("purged is null").where(F.col("erased") < F.lit(before))

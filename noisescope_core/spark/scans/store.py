@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.errors import NoiseScopeError, first_line
@@ -60,6 +60,9 @@ _FOR_VACUUM = {
     "spark.databricks.delta.retentionDurationCheck.enabled": "false",
 }
 """Settings under which a table's old files are deleted."""
+
+_AT_ONCE = 4
+"""Tables that are cared for at once; chosen."""
 
 CONFLICTS = 5
 """Times that a change is tried when others come in between; chosen, with a second more to wait
@@ -289,27 +292,34 @@ class Store:
         except Exception as error:
             raise self._unchanged(table, error) from error
 
-    def compact(self, table: str) -> tuple[int, int]:
-        """Write small files of a table together: numbers of files before and after."""
-        self.check()
-        (done,) = self.spark.sql(f"OPTIMIZE {self.name(table)}").collect()
-        return done.metrics.numFilesRemoved, done.metrics.numFilesAdded
+    def compact(self, tables: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Write small files of tables together: numbers of files before and after, by table."""
+        done = self._at_once(tables, "OPTIMIZE {table}")
+        return {
+            table: (row.metrics.numFilesRemoved, row.metrics.numFilesAdded)
+            for table, (row,) in zip(tables, done, strict=True)
+        }
 
-    def rewrite_without_deleted(self, table: str) -> None:
-        """Write the files of a table without the rows that were deleted from them."""
-        self.check()
-        self.spark.sql(f"REORG TABLE {self.name(table)} APPLY (PURGE)")
+    def rewrite_without_deleted(self, tables: Sequence[str]) -> None:
+        """Write the files of tables without the rows that were deleted from them."""
+        self._at_once(tables, "REORG TABLE {table} APPLY (PURGE)")
 
-    def vacuum(self, table: str, hours: int) -> None:
-        """Delete the files of a table that only states older than so many hours need."""
-        self.check()
+    def vacuum(self, tables: Sequence[str], hours: int) -> None:
+        """Delete the files of tables that only states older than so many hours need."""
         for key, value in _FOR_VACUUM.items():
             self.spark.conf.set(key, value)
         try:
-            self.spark.sql(f"VACUUM {self.name(table)} RETAIN {hours} HOURS")
+            self._at_once(tables, f"VACUUM {{table}} RETAIN {hours} HOURS")
         finally:
             for key in _FOR_VACUUM:
                 self.spark.conf.unset(key)
+
+    def _at_once(self, tables: Sequence[str], statement: str) -> list[list[Row]]:
+        """Do something to several tables at once: each is mostly waiting."""
+        self.check()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            asked = (statement.replace("{table}", self.name(table)) for table in tables)
+            return list(pool.map(lambda text: self.spark.sql(text).collect(), asked))
 
     def update(
         self, table: str, rows: DataFrame, changes: Mapping[str, str], where: str = "true"

@@ -1,7 +1,7 @@
 """Days of scheduled scans, in a process of their own: Delta belongs to a session's start.
 
-`python -m tests.spark.programs.scheduled_scans FOLDER JARS` runs all of them, one after the other,
-and leaves what each saw in FOLDER, in a file by its name.
+`python -m tests.spark.programs.scheduled_scans FOLDER JARS STORY` runs the days of one story, and
+leaves what it saw in FOLDER, in a file by its name.
 """
 
 from __future__ import annotations
@@ -20,30 +20,26 @@ SETTINGS = (
     # A task more costs more than the rows that it would take from another.
     "spark.conf.spark.sql.shuffle.partitions=1",
     "spark.conf.spark.databricks.delta.snapshotPartitions=1",
-    # Nor is there anything to adapt to.
-    "spark.conf.spark.sql.adaptive.enabled=false",
     *INTERPRETED,
 )  # fmt: skip
 
-# The last days end with a command, which stops the session.
-ALL = {
+STORIES = {
     "any_size": any_size_days.run_days,
     "registry": registry_days.run_days,
     "scan": scan_days.run_days,
 }
 
 
-def main(folder: Path, jars: str) -> None:
-    """Run all days."""
+def main(folder: Path, jars: str, story: str) -> None:
+    """Run the days of a story."""
     config = load_config(None, (*SETTINGS, f"spark.jars={jars}"))
     spark = start_session(config, folder / "spark.log", delta=True)
     with session_settings(spark, config):
-        for name, run_days in ALL.items():
-            (folder / name).mkdir()
-            seen = run_days(spark, config, folder / name)
-            (folder / f"{name}.json").write_text(json.dumps(seen, default=repr))
+        (folder / story).mkdir()
+        seen = STORIES[story](spark, config, folder / story)
+        (folder / f"{story}.json").write_text(json.dumps(seen, default=repr))
     spark.stop()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])
