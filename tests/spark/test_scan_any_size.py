@@ -10,6 +10,9 @@ pytest.importorskip("delta")
 
 from tests.spark.programs.any_size_days import FIRST, LEAST
 
+# The days of scans of one size are tried by `make test`, too.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def told(scheduled_scans):

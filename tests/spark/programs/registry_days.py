@@ -183,14 +183,14 @@ class Days:
         self.spark.sql(f"CREATE TABLE {old.name('sizes')} (width int, waiting long) USING DELTA")
         self.spark.sql(f"INSERT INTO {old.name('sizes')} VALUES (96, 3)")
         self.seen["read as it is"] = [row.asDict() for row in old.read("sizes").collect()]
-        old.create()
+        old._create("sizes")
         self.seen["upgraded"] = [row.asDict() for row in old.read("sizes").collect()]
         later = self.tables("later")
         self.spark.sql(
             f"CREATE TABLE {later.name('runs')} (scan long) USING DELTA "
             "TBLPROPERTIES ('noisescope.revision' = '99')"
         )
-        self.seen["later"] = refusal(Exception, later.create)
+        self.seen["later"] = refusal(Exception, lambda: later._create("runs"))
 
 
 def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
