@@ -88,40 +88,48 @@ def concurrent(data: Path, trials: int, seed: int = 4) -> list[Row]:
         print(rows[-1], flush=True)
     spark = _session(folder)
     for row in rows:
-        tables = Store(spark, str(folder / f"{row['trial']:02d}"))
-        decisions = tables.read("decisions").orderBy("decided").collect()
-        row["decisions"] = len(decisions)
-        same = Store(spark, f"{tables.location}-undisturbed")
-        shutil.copytree(folder / "start", same.location)
-        scans = [run.scan for run in tables.read("runs").where("scan > 1").collect()]
-        for number in sorted(scans):
-            for taken in (one for one in decisions if one.scan == number):
-                decide(same, [taken.fingerprint_id], taken.state, taken.note, taken.analyst)
-            places = str(folder / "images"), str(folder / "dump/reference")
-            scan(same, load_config(None, SETTINGS), Progress(spark), *places)
-        row["tables that differ"] = _differing(_held(tables), _held(same))
+        row |= _repeated(spark, folder, f"{row['trial']:02d}")
         print(row, flush=True)
     spark.stop()
     return rows
 
 
+def _repeated(spark: SparkSession, folder: Path, name: str) -> Row:
+    """Let every scan of a trial take in the same decisions undisturbed, and compare."""
+    tables = Store(spark, str(folder / name))
+    decisions = tables.read("decisions").orderBy("decided").collect()
+    same = Store(spark, f"{tables.location}-undisturbed")
+    shutil.copytree(folder / "start", same.location)
+    for run in tables.read("runs").where("scan > 1").orderBy("scan").collect():
+        for taken in (one for one in decisions if one.scan == run.scan):
+            decide(same, [taken.fingerprint_id], taken.state, taken.note, taken.analyst)
+        places = str(folder / "images"), str(folder / "dump/reference")
+        scan(same, load_config(None, SETTINGS), Progress(spark), *places)
+    differing = _differing(_held(tables), _held(same))
+    return {"decisions": len(decisions), "tables that differ": differing}
+
+
 def _at_once(folder: Path, name: str, rng: np.random.Generator, lasts: float) -> Row:
-    """Start all, kill some while they are at work, and say how each ended."""
-    tables = str(folder / name)
+    """Start all in any order, kill some while they are at work, and say how each ended."""
+    tables, log = str(folder / name), folder / f"{name}.log"
     analyst = [sys.executable, "-m", "benchmarks.kills", tables, str(rng.integers(2**31))]
-    started = time.monotonic()
-    running = {
-        "scan": _scan(folder, name), "other scan": _scan(folder, name),
-        "analyst": _start(analyst, folder / f"{name}.log"),
-        "maintain": _command(folder, name, "maintain"),
+    begin = {
+        "scan": lambda: _scan(folder, name), "other scan": lambda: _scan(folder, name),
+        "analyst": lambda: _start(analyst, log),
+        "maintain": lambda: _command(folder, name, "maintain"),
     }  # fmt: skip
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    for of in rng.permutation(list(begin)):
+        running[of] = begin[of]()
+        time.sleep(float(rng.uniform(0, 0.3)) * lasts)
     # So many at once take longer than one.
-    ends = {of: float(rng.uniform(0.1, 1.0)) * 2 * lasts for of in running if rng.random() < 0.75}
+    ends = {of: float(rng.uniform(0, 1.5)) * lasts for of in begin if rng.random() < 0.75}
+    started = time.monotonic()
     for of, after in sorted(ends.items(), key=lambda item: item[1]):
         time.sleep(max(0.0, started + after - time.monotonic()))
         if running[of].poll() is None:
             os.killpg(running[of].pid, signal.SIGKILL)
-    return {of: _ending(process.wait()) for of, process in running.items()}
+    return {of: _ending(running[of].wait()) for of in begin}
 
 
 def _ending(code: int) -> str:
