@@ -26,9 +26,8 @@ from noisescope_core.config import Config
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.workers import map_batches
-from noisescope_core.spark.sources.placed import members_listed, placed_content
+from noisescope_core.spark.sources.placed import content_of_each, members_listed
 from noisescope_core.spark.sources.source import read_listed
-from noisescope_core.spark.stages.listing import GUESSED_BYTES
 from noisescope_core.spark.stages.score import one_pass
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.schemas import (
@@ -146,12 +145,8 @@ def listing_of(store: Store, run: Run) -> Run | None:
 def _files(scan: Scan, listing: Run) -> DataFrame:
     """Put the members of archives in place of these: rows of `files`."""
     listed = listing.read("listed")
-    by_spark = scan.config.scan.access == "spark"
-    itself = {"place": F.col("path"), "offset": F.lit(0), "stored": F.col("bytes")}
-    rows = _named(
-        scan, listed, "image", {"bytes": F.col("bytes"), "reason": F.col("reason")},
-        {} if by_spark else itself | {"packing": F.lit("")},
-    )  # fmt: skip
+    about = {name: F.col(name) for name in ("bytes", "reason")}
+    rows = _named(scan, listed, "image", about)
     packed = F.col("path").rlike(_ARCHIVES) & F.col("reason").isNull()
     archives = sum(
         pc.sum(pc.match_substring_regex(batch["path"], _ARCHIVES)).as_py() or 0
@@ -169,27 +164,19 @@ def _files_again(scan: Scan, retry_quarantined: bool) -> DataFrame | None:
     if scan.queued:
         order = F.col("last_scan"), F.col("path")
         queue = store.read("unreadable").orderBy(*order).limit(scan.config.scan.batch_files)
-        places = {
-            "place": _place(), "offset": F.coalesce("offset", F.lit(0)),
-            "stored": F.coalesce("stored", F.lit(GUESSED_BYTES)),
-            "packing": F.coalesce("packing", F.lit("")),
-        }  # fmt: skip
-        again = _named(scan, queue, AGAIN, places)
+        again = _named(scan, queue, AGAIN, {name: F.col(name) for name in _PLACE})
     if not retry_quarantined:
         return again
     aside = store.read("current_verdicts").where("status = 'quarantined'").select("path")
     # Members are read again where their archive is replaced.
     aside = aside.where(~F.contains("path", F.lit(MARK))).limit(scan.config.scan.files)
-    guessed = {"offset": F.lit(0), "stored": F.lit(GUESSED_BYTES), "packing": F.lit("")}
-    named = _named(scan, aside, AGAIN, {"place": F.col("path")}, guessed)
+    named = _named(scan, aside, AGAIN, {})
     return named if again is None else again.unionByName(named.join(again, "path", "left_anti"))
 
 
-def _named(scan: Scan, paths: DataFrame, role: str, *cells: Mapping[str, Column]) -> DataFrame:
+def _named(scan: Scan, paths: DataFrame, role: str, cells: Mapping[str, Column]) -> DataFrame:
     """Make rows of `files` of paths; what no cell says is null."""
-    said = {"role": F.lit(role), "folder": F.lit(scan.images), "path": F.col("path")}
-    for more in cells:
-        said |= more
+    said = {"role": F.lit(role), "folder": F.lit(scan.images), "path": F.col("path"), **cells}
     return paths.select(
         *(
             said.get(name, F.lit(None)).cast(kind).alias(name)
@@ -260,13 +247,7 @@ def _contents(scan: Scan, files: DataFrame) -> Iterator[DataFrame]:
         files = files.join(_rows(scan).select("path"), "path", "left_anti")
         if files.isEmpty():
             return
-        placed = {
-            "place": _place(), "offset": F.coalesce("offset", F.lit(0)),
-            "stored": F.coalesce("stored", "bytes", F.lit(GUESSED_BYTES)),
-        }  # fmt: skip
-        files = files.withColumns(placed)
-    size = files.agg(F.sum("stored")).collect()[0][0] or 0
-    yield placed_content(files, size, scan.config)
+    yield content_of_each(files, scan.config)
 
 
 def _thinned(

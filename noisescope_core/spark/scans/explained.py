@@ -14,10 +14,10 @@ from pyspark.sql import functions as F
 
 from noisescope_core.app.original import read_original
 from noisescope_core.app.places import absolute
-from noisescope_core.app.registry import Standing, meaning
+from noisescope_core.app.registry import meaning
 from noisescope_core.config import Config
 from noisescope_core.errors import UsageError
-from noisescope_core.spark.scans.registry import describe_fingerprint
+from noisescope_core.spark.scans.registry import describe_fingerprint, read_standings
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.tables.results import Results, Scores
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema, names_in
@@ -56,8 +56,7 @@ class ScannedFile(Results):
     def _fingerprints(self) -> list[dict[str, Any]]:
         """The fingerprint that the verdict names, under all of its names; else all in use."""
         stored = self.store.read("fingerprints")
-        rows = stored.select("fingerprint_id", "state", "merged_into").collect()
-        standings = {row.fingerprint_id: Standing(row.state, row.merged_into) for row in rows}
+        standings = read_standings(self.store)
         named = {row["fingerprint_id"] for row in self.verdicts} - {None}
         wanted = [
             name for name in standings

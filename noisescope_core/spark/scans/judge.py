@@ -7,12 +7,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.spark.scans.arrivals import Arrivals, arrived, queue_unreadable
 from noisescope_core.spark.scans.context import Scan
-from noisescope_core.spark.scans.retest import retested
+from noisescope_core.spark.scans.retest import held, retested
 from noisescope_core.spark.scans.search import Search
 from noisescope_core.spark.scans.sizes import update_sizes
 from noisescope_core.spark.scans.waiting import waiting
@@ -206,7 +206,9 @@ def _renamed_verdicts(scan: Scan) -> DataFrame:
     renamed = scan.registry.renamed
     names = frame(scan.store.spark, [{"name": name} for name in renamed], "name string")
     of_these = F.col("fingerprint_id") == F.col("name")
-    current = scan.store.read("current_verdicts").where("is_fake").where(_earlier(scan))
+    current = (
+        scan.store.read("current_verdicts").where("is_fake").where(F.col("scan") < scan.number)
+    )
     rows = current.join(F.broadcast(names), of_these, "left_semi")
     return _with_other_names(rows, renamed).select(*columns("verdicts"))
 
@@ -222,16 +224,6 @@ def _verdicts_of_search(scan: Scan, search: Search) -> DataFrame:
     if search.decides:
         changed |= F.col("held_status") == "unscored"
     return rows.where(changed).select(*columns("verdicts"))
-
-
-def held(scan: Scan) -> DataFrame:
-    """Every path of earlier images by the verdict that holds: `image_id`, `path`, `scan`."""
-    current = scan.store.read("current_verdicts").where(_earlier(scan))
-    return current.select("image_id", "path", "scan", F.col("status").alias("held_status"))
-
-
-def _earlier(scan: Scan) -> Column:
-    return F.col("scan") < scan.number
 
 
 def _with_other_names(rows: DataFrame, names: Mapping[str, str]) -> DataFrame:

@@ -138,8 +138,13 @@ def registry_state(store: Store, limits: Limits, scan: int) -> RegistryState:
     )
 
 
-def _standings(store: Store, pending: Sequence[Row]) -> dict[str, Standing]:
-    """Read how fingerprints stand, with what was decided since the last scan."""
+def read_standings(store: Store, pending: Sequence[Row] = ()) -> dict[str, Standing]:
+    """Read how fingerprints stand.
+
+    Parameters
+    ----------
+    pending : decisions that count, too, in order; none reads the registry as the last scan left it
+    """
     rows = store.read("fingerprints").select("fingerprint_id", "state", "merged_into").collect()
     standings = {row.fingerprint_id: Standing(row.state, row.merged_into) for row in rows}
     for row in pending:
@@ -211,7 +216,7 @@ def decide(
     UsageError
         If a name tells no fingerprint or several, or the merging would go round in a circle.
     """
-    standings = _standings(store, _pending(store))
+    standings = read_standings(store, _pending(store))
     ids = _resolved(names, standings)
     target = _resolved([into], standings)[0] if into else None
     if target and meaning(target, standings).shown_as in ids:
@@ -224,7 +229,7 @@ def _decided(
     store: Store, names: Iterable[str], standings: Mapping[str, Standing], state: str,
     note: str | None, analyst: str, into: str | None = None,
 ) -> list[DecisionRow]:  # fmt: skip
-    """Write decisions and change the states."""
+    """Write decisions."""
     now = datetime.now(UTC)
     decisions = [
         DecisionRow(
@@ -276,7 +281,7 @@ def describe_fingerprint(store: Store, name: str, most: int) -> dict[str, Any]:
     UsageError
         If the name tells no fingerprint or several.
     """
-    (fingerprint_id,) = _resolved([name], _standings(store, ()))
+    (fingerprint_id,) = _resolved([name], read_standings(store))
     of_it = F.col("fingerprint_id") == fingerprint_id
     (fingerprint,) = store.read("fingerprints").where(of_it).collect()
     flat = store.read("current_verdicts").where("score is not null").select(

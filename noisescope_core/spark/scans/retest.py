@@ -40,7 +40,7 @@ def retest(scan: Scan) -> None:
         answers = _answers(scan, images)
         tables.write("arrivals", answers.withColumns({name: F.lit(None) for name in CELLS}))
         answered = tables.read("arrivals").select("image_id")
-        named = _held(scan).join(answered, "image_id", "left_semi").select("path").collect()
+        named = held(scan).join(answered, "image_id", "left_semi").select("path").collect()
         paths = {path for image in images for path in image} | {row.path for row in named}
         tables.write_rows(
             "files", [FileRow("image", "", path, reason=GONE) for path in sorted(paths)]
@@ -71,15 +71,15 @@ def _paths_concerned(scan: Scan) -> list[list[str]]:
     images = store.read("images").where(F.col("first_scan") < scan.number)
     passed = images.join(names, F.col("false_alarm") == F.col("name"), "left_semi")
     concerned = carried.select("image_id").union(passed.select("image_id")).distinct()
-    held = _held(scan).join(concerned, "image_id", "left_semi")
-    rows = held.groupBy("image_id").agg(F.array_sort(F.collect_set("path")).alias("paths"))
+    files = held(scan).join(concerned, "image_id", "left_semi")
+    rows = files.groupBy("image_id").agg(F.array_sort(F.collect_set("path")).alias("paths"))
     return [row.paths for row in rows.collect()]
 
 
-def _held(scan: Scan) -> DataFrame:
-    """Earlier images by the paths whose verdicts hold: `image_id` and `path`."""
+def held(scan: Scan) -> DataFrame:
+    """Every path of earlier images by the verdict that holds: `image_id`, `path`, `scan`."""
     current = scan.store.read("current_verdicts").where(F.col("scan") < scan.number)
-    return current.select("image_id", "path")
+    return current.select("image_id", "path", "scan", F.col("status").alias("held_status"))
 
 
 def _answers(scan: Scan, images: list[list[str]]) -> DataFrame:

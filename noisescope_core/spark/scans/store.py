@@ -225,12 +225,10 @@ class Store:
 
     def change(self, table: str, changes: str, where: str) -> int:
         """Change rows by SQL: how many were changed."""
-        try:
-            # No name of a file or person is in it.
-            done = self.spark.sql(f"UPDATE {self.name(table)} SET {changes} WHERE {where}")  # noqa: S608
-            return int(done.collect()[0][0])
-        except Exception as error:
-            raise self._unchanged(table, error) from error
+        # No name of a file or person is in it.
+        update = f"UPDATE {self.name(table)} SET {changes} WHERE {where}"  # noqa: S608
+        done = self._tried(table, lambda: self.spark.sql(update).collect())
+        return int(done[0].num_affected_rows)
 
     def note(self, table: str, key: str, value: str) -> None:
         """Note a value in a property of a table, which takes no Spark job."""
@@ -286,11 +284,8 @@ class Store:
 
     def remove_rows(self, table: str, where: str) -> None:
         """Delete rows by a condition in SQL."""
-        self.check()
-        try:
-            self.spark.sql(f"DELETE FROM {self.name(table)} WHERE {where}")  # noqa: S608
-        except Exception as error:
-            raise self._unchanged(table, error) from error
+        delete = f"DELETE FROM {self.name(table)} WHERE {where}"  # noqa: S608
+        self._tried(table, lambda: self.spark.sql(delete))
 
     def compact(self, tables: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Write small files of tables together: numbers of files before and after, by table."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection
 from urllib.parse import unquote
 
@@ -40,17 +39,6 @@ def spark_files(spark: SparkSession, *locations: str) -> DataFrame:
         return reader.load([path for place in places for path in _to_load(place)])
     except Exception as error:
         raise NoiseScopeError(f"{places[0]}: cannot be listed ({first_line(error)})") from error
-
-
-def as_pattern(location: str) -> str:
-    """Write a name so that a reader which takes patterns alone takes it for itself.
-
-    Examples
-    --------
-    >>> print(as_pattern("/uploads [1]"))
-    /uploads \\[1\\]
-    """
-    return re.sub(r"([\\*?{}\[\]])", r"\\\1", location)
 
 
 def on_this_disk(location: str) -> bool:

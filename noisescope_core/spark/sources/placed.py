@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from noisescope_core.archives import MARK, STREAMS, Member, content, is_zip, members
 from noisescope_core.archives import unpacked as unpacked_archive
@@ -34,6 +35,9 @@ half a kilobyte, and a small image is jumped over without a request."""
 
 LEAST_READ = 8 << 10
 """Bytes asked for at once of the smallest file."""
+
+GUESSED_BYTES = 1 << 20
+"""Bytes of a file whose size is not known, to share out work; chosen."""
 
 GIVEN_UP = 20
 """Files in a row that could not be read, after which a task asks once for each: its store is
@@ -108,6 +112,24 @@ def _row(archive: str, member: Member, limit: int) -> dict[str, Any]:
 def is_member(path: str, place: str) -> bool:
     """Whether a file is a member of the archive at a place; else it is that place itself."""
     return path != place
+
+
+def content_of_each(files: DataFrame, config: Config) -> DataFrame:
+    """Read files by the executors, whatever they are: rows of `CONTENT`, one for each.
+
+    Parameters
+    ----------
+    files : rows of `files`; one without a place is itself the place of its bytes
+    """
+    placed = files.withColumns(
+        {
+            "place": F.coalesce("place", "path"),
+            "offset": F.coalesce("offset", F.lit(0)),
+            "stored": F.coalesce("stored", "bytes", F.lit(GUESSED_BYTES)),
+        }
+    )
+    size = placed.agg(F.sum("stored")).collect()[0][0] or 0
+    return placed_content(placed, size, config)
 
 
 def placed_content(files: DataFrame, size: int, config: Config) -> DataFrame:

@@ -17,14 +17,11 @@ from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.sources.files import content_of
-from noisescope_core.spark.sources.placed import placed_content
+from noisescope_core.spark.sources.placed import content_of_each
 from noisescope_core.spark.sources.source import Listing, list_source, read_listed
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.schemas import UNREADABLE
-
-GUESSED_BYTES = 1 << 20
-"""Bytes of a file whose size is not known, to share out work; chosen."""
 
 MOST_REASONS = 3
 """Reasons that an error names: chosen, to stay one line."""
@@ -132,17 +129,7 @@ def write_read(
         return
     read = run.read(table).select("path")
     missing = readable(run, role).join(read, "path", "left_anti")
-    size = F.sum(F.coalesce("stored", "bytes", F.lit(GUESSED_BYTES)))
-    size_of_all = missing.agg(size).collect()[0][0] or 0
-    # Otherwise the file itself is the place of its bytes.
-    placed = missing.withColumns(
-        {
-            "place": F.coalesce("place", "path"),
-            "offset": F.coalesce("offset", F.lit(0)),
-            "stored": F.coalesce("stored", "bytes", F.lit(GUESSED_BYTES)),
-        }
-    )
-    run.append(table, rows(placed_content(placed, size_of_all, config)))
+    run.append(table, rows(content_of_each(missing, config)))
 
 
 def _readable_files(run: Run, role: str) -> int:

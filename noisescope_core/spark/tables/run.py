@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -212,23 +212,6 @@ def bytes_of(location: str) -> int | None:
     system, path = file_system(location)
     info = system.get_file_info(path)
     return int(info.size) if info.type == fs.FileType.File else None
-
-
-def rewrite_lines(location: str, line: Callable[[str], str]) -> None:
-    """Rewrite the text files of a folder whose lines change; their checksums go."""
-    system, folder = file_system(location)
-    for entry in system.get_file_info(fs.FileSelector(folder, allow_not_found=True)):
-        if entry.type != fs.FileType.File or entry.base_name.startswith("."):
-            continue
-        before = content(system, entry.path).decode("utf-8").split("\n")
-        after = [line(text) for text in before]
-        if after == before:
-            continue
-        checksum = f"{folder}/.{entry.base_name}.crc"
-        if system.get_file_info(checksum).type == fs.FileType.File:
-            system.delete_file(checksum)
-        with system.open_output_stream(entry.path) as stream:
-            stream.write("\n".join(after).encode("utf-8"))
 
 
 def _check_is_table(system: fs.FileSystem, path: str) -> None:
