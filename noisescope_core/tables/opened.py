@@ -20,6 +20,9 @@ PAUSE = 0.5
 
 GONE = "gone since it was listed"
 
+_UNTOUCHED = 0xA7
+"""Last byte of a buffer before it is filled; chosen: images and archives seldom have it."""
+
 _ERROR_OF_AWS = re.compile(r"AWS Error (\w+)")
 
 
@@ -83,10 +86,9 @@ class OpenedFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer, as files do."""
         view = memoryview(buffer).cast("B")
-        data = self._tried(lambda file: (file.seek(self._place), file.read(len(view)))[1])
-        view[: len(data)] = data
-        self._place += len(data)
-        return len(data)
+        read = self._tried(lambda file: self._filled(view, file))
+        self._place += read
+        return read
 
     def close(self) -> None:
         """Close the file."""
@@ -94,6 +96,22 @@ class OpenedFile(io.RawIOBase):
             self._file.close()
             self._file = None
         super().close()
+
+    def _filled(self, view: memoryview, file: Any) -> int:
+        """Read into a buffer: how many bytes.
+
+        Arrow says that it read what it asked for though an object has become shorter since it was
+        opened; the rest of the buffer is as it was.
+        """
+        wanted = min(len(view), max(0, file.size() - self._place))
+        if not wanted:
+            return 0
+        view[wanted - 1] = _UNTOUCHED
+        file.seek(self._place)
+        read = int(file.readinto(view[:wanted]))
+        if view[wanted - 1] == _UNTOUCHED and _open(self._location).size() != file.size():
+            raise OSError("changed while it was read")
+        return read
 
     def _tried(self, read: Callable[[Any], Answer]) -> Answer:
         for attempt in range(1, self._attempts + 1):

@@ -155,7 +155,8 @@ def test_an_object_that_is_cut_before_it_is_read_is_quarantined(told):
     aside = {
         row["path"].removeprefix("s3a:/"): row["reason"] for row in told["tables"]["quarantine"]
     }
-    assert all(aside[path].startswith("truncated or corrupt image data") for path in CUT)
+    damaged = "truncated or corrupt image data: get the file again"
+    assert {path: aside[path] for path in CUT} == dict.fromkeys(CUT, damaged)
 
 
 def test_a_refusal_is_no_quarantine_and_is_tried_again_by_the_next_scan(told):
@@ -225,6 +226,26 @@ def test_a_busy_server_is_asked_again_for_what_is_smaller_than_its_refusal(
         assert any(one["kind"] == "GET" for one in refused)
     finally:
         rules()
+
+
+@pytest.mark.parametrize("shorter_by", [1, 2_500])
+def test_an_object_that_becomes_shorter_ends_where_it_ends(
+    shorter_by, endpoint, client, monkeypatch
+):
+    """Arrow gives back what lay in its memory for the rest."""
+    from noisescope_core.tables.opened import OpenedFile
+
+    for name, value in surroundings(endpoint).items():
+        monkeypatch.setenv(name, value)
+    client.create_bucket(Bucket="shorter")
+    # The last byte is the one that a buffer has before it is filled.
+    data = bytes(range(256)) * 20 + b"\xa7"
+    client.put_object(Bucket="shorter", Key="file", Body=data)
+    with OpenedFile("s3a://shorter/file", 2) as file:
+        assert file.read(8_192) == data
+        file.seek(0)
+        client.put_object(Bucket="shorter", Key="file", Body=data[:-shorter_by])
+        assert file.read(8_192) == data[:-shorter_by]
 
 
 def test_no_credential_is_written(told, client):
