@@ -26,7 +26,11 @@ from noisescope_core.config import Config
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.workers import map_batches
-from noisescope_core.spark.sources.placed import content_of_each, members_listed
+from noisescope_core.spark.sources.placed import (
+    GUESSED_BYTES,
+    content_of_each,
+    members_listed,
+)
 from noisescope_core.spark.sources.source import read_listed
 from noisescope_core.spark.stages.score import one_pass
 from noisescope_core.spark.tables.run import Run
@@ -96,8 +100,8 @@ class Arrivals:
         return self.names.select("path", _place().alias("at")).join(before, "at").select("path")
 
 
-def take(scan: Scan, listing: Run, retry_quarantined: bool) -> None:
-    """Note what a scan takes, unless one that died has: `files`, in the scan's part `arrived`.
+def take(scan: Scan, listing: Run, retry_quarantined: bool) -> bool:
+    """Note what a scan takes, `files` in its part `arrived`, unless one that died has: whether.
 
     Parameters
     ----------
@@ -106,7 +110,7 @@ def take(scan: Scan, listing: Run, retry_quarantined: bool) -> None:
     """
     tables = arrived(scan)
     if tables.text(_TAKEN) is not None:
-        return
+        return True
     with scan.progress.stage("take") as stage:
         new = _files(scan, listing)
         again = _files_again(scan, retry_quarantined)
@@ -117,13 +121,19 @@ def take(scan: Scan, listing: Run, retry_quarantined: bool) -> None:
         readable = tables.count("files", ds.field("reason").is_null())
         retried = tables.count("files", ds.field("role") == AGAIN)
         batches = -(-files // scan.config.scan.batch_files)
+        stored = sum(
+            pc.sum(pc.coalesce(batch["stored"], batch["bytes"], GUESSED_BYTES)).as_py() or 0
+            for batch in tables.batches("files", ds.field("reason").is_null(), ["stored", "bytes"])
+        )
         taken = {
             "listing": listing.location, "files": files, "readable": readable, "again": retried,
             "replaced": listing.count("listed", ds.field("replaced")), "batches": batches,
+            "bytes": stored,
         }  # fmt: skip
         tables.write_text(_TAKEN, json.dumps(taken))
         before = f", {retried:,} of them tried before" if retried else ""
         stage.done(f"{files:,} files in {batches:,} batches{before}")
+    return False
 
 
 def arrived(scan: Scan) -> Run:
@@ -185,13 +195,18 @@ def _named(scan: Scan, paths: DataFrame, role: str, cells: Mapping[str, Column])
     )
 
 
-def read_arrivals(scan: Scan) -> Arrivals:
-    """Read, test and store what a scan takes, batch by batch, as long as `scan.hours` lets it."""
+def read_arrivals(scan: Scan, begun: bool) -> Arrivals:
+    """Read, test and store what a scan takes, batch by batch, as long as `scan.hours` lets it.
+
+    Parameters
+    ----------
+    begun : whether a scan that died may have read a part, which is not read again
+    """
     tables = arrived(scan)
     taken = json.loads(tables.text(_TAKEN) or "{}")
     batches, read = taken["batches"], tables.text(_READ)
     if read is None:
-        done = _read_batches(scan, tables, taken)
+        done = _read_batches(scan, tables, taken, begun)
         tables.write_text(_READ, json.dumps({"batches": done}))
     else:
         done = json.loads(read)["batches"]
@@ -210,15 +225,15 @@ def _rows(scan: Scan) -> DataFrame:
     return scan.store.read("arrivals").where(F.col("scan") == scan.number)
 
 
-def _read_batches(scan: Scan, tables: Run, taken: dict[str, Any]) -> int:
+def _read_batches(scan: Scan, tables: Run, taken: dict[str, Any], begun: bool) -> int:
     """Read batch by batch: how many were read."""
     config, store, batches = scan.config, scan.store, int(taken["batches"])
     test_batches = _thinned(one_pass(config, scan.tests, "arrivals"), config, taken["readable"])
     until = None if config.scan.hours is None else time.monotonic() + 3600 * config.scan.hours
     if not taken["readable"]:
         return batches
-    # What the scan that died has read is not read again.
-    begun = not _rows(scan).limit(1).isEmpty()
+    # One that an earlier version took does not say how large it is.
+    size = max(1, taken.get("bytes", taken["readable"] * GUESSED_BYTES) // batches)
     with scan.progress.stage("arrivals", taken["readable"], "images") as stage:
         done = 0
         for batch in range(batches):
@@ -231,7 +246,7 @@ def _read_batches(scan: Scan, tables: Run, taken: dict[str, Any]) -> int:
                 files = files.where(_batch(_place(), batches) == batch)
             if begun:
                 files = files.join(_rows(scan).select("path"), "path", "left_anti")
-            for content in _contents(scan, files):
+            for content in _contents(scan, files, size):
                 rows = map_batches(content, test_batches, _ARRIVALS)
                 store.append("arrivals", rows.withColumn("scan", F.lit(scan.number)))
             done += 1
@@ -240,14 +255,19 @@ def _read_batches(scan: Scan, tables: Run, taken: dict[str, Any]) -> int:
     return done
 
 
-def _contents(scan: Scan, files: DataFrame) -> Iterator[DataFrame]:
-    """Give the content of files, rows of `CONTENT`; by Spark, then of what it left out."""
+def _contents(scan: Scan, files: DataFrame, size: int) -> Iterator[DataFrame]:
+    """Give the content of files, rows of `CONTENT`; by Spark, then of what it left out.
+
+    Parameters
+    ----------
+    size : of them all in bytes, about
+    """
     if scan.config.scan.access == "spark":
         yield read_listed(scan.store.spark, files, scan.config, whole=False)
         files = files.join(_rows(scan).select("path"), "path", "left_anti")
         if files.isEmpty():
             return
-    yield content_of_each(files, scan.config)
+    yield content_of_each(files, scan.config, size)
 
 
 def _thinned(

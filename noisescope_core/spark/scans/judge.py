@@ -10,12 +10,16 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from noisescope_core.spark.scans.arrivals import Arrivals, arrived, queue_unreadable
+from noisescope_core.spark.scans.arrivals import (
+    Arrivals,
+    arrived,
+    merge_images,
+    queue_unreadable,
+)
 from noisescope_core.spark.scans.context import Scan
 from noisescope_core.spark.scans.retest import held, retested
 from noisescope_core.spark.scans.search import Search
 from noisescope_core.spark.scans.sizes import update_sizes
-from noisescope_core.spark.scans.waiting import waiting
 from noisescope_core.spark.stages.verdicts import verdicts_of
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run
@@ -58,8 +62,6 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
     if not (arrivals.files or scan.registry.decisions):
         return Counts(queued=scan.queued)
     store = scan.store
-    if search.sizes is not None:
-        update_sizes(scan, search.sizes)
     verdicts = of_arrivals = _verdicts_of_arrivals(scan, arrivals, search)
     changed = _changed_verdicts(scan, search)
     rejudged = 0
@@ -72,7 +74,7 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
         rejudged = table.count("verdicts")
         if rejudged:
             verdicts = of_arrivals.unionByName(table.read("verdicts"))
-    counts, met = _counts(of_arrivals, arrivals)
+    counts, met = _counts(of_arrivals)
     # Tables of their own, each of which is mostly waiting.
     with ThreadPoolExecutor() as pool:
         marked = _marked(scan, verdicts, version)
@@ -80,10 +82,16 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
             pool.submit(store.append, "verdicts", marked, scan.number),
             pool.submit(_write_current, scan, arrivals, marked, bool(rejudged)),
         ]
+        if arrivals.files:
+            seen = arrivals.listed.withColumn("scan", F.lit(scan.number))
+            writes.append(pool.submit(store.append, "seen", seen, scan.number))
+            writes.append(pool.submit(merge_images, scan, arrivals))
+        if search.waiting is not None:
+            writes.append(pool.submit(update_sizes, scan, search.waiting))
         if counts["quarantined"] or rejudged:
             quarantined = marked.where("status = 'quarantined'")
             writes.append(pool.submit(store.append, "quarantine", quarantined, scan.number))
-        queued = None
+        size, queued = pool.submit(_bytes_of, arrivals), None
         if counts[UNREADABLE] or scan.queued:
             queued = pool.submit(queue_unreadable, scan, arrivals, of_arrivals)
         if met:
@@ -94,7 +102,8 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
             )
         for write in writes:
             write.result()
-    return Counts(**counts, rejudged=rejudged, queued=queued.result() if queued else 0)
+    left = queued.result() if queued else 0
+    return Counts(**counts, bytes=size.result(), rejudged=rejudged, queued=left)
 
 
 def _marked(scan: Scan, verdicts: DataFrame, version: int) -> DataFrame:
@@ -126,7 +135,7 @@ def _literal(text: str) -> str:
     return f"decode(X'{text.encode().hex()}', 'UTF-8')"
 
 
-def _counts(verdicts: DataFrame, arrivals: Arrivals) -> tuple[dict[str, Any], list[str]]:
+def _counts(verdicts: DataFrame) -> tuple[dict[str, Any], list[str]]:
     """Count verdicts by what they say, and name the fingerprints that images carry.
 
     Of the images not flagged the middle score is told, its root with the sign kept.
@@ -143,8 +152,12 @@ def _counts(verdicts: DataFrame, arrivals: Arrivals) -> tuple[dict[str, Any], li
     }
     counts["fake"] = sum(row.files for row in rows if row.is_fake)
     counts["real_score"] = next((row.middle for row in rows if row.is_fake is False), None)
-    counts["bytes"] = arrivals.rows.agg(F.coalesce(F.sum("bytes"), F.lit(0))).collect()[0][0]
     return counts, [name for row in rows if row.is_fake for name in row.met]
+
+
+def _bytes_of(arrivals: Arrivals) -> int:
+    """Add up the bytes of the files that were read."""
+    return int(arrivals.rows.agg(F.coalesce(F.sum("bytes"), F.lit(0))).collect()[0][0])
 
 
 def _verdicts_of_arrivals(scan: Scan, arrivals: Arrivals, search: Search) -> DataFrame:
@@ -217,8 +230,8 @@ def _verdicts_of_search(scan: Scan, search: Search) -> DataFrame:
     """Verdicts of images that waited, for each path: new claims, and what is scored by now."""
     verdicts = scan.run.read("verdicts").drop("path")
     # An image's verdicts are no older than its row among those that wait.
-    first = waiting(scan.store).agg(F.min("scan")).collect()[0][0] or scan.number
-    paths = held(scan).where(F.col("scan") >= first)
+    first = search.waiting.first_scan if search.waiting else None
+    paths = held(scan).where(F.col("scan") >= (first or scan.number))
     rows = verdicts.join(paths, "image_id")
     changed = F.coalesce("is_fake", F.lit(False))
     if search.decides:

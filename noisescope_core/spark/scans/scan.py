@@ -16,19 +16,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow.dataset as ds
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
 from noisescope_core.app.alerts import LOOKED_AT, alerts
 from noisescope_core.config import Config
 from noisescope_core.errors import NoiseScopeError
-from noisescope_core.spark.scans.arrivals import (
-    Arrivals,
-    listing_of,
-    merge_images,
-    read_arrivals,
-    take,
-)
+from noisescope_core.spark.scans.arrivals import listing_of, read_arrivals, take
 from noisescope_core.spark.scans.context import Scan, run_of
 from noisescope_core.spark.scans.judge import Counts, judge
 from noisescope_core.spark.scans.lease import LeaseError, leased
@@ -48,7 +43,7 @@ from noisescope_core.tables.rows import RunRow
 from noisescope_core.tables.schemas import LONG_LIVED
 
 _PARTS = dict.fromkeys(("listing", "take", "arrivals"), "arrivals") | dict.fromkeys(
-    ("decisions", "merge", "verdicts"), "tables"
+    ("decisions", "verdicts"), "tables"
 )
 """Stage to the part of a scan whose seconds `runs` has; all other stages are the search's."""
 
@@ -93,9 +88,7 @@ def scan(
     with _taken_back(listing), leased(store, config.scan.lease_minutes) as held:
         scan = _begun(held, config, progress, images, reference)
         listing = _still_new(scan, listing, last)
-        row, arrivals = _scan(scan, listing, retry_quarantined, started)
-        seen = arrivals.listed.withColumn("scan", F.lit(row.scan))
-        held.append("seen", seen, row.scan)
+        row = _scan(scan, listing, retry_quarantined, started)
         held.append("runs", frame(store.spark, [row], LONG_LIVED["runs"]), row.scan)
         tidy(held, config, row)
     _check_unreadable(store, config, row)
@@ -229,18 +222,12 @@ def _noted_registry(store: Store, config: Config, number: int) -> RegistryState:
     return registry
 
 
-def _scan(
-    scan: Scan, listing: Run, retry_quarantined: bool, started: datetime
-) -> tuple[RunRow, Arrivals]:
+def _scan(scan: Scan, listing: Run, retry_quarantined: bool, started: datetime) -> RunRow:
     """Do all of a scan but its commit."""
     store, progress = scan.store, scan.progress
     retest(scan)
-    take(scan, listing, retry_quarantined)
-    arrivals = read_arrivals(scan)
-    if arrivals.files:
-        with progress.stage("merge") as stage:
-            merge_images(scan, arrivals)
-            stage.done(f"{arrivals.files:,} files")
+    begun = take(scan, listing, retry_quarantined)
+    arrivals = read_arrivals(scan, begun)
     search = search_waiting(scan) if arrivals.files else without_search(scan)
     with progress.stage("verdicts") as stage:
         new = _register(scan) if search.done else 0
@@ -258,14 +245,14 @@ def _scan(
         registry_version=version,
     )  # fmt: skip
     texts = alerts(vars(row), [vars(run) for run in scan.runs], scan.config.alerts)
-    return replace(row, alerts=texts), arrivals
+    return replace(row, alerts=texts)
 
 
 def _register(scan: Scan) -> int:
     """Enter the generators' fingerprints that a search found: how many."""
-    flagged = scan.run.read("fingerprints").where("flagged")
-    count = flagged.count()
+    count = scan.run.count("fingerprints", ds.field("flagged"))
     if count:
+        flagged = scan.run.read("fingerprints").where("flagged")
         entry = {
             "registry_version": scan.version + 1,
             "state": "candidate",

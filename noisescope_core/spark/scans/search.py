@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import pyarrow.dataset as ds
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.methods import method_of, uncalibrated
 from noisescope_core.spark.scans.context import Scan
@@ -23,7 +26,7 @@ from noisescope_core.spark.stages.score import scorer, tests_of
 from noisescope_core.spark.stages.verdicts import write_verdicts
 from noisescope_core.spark.stages.whitened.sample import sample
 from noisescope_core.spark.tables.frames import frame
-from noisescope_core.spark.tables.run import files_of
+from noisescope_core.spark.tables.run import Run, files_of
 from noisescope_core.spark.tables.sizes import of_sizes
 from noisescope_core.tables.rows import FileRow, RouteRow
 from noisescope_core.tables.schemas import ANSWER, SCHEMAS, columns, names_in
@@ -35,13 +38,13 @@ class Search:
 
     Attributes
     ----------
-    sizes : searched in place; None if the scan searched nothing
+    waiting : the images that were searched; None if the scan searched nothing
     reference_images : distinct reference images of all sizes, as it counted them; None likewise
     uncalibrated : why images are not scored by this reference; None if they are
     decides : whether images of earlier scans that could not be scored are by now
     """
 
-    sizes: list[Size] | None
+    waiting: Waiting | None
     reference_images: int | None
     uncalibrated: str | None
     decides: bool
@@ -49,7 +52,7 @@ class Search:
     @property
     def done(self) -> bool:
         """Whether the scan searched."""
-        return self.sizes is not None
+        return self.waiting is not None
 
 
 def search_waiting(scan: Scan) -> Search:
@@ -65,11 +68,11 @@ def search_waiting(scan: Scan) -> Search:
     if not due:
         return unsearched
     _search(scan, counted.sizes)
-    stored = scan.run.read("reference_residuals").where("status = 'scored'")
-    reference = stored.select("image_id").distinct().count()
+    ids = scan.run.batches("reference_residuals", ds.field("status") == "scored", ["image_id"])
+    reference = len(set[str]().union(*(batch["image_id"].to_pylist() for batch in ids)))
     reason = uncalibrated(scan.config, reference)
     decides = reason is None and not decided and scan.number > 1
-    return Search(counted.sizes, reference, reason, decides)
+    return Search(counted, reference, reason, decides)
 
 
 def without_search(scan: Scan) -> Search:
@@ -104,25 +107,36 @@ def _search(scan: Scan, sizes: list[Size]) -> None:
         wait = wait.join(claimed, "image_id", "left_anti")
     # The answers that they had when they came are not the search's.
     wait = wait.select(*columns("residuals"))
-    listed = wait.select("path", "width", "height").collect()
-    paths = sorted(row.path for row in listed)
-    run.write_rows("files", [*(FileRow("image", "", path) for path in paths), *files_of(run)])
-    in_place = len([row for row in listed if (row.width, row.height) in set(sizes)])
+    with ThreadPoolExecutor() as pool:
+        # What the reference files say of themselves is read while that is written.
+        headers = pool.submit(reference_headers, reference.content, config)
+        images = _write_waiting(run, config, wait, sizes)
+        extract_reference(run, config, progress, reference, headers.result())
+    for stage in (calibrate, sample, correlate, cluster):
+        stage(run, config, progress)
+    with progress.stage("score", images, "images") as told:
+        run.write("scans", _tested(scan, wait))
+        no_scores = frame(run.spark, [], SCHEMAS["scores"])
+        write_verdicts(run, config, run.read("scans"), no_scores)
+        told.done(f"{images:,} images that waited")
+
+
+def _write_waiting(run: Run, config: Config, wait: DataFrame, sizes: list[Size]) -> int:
+    """Write `files`, `route`, `headers` and `residuals` of images that wait: how many these are."""
+    run.write("headers", wait)
+    listed = run.rows("headers", "path", "width", "height")
+    files = [FileRow("image", "", path) for path in sorted(row["path"] for row in listed)]
+    run.write_rows("files", [*files, *files_of(run)])
+    in_place = len([row for row in listed if (row["width"], row["height"]) in set(sizes)])
     route = method_of(config).route(in_place, config)
     # Features of images that wait are stored, however many they are.
     route = "spectral" if route == "shards" else route
     run.write_rows("route", [RouteRow(route, in_place)])
-    run.write("residuals", of_sizes(wait.where("residual is not null"), sizes))
-    run.write("headers", wait)
-    headers = reference_headers(reference.content, config)
-    extract_reference(run, config, progress, reference, headers)
-    for stage in (calibrate, sample, correlate, cluster):
-        stage(run, config, progress)
-    with progress.stage("score", len(paths), "images") as told:
-        run.write("scans", _tested(scan, wait))
-        no_scores = frame(run.spark, [], SCHEMAS["scores"])
-        write_verdicts(run, config, run.read("scans"), no_scores)
-        told.done(f"{len(paths):,} images that waited")
+    if sizes:
+        run.write("residuals", of_sizes(wait.where("residual is not null"), sizes))
+    else:
+        run.write_rows("residuals", [])
+    return len(listed)
 
 
 def _tested(scan: Scan, rows: DataFrame) -> DataFrame:

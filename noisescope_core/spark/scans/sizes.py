@@ -22,12 +22,16 @@ class Waiting:
     Attributes
     ----------
     images : of all sizes
+    of_sizes : the same by size
     new : of these, came since the last search
+    first_scan : number of the scan in which the first of them came; None if none wait
     sizes : of which enough wait to be searched in place, and enough of them are new
     """
 
     images: int
+    of_sizes: dict[Size, int]
     new: int
+    first_scan: int | None
     sizes: list[Size]
 
 
@@ -44,13 +48,16 @@ def waiting_images(scan: Scan) -> Waiting:
             F.count("*").alias("images"),
             F.count_if(F.col("scan") > F.col("searched_scan")).alias("new"),
             F.count_if(F.col("scan") > scan.searched).alias("new_of_all"),
+            F.min("scan").alias("first"),
         )
         .collect()
     )
     least, gather = method_of(scan.config).least_images(scan.config), scan.config.scan.gather
     return Waiting(
         sum(row.images for row in counts),
+        {(row.width, row.height): row.images for row in counts},
         sum(row.new_of_all for row in counts),
+        min((row.first for row in counts), default=None),
         sorted(
             (row.width, row.height)
             for row in counts
@@ -59,33 +66,31 @@ def waiting_images(scan: Scan) -> Waiting:
     )
 
 
-def update_sizes(scan: Scan, searched: list[Size]) -> None:
+def update_sizes(scan: Scan, counted: Waiting) -> None:
     """Update `sizes`: of every size how many images wait, of those searched in place what came.
 
     Parameters
     ----------
-    searched : in place by this scan
+    counted : what this scan has searched
     """
     store = scan.store
     stored = {
         (row.width, row.height): SizeRow(**row.asDict()) for row in store.read("sizes").collect()
     }
     calibrated = {}
-    if searched:
+    if counted.sizes:
         rows = [CalibrationRow(**row) for row in scan.run.rows("calibration")]
         calibrated = {(row.width, row.height): row for row in rows}
-    counts = waiting(scan.store).groupBy("width", "height").agg(F.count("*").alias("images"))
+    least = method_of(scan.config).least_images(scan.config)
     sizes: dict[Size, SizeRow] = {}
-    for row in counts.collect():
-        size, before = (row.width, row.height), stored.get((row.width, row.height))
+    for size, images in counted.of_sizes.items():
+        before = stored.get(size)
         if size in calibrated:
-            sizes[size] = _searched(calibrated[size], row.images, scan.number)
+            sizes[size] = _searched(calibrated[size], images, scan.number)
         elif before and before.searched_scan is not None:
-            sizes[size] = replace(before, waiting=row.images)
+            sizes[size] = replace(before, waiting=images)
         else:
-            sizes[size] = _unsearched(
-                size, row.images, method_of(scan.config).least_images(scan.config)
-            )
+            sizes[size] = _unsearched(size, images, least)
     update = {name: f"new.{name}" for name in ("waiting", "reference", "searched_scan", "reason")}
     update["decided_scan"] = "coalesce(old.decided_scan, new.decided_scan)"
     if changed := [row for size, row in sorted(sizes.items()) if row != stored.get(size)]:

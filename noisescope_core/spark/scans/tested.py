@@ -32,7 +32,9 @@ def registry_tests(store: Store, config: Config, registry: RegistryState, run: R
     wanted = [*registry.shown_as, *registry.false_alarms]
     entries = store.read("fingerprints")
     stored = None
-    if len(wanted) <= COLLECTED:
+    if not wanted:
+        rows = []
+    elif len(wanted) <= COLLECTED:
         rows = entries.where(F.col("fingerprint_id").isin(wanted)).drop("pixels").collect()
     else:
         if not run.finished("tested"):

@@ -46,11 +46,13 @@ def release(store: Store, config: Config, row: RunRow) -> None:
 
 
 def _too_many(store: Store, config: Config, wait: DataFrame) -> list[DataFrame]:
-    sizes = wait.groupBy("width", "height").agg(
+    groups = wait.groupBy("width", "height").agg(
         F.count("*").alias("images"), F.sum("features").alias("bytes"), F.min("scan").alias("first")
     )
-    whole = sizes.agg(F.max("images"), F.sum("bytes"), F.min("first")).collect()[0]
-    most, size, first = (value or 0 for value in whole)
+    sizes = groups.collect()
+    most = max((row.images for row in sizes), default=0)
+    size = sum(row.bytes for row in sizes)
+    first = min((row.first for row in sizes), default=0)
     over = []
     if most > config.scan.waiting:
         newest = Window.partitionBy("width", "height").orderBy(F.desc("scan"), "image_id", "path")

@@ -114,12 +114,13 @@ def is_member(path: str, place: str) -> bool:
     return path != place
 
 
-def content_of_each(files: DataFrame, config: Config) -> DataFrame:
+def content_of_each(files: DataFrame, config: Config, size: int | None = None) -> DataFrame:
     """Read files by the executors, whatever they are: rows of `CONTENT`, one for each.
 
     Parameters
     ----------
     files : rows of `files`; one without a place is itself the place of its bytes
+    size : bytes that will be read, about; None adds them up
     """
     placed = files.withColumns(
         {
@@ -128,7 +129,8 @@ def content_of_each(files: DataFrame, config: Config) -> DataFrame:
             "stored": F.coalesce("stored", "bytes", F.lit(GUESSED_BYTES)),
         }
     )
-    size = placed.agg(F.sum("stored")).collect()[0][0] or 0
+    if size is None:
+        size = placed.agg(F.sum("stored")).collect()[0][0] or 0
     return placed_content(placed, size, config)
 
 
