@@ -34,7 +34,7 @@ import cv2
 import numpy as np
 from pyarrow import fs
 
-from benchmarks.pipeline import set_options
+from benchmarks.pipeline import FEW_ROWS, set_options
 from benchmarks.store import s3_server
 from noisescope_core.config import load_config
 from noisescope_core.simulate.camera import Camera, build_camera, photograph, stored_photograph
@@ -85,8 +85,7 @@ MAINTAINED = 7
 """Every so many days the tables are maintained. A day lasts a minute, so no earlier state is kept:
 nothing else runs by then."""
 
-SETTINGS = ("spark.master=local[2]", "spark.conf.spark.sql.shuffle.partitions=2",
-            "source.attempts=2", "source.unreadable=0.5")  # fmt: skip
+SETTINGS = ("spark.master=local[2]", "source.attempts=2", "source.unreadable=0.5", *FEW_ROWS)
 """Two attempts, for a file that is refused is refused all day; and of the few files of a day more
 may be than are allowed by default."""
 

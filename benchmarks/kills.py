@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 from pyspark.sql import SparkSession
 
-from benchmarks.pipeline import set_options
+from benchmarks.pipeline import FEW_ROWS, set_options
 from noisescope_core.config import load_config
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.scans.registry import decide
@@ -39,7 +39,7 @@ CLOCK = {
 }  # fmt: skip
 """Columns that differ from run to run."""
 
-SETTINGS = ("scan.gather=5",)
+SETTINGS = ("scan.gather=5", *FEW_ROWS)
 
 EXECUTORS = "local-cluster[2,1,1024]"
 """Master with two executors that are processes of their own: 1 core and 1,024 MiB each."""
@@ -76,20 +76,18 @@ def concurrent(data: Path, trials: int, seed: int = 4) -> list[Row]:
     folder = data / "concurrent"
     lasts = _prepare(folder, first=130, generated=100, generators=2)
     rng = np.random.default_rng(seed)
+    spark = _session(folder)
     rows: list[Row] = []
     for trial in range(trials):
         name = f"{trial:02d}"
         shutil.copytree(folder / "start", folder / name)
-        rows.append({"trial": trial} | _at_once(folder, name, rng, lasts))
+        row = {"trial": trial} | _at_once(folder, name, rng, lasts)
         # What died is ended, and what came meanwhile is taken in.
         for _ in range(2):
             _wait(_scan(folder, name))
         _wait(_command(folder, name, "maintain"))
+        rows.append(row | _repeated(spark, folder, name))
         print(rows[-1], flush=True)
-    spark = _session(folder)
-    for row in rows:
-        row |= _repeated(spark, folder, f"{row['trial']:02d}")
-        print(row, flush=True)
     spark.stop()
     return rows
 
@@ -242,7 +240,7 @@ def _last_line(log: Path) -> str:
 
 
 def _session(folder: Path) -> SparkSession:
-    return start_session(load_config(), folder / "spark.log", delta=True)
+    return start_session(load_config(None, SETTINGS), folder / "spark.log", delta=True)
 
 
 def _held(store: Store) -> dict[str, list[str]]:

@@ -58,6 +58,15 @@ def detect(images: Path, reference: Path, out: str, *settings: str) -> Run:
     )  # fmt: skip
 
 
+FEW_ROWS = (
+    "spark.conf.spark.sql.codegen.wholeStage=false",
+    "spark.conf.spark.sql.codegen.factoryMode=NO_CODEGEN",
+    "spark.conf.spark.sql.adaptive.enabled=false",
+    "spark.conf.spark.sql.shuffle.partitions=2",
+)
+"""Settings with which Spark plans sooner what is not worth it: tables of some thousand rows."""
+
+
 def set_options(settings: Iterable[str]) -> list[str]:
     """Say ``KEY=VALUE`` settings on a command line."""
     return [word for setting in settings for word in ("--set", setting)]
