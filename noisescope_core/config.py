@@ -153,6 +153,9 @@ class Scan(_Section):
     access: Literal["executors", "spark"] = Field(
         "executors", description="who lists and reads files: executors themselves or Spark"
     )
+    listing: str | None = Field(
+        None, description="table of the store's files, such as Auto Loader's, null lists the store"
+    )
     list_tasks: int = Field(32, ge=1, le=10_000, description="tasks that list a store")
     gather: int = Field(
         20, ge=1, description="new unclaimed images, of a size or of all, that start a search"

@@ -61,7 +61,7 @@ TOGETHER = (
     ("registry",), ("scan",),
     ("detect", "large_piles", "detect_whitened", "real_images", "whitened_run", "known_and_pack",
      "damaged_files", "names", "unfinished_runs", "experiments_on_spark", "session"),
-    ("s3",), ("connect",), ("resilience",), ("cli",), ("jobs",), ("notebooks",),
+    ("s3",), ("backfill",), ("connect",), ("resilience",), ("cli",), ("jobs",), ("notebooks",),
     ("experiments",), ("doctor",), ("experiment_command",),
 )  # fmt: skip
 

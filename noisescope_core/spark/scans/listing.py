@@ -75,12 +75,11 @@ def unseen(store: Store, found: DataFrame) -> DataFrame:
     ----------
     found : rows of `LISTED`
     """
-    seen = store.read("seen").select(
-        "path", F.struct("bytes", "modified").alias("before"), F.lit(True).alias("known")
-    )
-    now = F.struct("bytes", "modified")
+    # Spark tells times by milliseconds, others by less: who lists may change.
+    state = F.struct("bytes", F.expr("modified div 1000").alias("modified"))
+    seen = store.read("seen").select("path", state.alias("before"), F.lit(True).alias("known"))
     # What an earlier version saw has no time.
-    same = F.col("before.modified").isNull() | now.eqNullSafe(F.col("before"))
+    same = F.col("before.modified").isNull() | state.eqNullSafe(F.col("before"))
     known = F.col("known").isNotNull()
     return (
         found.join(seen, "path", "left")

@@ -80,9 +80,11 @@ def scan(
     """
     open_tables(store)
     started = datetime.now(UTC)
-    last = next(iter(_last_runs(store)), None)
+    runs, undecided = _last_runs(store)
+    last = runs[0] if runs else None
     listing = list_new(store, config, progress, images, since, folders)
-    if last and not (listing.count("listed") or retry_quarantined or _is_due(store, last)):
+    due = listing.count("listed") or retry_quarantined or undecided
+    if last and not (due or _is_begun(store, last)):
         listing.remove_whole()
         return dict(vars(_nothing(progress, last, started)))
     with _taken_back(listing), leased(store, config.scan.lease_minutes) as held:
@@ -126,10 +128,12 @@ def backfill(
         new.
     """
     at_once = config.scan.list_tasks
-    names = top_folders(store.spark, images, config)
-    for first in range(0, len(names), at_once):
+    parts: list[list[str] | None] = [None]
+    if config.scan.listing is None:
+        names = top_folders(store.spark, images, config)
+        parts = [names[first : first + at_once] for first in range(0, len(names), at_once)]
+    for folders in parts:
         while True:
-            folders = names[first : first + at_once]
             row = scan(store, config, progress, images, reference, since, folders=folders)
             yield row
             if not row["files"]:
@@ -153,17 +157,23 @@ def _check_unreadable(store: Store, config: Config, row: RunRow) -> None:
     )
 
 
-def _last_runs(store: Store) -> list[RunRow]:
-    """Read the rows of the last scans that ended, the latest first."""
-    rows = store.read("runs").orderBy(F.desc("scan")).limit(LOOKED_AT).collect()
-    return [RunRow(**row.asDict()) for row in rows]
+def _last_runs(store: Store) -> tuple[list[RunRow], bool]:
+    """Read the rows of the last scans that ended, the latest first, and whether decisions wait."""
+    last = store.read("runs").orderBy(F.desc("scan")).limit(LOOKED_AT)
+    one = store.read("decisions").where("scan is null").orderBy("decided").limit(1)
+    decisions = one.select(F.lit(True).alias("waits"))
+    # One question takes fewer jobs than two.
+    rows = last.unionByName(decisions, allowMissingColumns=True).collect()
+    found = [row.asDict() for row in rows]
+    waits = [row.pop("waits") for row in found]
+    runs = [RunRow(**row) for row, other in zip(found, waits, strict=True) if not other]
+    return sorted(runs, key=lambda run: -run.scan), any(waits)
 
 
-def _is_due(store: Store, last: RunRow) -> bool:
-    """Whether a scan has something to do though no file is new."""
-    begun = any(name.isdigit() and int(name) > last.scan for name in folders_in(store.scans))
-    queued = bool(last.queued)
-    return begun or queued or not store.read("decisions").where("scan is null").isEmpty()
+def _is_begun(store: Store, last: RunRow) -> bool:
+    """Whether the last scan left something to do: files that it could not read, or it died."""
+    died = any(name.isdigit() and int(name) > last.scan for name in folders_in(store.scans))
+    return died or bool(last.queued)
 
 
 def _nothing(progress: Progress, last: RunRow, started: datetime) -> RunRow:
@@ -177,7 +187,7 @@ def _nothing(progress: Progress, last: RunRow, started: datetime) -> RunRow:
 
 def _begun(store: Store, config: Config, progress: Progress, images: str, reference: str) -> Scan:
     """Begin the scan after the last one that ended, or once more the one that died."""
-    runs = _last_runs(store)
+    runs, _ = _last_runs(store)
     last = runs[0] if runs else None
     number, version = (last.scan + 1, last.registry_version) if last else (1, 0)
     searches = (

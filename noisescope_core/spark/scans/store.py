@@ -42,7 +42,10 @@ _REVISION = "noisescope.revision"
 """Property of a table: revision of the declarations that it was made or last upgraded by."""
 
 MADE = "noisescope.made"
-"""Property of the table `lease`: revision as of which all tables are there and filled."""
+"""Property of the table `MARKED`: revision as of which all tables are there and filled."""
+
+MARKED = "erasures"
+"""Table that has this property: it seldom changes, so that Spark knows its properties already."""
 
 _FRAMES = re.compile(r"^\s+at .*$", re.MULTILINE)
 _CONFLICT = re.compile(r"concurrent(?!\.)", re.IGNORECASE)
@@ -105,7 +108,7 @@ class Store:
     def is_made(self, revision: int) -> bool:
         """Whether all tables are there, as a revision of their declarations has them."""
         try:
-            return self.noted("lease", MADE) == str(revision)
+            return self.noted(MARKED, MADE) == str(revision)
         except AnalysisException:
             return False
 

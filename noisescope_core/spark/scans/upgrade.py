@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.archives import MARK
-from noisescope_core.spark.scans.store import MADE, Store
+from noisescope_core.spark.scans.store import MADE, MARKED, Store
 from noisescope_core.tables.schemas import CELLS, REVISION, long_lived_columns
 
 _BEFORE = 0
@@ -25,7 +25,7 @@ def open_tables(store: Store) -> None:
         return
     store.create()
     _fill(store)
-    store.note("lease", MADE, str(REVISION))
+    store.note(MARKED, MADE, str(REVISION))
 
 
 def _fill(store: Store) -> None:

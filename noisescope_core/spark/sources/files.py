@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection
 from urllib.parse import unquote
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.utils import is_remote
 
@@ -111,6 +111,11 @@ def _unlisted(location: str, role: str, listed: Collection[str], limit: int) -> 
             row = FileRow(role, location, path, size, reason, path, 0, size, "")
         found.append(row)
     return {row.path: row for row in found}
+
+
+def without_scheme(column: str) -> Column:
+    """Write a column of URIs of this machine's disk and of volumes as paths."""
+    return F.regexp_replace(column, "^(file:/+|dbfs:/+(?=Volumes/))", "/")
 
 
 def content_of(source: DataFrame, config: Config) -> DataFrame:

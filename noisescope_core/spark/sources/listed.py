@@ -1,7 +1,8 @@
 """Listing of a store of any size: by the executors, folder by folder, or by Spark.
 
 Nothing of it passes through the driver where executors list. What they see is what they may read,
-by the store's own credentials; where only Spark's reach the store, it lists (`scan.access`).
+by the store's own credentials; where only Spark's reach the store, it lists (`scan.access`). Where
+others keep a table of its files, that is read in place of a listing (`scan.listing`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from noisescope_core.app.places import is_uri, is_volume, plain_path
 from noisescope_core.archives import is_archive
 from noisescope_core.config import Config
 from noisescope_core.images.decode import refused_size
-from noisescope_core.spark.sources.files import spark_files
+from noisescope_core.spark.sources.discovered import discovered_files
+from noisescope_core.spark.sources.files import spark_files, without_scheme
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.tables.schemas import arrow_schema, names_in
 from noisescope_core.tables.storage import file_system, with_retries
@@ -46,14 +48,20 @@ def listed_files(
 ) -> DataFrame:
     """List the files of a folder or a store: rows of `LISTED`.
 
+    Where a table names them (`scan.listing`), nothing is listed.
+
     Hidden names are listed, too; what a copy has not finished is not. An error in a task names a
     location that is not there.
 
     Parameters
     ----------
-    folders : of the location, from `top_folders`, to list these alone; None lists all
+    folders : of the location, from `top_folders`, to list these alone; None lists all. A table is
+        not taken folder by folder
     """
     limit = config.decode.max_bytes
+    if config.scan.listing is not None:
+        listed = discovered_files(spark, config.scan.listing, location)
+        return listed.mapInArrow(_with_reasons(limit), LISTED)
     if config.scan.access == "spark":
         listed = _listed_by_spark(spark, *(folders or [location]))
         return listed.mapInArrow(_with_reasons(limit), LISTED)
@@ -81,9 +89,8 @@ def top_folders(spark: SparkSession, location: str, config: Config) -> list[str]
 def _listed_by_spark(spark: SparkSession, *locations: str) -> DataFrame:
     """List by Spark: it asks for every file once more, and keeps the names on its driver."""
     files = spark_files(spark, *locations)
-    plain = F.regexp_replace("path", "^(file:/+|dbfs:/+(?=Volumes/))", "/")
     listed = files.select(
-        plain.alias("path"),
+        without_scheme("path").alias("path"),
         F.col("length").alias("bytes"),
         F.unix_micros("modificationTime").alias("modified"),
     )

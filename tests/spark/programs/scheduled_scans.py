@@ -13,7 +13,7 @@ from pathlib import Path
 from noisescope_core.config import load_config
 from noisescope_core.spark.session.start import session_settings, start_session
 from tests.conftest import INTERPRETED
-from tests.spark.programs import any_size_days, registry_days, scan_days
+from tests.spark.programs import any_size_days, backfill_days, registry_days, scan_days
 
 SETTINGS = (
     "spark.master=local[2]", "scan.gather=5",
@@ -25,6 +25,7 @@ SETTINGS = (
 
 STORIES = {
     "any_size": any_size_days.run_days,
+    "backfill": backfill_days.run_days,
     "registry": registry_days.run_days,
     "scan": scan_days.run_days,
 }
@@ -32,7 +33,8 @@ STORIES = {
 
 def main(folder: Path, jars: str, story: str) -> None:
     """Run the days of a story."""
-    config = load_config(None, (*SETTINGS, f"spark.jars={jars}"))
+    warehouse = f"spark.conf.spark.sql.warehouse.dir={folder / 'warehouse'}"
+    config = load_config(None, (*SETTINGS, warehouse, f"spark.jars={jars}"))
     spark = start_session(config, folder / "spark.log", delta=True)
     with session_settings(spark, config):
         (folder / story).mkdir()
