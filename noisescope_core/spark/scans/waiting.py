@@ -42,7 +42,7 @@ def release(store: Store, config: Config, row: RunRow) -> None:
     if over:
         rows = reduce(DataFrame.unionByName, (part.select("scan", "path") for part in over))
         gone = dict.fromkeys(CELLS, "null") | {"features": "0"}
-        store.update("arrivals", rows.distinct(), gone)
+        store.update("arrivals", rows.distinct(), gone, "old.features > 0")
 
 
 def _too_many(store: Store, config: Config, wait: DataFrame) -> list[DataFrame]:

@@ -43,6 +43,10 @@ CONNECT_SECONDS = 10
 """Seconds for a Connect server to accept a connection: chosen. The client itself would try for ten
 minutes."""
 
+PATH_CHARACTERS = 256
+"""Characters of paths that Delta's statistics have. Chosen: by default they have 32, in which all
+paths of a store are alike, so that no file of a table is passed over."""
+
 AT_START = {
     # Noise does not compress.
     "spark.shuffle.compress": "false",
@@ -138,6 +142,7 @@ def _session_settings(config: Config) -> dict[str, str]:
         "spark.sql.files.openCostInBytes": str(OPEN_COST),
         "spark.sql.parquet.columnarReaderBatchSize": str(ROWS_PER_READ),
         "spark.sql.session.timeZone": "UTC",
+        "spark.databricks.io.skipping.stringPrefixLength": str(PATH_CHARACTERS),
         **_configured_settings(config),
     }
 
