@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -195,15 +195,39 @@ def _prepared_row(
 ) -> dict[str, Any]:
     """Bring a reference image to a size and save it again, as is wanted, and extract its noise."""
     width, height = preparation.size
-    steps = [] if pixels.shape[1::-1] == preparation.size else [f"{RESIZED} {width} x {height}"]
-    if preparation.compression is not None:
-        steps.append(f"{SAVED_AGAIN} {preparation.compression}")
+    tall, wide = pixels.shape[:2]
     try:
         pixels = prepared(pixels, image_id, preparation)
     except Exception as error:
         return {"status": "quarantined", "reason": _unprocessed(error)}
-    made = {"width": width, "height": height, "prepared": ", ".join(steps)}
+    made = {"width": width, "height": height, "prepared": _prepared_as((wide, tall), preparation)}
     return made | _pixels_row(pixels, config, False)
+
+
+def _prepared_as(size: Size, preparation: Preparation) -> str:
+    """Say in words how an image of a size was prepared: the column `prepared`."""
+    width, height = preparation.size
+    steps = [] if size == preparation.size else [f"{RESIZED} {width} x {height}"]
+    if preparation.compression is not None:
+        steps.append(f"{SAVED_AGAIN} {preparation.compression}")
+    return ", ".join(steps)
+
+
+def wanted_rows(
+    reference: Header, wanted: Sequence[Preparation]
+) -> set[tuple[int, int, str | None]]:
+    """Tell the rows of `residuals` that a reference image gets: width, height and `prepared`.
+
+    Parameters
+    ----------
+    wanted : what is done to it, as for `residual_rows`
+    """
+    rows: set[tuple[int, int, str | None]] = {
+        (*preparation.size, _prepared_as(reference.size, preparation)) for preparation in wanted
+    }
+    if not any(preparation.size == reference.size for preparation in wanted):
+        rows.add((*reference.size, None))
+    return rows
 
 
 def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow.dataset as ds
 from pyspark.sql import DataFrame
@@ -13,13 +14,18 @@ from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.methods import method_of, uncalibrated
 from noisescope_core.spark.scans.context import Scan
+from noisescope_core.spark.scans.reference import KEPT_FROM, keep, kept_reference, stored_rows
 from noisescope_core.spark.scans.retest import claimed_by_retest
 from noisescope_core.spark.scans.sizes import Waiting, waiting_images
 from noisescope_core.spark.scans.waiting import waiting
 from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.stages.calibrate import calibrate
 from noisescope_core.spark.stages.cluster import cluster
-from noisescope_core.spark.stages.extract import extract_reference, reference_headers
+from noisescope_core.spark.stages.extract import (
+    extract_reference,
+    nothing_stored,
+    reference_headers,
+)
 from noisescope_core.spark.stages.listing import list_files
 from noisescope_core.spark.stages.methods import correlate
 from noisescope_core.spark.stages.score import scorer, tests_of
@@ -111,7 +117,11 @@ def _search(scan: Scan, sizes: list[Size]) -> None:
         # What the reference files say of themselves is read while that is written.
         headers = pool.submit(reference_headers, reference.content, config)
         images = _write_waiting(run, config, wait, sizes)
-        extract_reference(run, config, progress, reference, headers.result())
+        kept = kept_reference(scan) if reference.bytes >= KEPT_FROM else None
+        stored = partial(stored_rows, kept) if kept else nothing_stored
+        extract_reference(run, config, progress, reference, headers.result(), stored)
+    if kept:
+        keep(kept, run)
     for stage in (calibrate, sample, correlate, cluster):
         stage(run, config, progress)
     with progress.stage("score", images, "images") as told:

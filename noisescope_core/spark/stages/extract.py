@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -31,12 +31,19 @@ from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.rows import RouteRow
 from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
 
+Stored = Callable[[Sequence[Row], Mapping[str, list[Preparation]]], DataFrame | None]
+"""Headers of reference images, and what is done to them, to rows of `residuals` that are stored."""
+
 TABLES = {"image": "residuals", "reference": "reference_residuals"}
 """Roles of a file, and the table that its residual goes to."""
 
 _RESIDUALS = arrow_schema(SCHEMAS["residuals"])
 
 _HEADERS = arrow_schema(SCHEMAS["headers"])
+
+
+def nothing_stored(headers: Sequence[Row], changed: Mapping[str, list[Preparation]]) -> None:
+    """Let all of the reference be extracted."""
 
 
 def extract(run: Run, config: Config, progress: Progress, images: str, reference: str) -> None:
@@ -85,6 +92,7 @@ def extract_reference(
     progress: Progress,
     reference: Listed,
     headers: list[Row],
+    stored: Stored = nothing_stored,
 ) -> None:
     """Write `reference_residuals`, of images made like the tested ones where they differ.
 
@@ -92,14 +100,16 @@ def extract_reference(
     ----------
     reference : files of the reference
     headers : from `reference_headers`
+    stored : finds what need not be extracted
     """
     with progress.stage("reference", reference.files, "images") as stage:
         shared = _tested_too(run, headers)
         known = [row for row in headers if row.image_id not in shared]
-        changed = _preparations(run, known, config)
+        changed = _preparations(run, list({row.image_id: row for row in known}.values()), config)
         write_read(
             run, config, "reference_residuals", "reference", reference.content,
             lambda content: residuals(content, "reference", config, changed, shared),
+            stored(known, changed),
         )  # fmt: skip
         check_unreadable(run, config, "reference_residuals", "reference")
         alike = f", {len(changed):,} made like the test set" if changed else ""
@@ -137,8 +147,9 @@ def reference_headers(content: DataFrame, config: Config) -> list[Row]:
     """Read what the reference files say of themselves, as far as the method asks for it."""
     if not method_of(config).adapts_reference:
         return []
-    headers = map_batches(content, header_reader(config), SCHEMAS["headers"]).drop("path")
-    return headers.where("reason is null").distinct().collect()
+    headers = map_batches(content, header_reader(config), SCHEMAS["headers"])
+    rows = headers.where("reason is null").drop("reason", "watermark", "grey", "sketch", "tile")
+    return sorted(rows.collect(), key=lambda row: (row.image_id, row.path))
 
 
 def _preparations(run: Run, reference: list[Row], config: Config) -> dict[str, list[Preparation]]:

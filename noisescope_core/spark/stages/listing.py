@@ -113,6 +113,7 @@ def write_read(
     role: str,
     content: DataFrame,
     rows: Callable[[DataFrame], DataFrame],
+    stored: DataFrame | None = None,
 ) -> None:
     """Write a table that has a row of every file that is read, and ask again for what is missing.
 
@@ -123,13 +124,19 @@ def write_read(
     ----------
     content : rows of `CONTENT`, of all readable files of the role
     rows : from these to the table's
+    stored : rows of the table that are there already, whose files are not read; None if all are
     """
-    run.write(table, rows(content))
-    if _files_in(run, table, role) >= _readable_files(run, role):
-        return
-    read = run.read(table).select("path")
-    missing = readable(run, role).join(read, "path", "left_anti")
-    run.append(table, rows(content_of_each(missing, config)))
+    readable_files = _readable_files(run, role)
+
+    def missing() -> DataFrame:
+        read = run.read(table).select("path")
+        return readable(run, role).join(read, "path", "left_anti")
+
+    run.write(table, rows(content) if stored is None else stored)
+    if stored is not None and _files_in(run, table, role) < readable_files:
+        run.append(table, rows(read_listed(run.spark, missing(), config, whole=False)))
+    if _files_in(run, table, role) < readable_files:
+        run.append(table, rows(content_of_each(missing(), config)))
 
 
 def _readable_files(run: Run, role: str) -> int:
