@@ -98,12 +98,14 @@ def test_a_file_is_new_if_its_path_size_or_time_is(spark):
 
     class Seen:
         def read(self, table):
-            rows = [("same", 1, 10), ("larger", 1, 10), ("later", 1, 10), ("later", 1, 11),
-                    ("touched", 1, 10), ("old", None, None), ("gone", 1, 10)]  # fmt: skip
+            rows = [("same", 1, 10_000), ("larger", 1, 10_000), ("later", 1, 10_000),
+                    ("later", 1, 11_000), ("touched", 1, 10_000), ("old", None, None),
+                    ("by milliseconds", 1, 10_999), ("gone", 1, 10_000)]  # fmt: skip
             return spark.createDataFrame(rows, "path string, bytes long, modified long")
 
-    found = [("same", 1, 10), ("larger", 2, 10), ("later", 1, 11), ("touched", 1, 9),
-             ("old", 7, 7), ("new", 1, 10), ("undated", 1, None)]  # fmt: skip
+    found = [("same", 1, 10_000), ("larger", 2, 10_000), ("later", 1, 11_000),
+             ("touched", 1, 9_000), ("old", 7, 7), ("by milliseconds", 1, 10_000),
+             ("new", 1, 10_000), ("undated", 1, None)]  # fmt: skip
     frame = spark.createDataFrame([(*row, None) for row in found], LISTED)
     rows = {row.path: row.replaced for row in unseen(Seen(), frame).collect()}
     assert rows == {"larger": True, "touched": True, "new": False, "undated": False}
