@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
@@ -282,10 +282,18 @@ class Pile:
     def restore(self) -> None:
         """Give a new server what earlier calls have delivered."""
         fs.copy_files(str(self.folder), BUCKET, destination_filesystem=self.system)
+        self._ask({"dated": self._dated(str(f.relative_to(self.folder)) for f in self._files())})
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*/*"))
+
+    def _dated(self, names: Iterable[str]) -> dict[str, int]:
+        """When files were changed, by path: so a later server says the same of them."""
+        times = {name: (self.folder / name).stat().st_mtime for name in names}
+        return {f"/{BUCKET}/{name}": int(time) for name, time in times.items()}
 
     def _names(self, before: int) -> list[str]:
-        files = sorted(self.folder.glob("*/*"))
-        names = [str(file.relative_to(self.folder)) for file in files]
+        names = [str(file.relative_to(self.folder)) for file in self._files()]
         return [name for name in names if int(name[:3]) < before]
 
     def delivered(self, day: int) -> list[str]:
@@ -313,7 +321,8 @@ class Pile:
         names = [*earlier, *new]
         refused = [name for name in names if rng.random() < REFUSED and name != _vanishing(day)]
         deny = [f"/{BUCKET}/{name}" for name in refused]
-        self._ask({"deny": deny, "vanish": {f"/{BUCKET}/{_vanishing(day)}": "GET"}})
+        vanish = {f"/{BUCKET}/{_vanishing(day)}": "GET"}
+        self._ask({"deny": deny, "vanish": vanish, "dated": self._dated(new | others)})
         return {name: sha256(content).hexdigest() for name, content in others.items()
                 if name not in refused}  # fmt: skip
 

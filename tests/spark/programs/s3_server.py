@@ -11,6 +11,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -28,7 +29,7 @@ class Counted:
 
     Rules: `busy`, every so manieth request is answered 503; `vanish` and `cut`, objects by path,
     each deleted or cut in half at the first request of a method; `deny`, objects whose GET is
-    answered 403.
+    answered 403; `dated`, when objects were changed, seconds since 1970, by path.
     """
 
     def __init__(self, key: str) -> None:
@@ -45,6 +46,9 @@ class Counted:
         if path == "/_rules":
             length = int(environ["CONTENT_LENGTH"])
             self.rules, self.asked = json.loads(environ["wsgi.input"].read(length)), []
+            for changed, seconds in self.rules.pop("dated", {}).items():
+                time = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+                self._object(changed).last_modified = time
             start("200 OK", [])
             return [b""]
         if path == "/_asked":
@@ -79,15 +83,19 @@ class Counted:
         told["bytes"] = len(body[0])
         return body
 
-    @staticmethod
-    def _change(path: str, rule: str) -> None:
+    def _change(self, path: str, rule: str) -> None:
         _, bucket, name = path.split("/", 2)
         store = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
         if rule == "vanish":
             store.delete_object(bucket, name)
         else:
-            value = store.get_object(bucket, name).value
+            value = self._object(path).value
             store.put_object(bucket, name, value[: len(value) // 2])
+
+    @staticmethod
+    def _object(path: str) -> Any:
+        _, bucket, name = path.split("/", 2)
+        return s3_backends[DEFAULT_ACCOUNT_ID]["aws"].get_object(bucket, name)
 
     @staticmethod
     def _kind(environ: dict[str, Any]) -> str:
