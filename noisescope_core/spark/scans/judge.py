@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +31,10 @@ from noisescope_core.tables.schemas import (
     long_lived_columns,
     names_in,
 )
+
+MET_NOTED = 20
+"""Times that a fingerprint which images meet again and again is noted as met before it would age;
+chosen."""
 
 _STATUSES = ("scored", "unscored", "quarantined", UNREADABLE)
 """What can become of a file; each is counted in a column of `runs`."""
@@ -95,15 +99,22 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
         if counts[UNREADABLE] or scan.queued:
             queued = pool.submit(queue_unreadable, scan, arrivals, of_arrivals)
         if met:
-            ids = ", ".join(f"'{name}'" for name in met)
-            last_scan = f"last_scan = {scan.number}"
-            writes.append(
-                pool.submit(store.change, "fingerprints", last_scan, f"fingerprint_id IN ({ids})")
-            )
+            writes.append(pool.submit(_note_met, scan, met))
         for write in writes:
             write.result()
     left = queued.result() if queued else 0
     return Counts(**counts, bytes=size.result(), rejudged=rejudged, queued=left)
+
+
+def _note_met(scan: Scan, names: Sequence[str]) -> None:
+    """Note that images met fingerprints, unless that was noted not long ago.
+
+    A row is written again with its pictures, for a number that candidates age and are ordered by.
+    """
+    ago = max(1, scan.config.scan.candidate_scans // MET_NOTED)
+    ids = ", ".join(f"'{name}'" for name in names)
+    where = f"fingerprint_id IN ({ids}) AND coalesce(last_scan, 0) <= {scan.number - ago}"
+    scan.store.change("fingerprints", f"last_scan = {scan.number}", where)
 
 
 def _marked(scan: Scan, verdicts: DataFrame, version: int) -> DataFrame:
