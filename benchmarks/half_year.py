@@ -282,10 +282,10 @@ class Pile:
     def restore(self) -> None:
         """Give a new server what earlier calls have delivered."""
         fs.copy_files(str(self.folder), BUCKET, destination_filesystem=self.system)
-        self._ask({"dated": self._dated(str(f.relative_to(self.folder)) for f in self._files())})
+        self._ask({"dated": self._dated(self._stored())})
 
-    def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("*/*"))
+    def _stored(self) -> list[str]:
+        return [str(file.relative_to(self.folder)) for file in sorted(self.folder.glob("*/*"))]
 
     def _dated(self, names: Iterable[str]) -> dict[str, int]:
         """When files were changed, by path: so a later server says the same of them."""
@@ -293,8 +293,7 @@ class Pile:
         return {f"/{BUCKET}/{name}": int(time) for name, time in times.items()}
 
     def _names(self, before: int) -> list[str]:
-        names = [str(file.relative_to(self.folder)) for file in self._files()]
-        return [name for name in names if int(name[:3]) < before]
+        return [name for name in self._stored() if int(name[:3]) < before]
 
     def delivered(self, day: int) -> list[str]:
         """Every name that a scan can have seen until a day, those that vanished too."""

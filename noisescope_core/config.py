@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -304,6 +306,18 @@ def load_config(file: str | None = None, settings: Sequence[str] = ()) -> Config
     if errors:
         raise UsageError("configuration: " + "\n  ".join(["", *errors] if errors[1:] else errors))
     return config
+
+
+def config_hash(config: Config, *sections: str) -> str:
+    """Tell configurations apart that can give other verdicts: 16 hexadecimal digits.
+
+    Parameters
+    ----------
+    *sections : left out, too, because what is told apart does not depend on them
+    """
+    deciding = config.model_dump(exclude={"alerts", "observe", "report", "spark", *sections})
+    text = json.dumps(deciding, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 _SECRET = re.compile(

@@ -184,7 +184,7 @@ def residual_rows(
         yield row | {"status": "unscored", "reason": TESTED_TOO}
         return
     wanted = changed.get(row["image_id"], [])
-    if not any(preparation.size == (image.width, image.height) for preparation in wanted):
+    if _serves_as_it_is((image.width, image.height), wanted):
         yield row | _pixels_row(image.pixels, config, role == "image")
     for preparation in wanted:
         yield row | _prepared_row(image.pixels, row["image_id"], preparation, config)
@@ -213,21 +213,26 @@ def _prepared_as(size: Size, preparation: Preparation) -> str:
     return ", ".join(steps)
 
 
-def wanted_rows(
-    reference: Header, wanted: Sequence[Preparation]
-) -> set[tuple[int, int, str | None]]:
-    """Tell the rows of `residuals` that a reference image gets: width, height and `prepared`.
+def _serves_as_it_is(size: Size, wanted: Sequence[Preparation]) -> bool:
+    """Whether a reference image is used unprepared, too: nothing is wanted in its own size."""
+    return all(preparation.size != size for preparation in wanted)
+
+
+def wanted_rows(reference: Header, wanted: Sequence[Preparation]) -> set[tuple[int, int, str]]:
+    """Tell the rows of `residuals` that a reference image gets.
 
     Parameters
     ----------
     wanted : what is done to it, as for `residual_rows`
+
+    Returns
+    -------
+    set of tuple
+        Width, height and `prepared`, which is empty here where it is null there.
     """
-    rows: set[tuple[int, int, str | None]] = {
-        (*preparation.size, _prepared_as(reference.size, preparation)) for preparation in wanted
-    }
-    if not any(preparation.size == reference.size for preparation in wanted):
-        rows.add((*reference.size, None))
-    return rows
+    size = reference.size
+    own = {(*size, "")} if _serves_as_it_is(size, wanted) else set()
+    return own | {(*one.size, _prepared_as(size, one)) for one in wanted}
 
 
 def _pixels_row(pixels: NDArray[np.uint8], config: Config, with_thumbnail: bool) -> dict[str, Any]:

@@ -183,6 +183,12 @@ def scheduled_scans(once: Once, jars: str) -> Callable[[str], Path]:
     return folder_of
 
 
+@pytest.fixture(scope="session")
+def scans_told(scheduled_scans: Callable[[str], Path]) -> Callable[[str], dict[str, Any]]:
+    """What the program of a story saw, by its name."""
+    return lambda story: json.loads((scheduled_scans(story) / f"{story}.json").read_text())
+
+
 @dataclass(frozen=True)
 class Dump:
     """Folders of images of which some carry one common pattern."""

@@ -1,6 +1,5 @@
 """A store scanned a part at a time, into a schema of a catalog: each file is read once."""
 
-import json
 from collections import Counter
 
 import pytest
@@ -13,8 +12,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def told(scheduled_scans):
-    return json.loads((scheduled_scans("backfill") / "backfill.json").read_text())
+def told(scans_told):
+    return scans_told("backfill")
 
 
 def files(told, name):

@@ -20,13 +20,12 @@ from tests.conftest import SMALL, picture
 
 TABLE = "reference_residuals"
 
+CONFIG = load_config(None, (*SMALL, "method=whitened"))
+
 
 def rows_of(run):
     rows = run.rows(TABLE)
     return sorted(rows, key=lambda row: (row["path"], row["width"], row["prepared"] or ""))
-
-
-CONFIG = load_config(None, (*SMALL, "method=whitened"))
 
 
 def save(folder, count, shape, ending, seed):
@@ -101,6 +100,6 @@ def test_much_that_no_search_asks_for_is_forgotten(extracted, kept):
     run, _ = extracted
     for number in range(5):
         more = kept.read(TABLE).limit(run.count(TABLE))
-        kept.append(TABLE, more.selectExpr("*").replace("scored", f"old {number}", ["status"]))
+        kept.append(TABLE, more.replace("scored", f"old {number}", ["status"]))
     keep(kept, run)
     assert kept.count(TABLE) == kept.count(TABLE, ds.field("status") == "scored") > 0

@@ -11,8 +11,8 @@ pytest.importorskip("delta")
 
 
 @pytest.fixture(scope="module")
-def told(scheduled_scans):
-    return json.loads((scheduled_scans("registry") / "registry.json").read_text())
+def told(scans_told):
+    return scans_told("registry")
 
 
 def of_day(told, name):

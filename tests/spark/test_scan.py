@@ -1,6 +1,5 @@
 """Scheduled scans on real Delta tables: days of arrivals, one of which dies before its commit."""
 
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -16,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def told(scheduled_scans):
-    return json.loads((scheduled_scans("scan") / "scan.json").read_text())
+def told(scans_told):
+    return scans_told("scan")
 
 
 def latest(told):

@@ -1,6 +1,5 @@
 """Scheduled scans of images that hardly share a size: found, known, and judged as detect does."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def told(scheduled_scans):
-    return json.loads((scheduled_scans("any_size") / "any_size.json").read_text())
+def told(scans_told):
+    return scans_told("any_size")
 
 
 def by_name(verdicts):

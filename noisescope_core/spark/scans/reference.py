@@ -7,7 +7,6 @@ extracted again.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -16,6 +15,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
+from noisescope_core.config import config_hash
 from noisescope_core.extraction import wanted_rows
 from noisescope_core.images.reference import Header, Preparation
 from noisescope_core.spark.scans.context import Scan
@@ -43,9 +43,7 @@ Key = tuple[int, int, str]
 
 def kept_reference(scan: Scan) -> Run:
     """Find the run directory of what is kept, and remove those of other configurations."""
-    passing = {"alerts", "observe", "report", "scan", "source", "spark"}
-    decides = f"{__version__} {scan.config.model_dump_json(exclude=passing)}"
-    name = f"{_FOLDERS}{hashlib.sha256(decides.encode()).hexdigest()[:16]}"
+    name = f"{_FOLDERS}{__version__}-{config_hash(scan.config, 'scan', 'source')}"
     for other in folders_in(scan.store.scans):
         if other.startswith(_FOLDERS) and other != name:
             Run(scan.store.spark, f"{scan.store.scans}/{other}").remove_whole()
@@ -68,12 +66,11 @@ def stored_rows(
         Rows of `residuals`, for each file its own.
     """
     known = _keys(kept)
-    wanted = [
-        (header.path, header.image_id, *row)
-        for header in headers
-        if (rows := _asked(header, changed)) <= known[header.image_id]
-        for row in rows
-    ]
+    wanted = []
+    for header in headers:
+        rows = wanted_rows(Header.of_row(header), changed.get(header.image_id, ()))
+        if rows <= known[header.image_id]:
+            wanted += [(header.path, header.image_id, *row) for row in rows]
     if not wanted:
         return None
     asked = kept.spark.createDataFrame(wanted, f"path string, {_KEY}")
@@ -90,11 +87,6 @@ def keep(kept: Run, run: Run) -> None:
         asked = F.broadcast(run.spark.createDataFrame(new, _KEY))
         rows = _keyed(run.read(_TABLE).where("status = 'scored'")).join(asked, names_in(_KEY))
         kept.append(_TABLE, rows.dropDuplicates(names_in(_KEY)))
-
-
-def _asked(header: Row, changed: Mapping[str, list[Preparation]]) -> set[Key]:
-    rows = wanted_rows(Header.of_row(header), changed.get(header.image_id, ()))
-    return {(width, height, prepared or "") for width, height, prepared in rows}
 
 
 def _keys(run: Run) -> dict[str, set[Key]]:

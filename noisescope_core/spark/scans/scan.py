@@ -8,8 +8,6 @@ same end.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,11 +15,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow.dataset as ds
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core import __version__
 from noisescope_core.app.alerts import LOOKED_AT, alerts
-from noisescope_core.config import Config
+from noisescope_core.config import Config, config_hash
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.spark.scans.arrivals import listing_of, read_arrivals, take
 from noisescope_core.spark.scans.context import Scan, run_of
@@ -80,8 +79,7 @@ def scan(
     """
     open_tables(store)
     started = datetime.now(UTC)
-    runs, undecided = _last_runs(store)
-    last = runs[0] if runs else None
+    last, undecided = _last_run(store)
     listing = list_new(store, config, progress, images, since, folders)
     due = listing.count("listed") or retry_quarantined or undecided
     if last and not (due or _is_begun(store, last)):
@@ -157,17 +155,26 @@ def _check_unreadable(store: Store, config: Config, row: RunRow) -> None:
     )
 
 
-def _last_runs(store: Store) -> tuple[list[RunRow], bool]:
-    """Read the rows of the last scans that ended, the latest first, and whether decisions wait."""
-    last = store.read("runs").orderBy(F.desc("scan")).limit(LOOKED_AT)
+def _last(store: Store, count: int) -> DataFrame:
+    """Rows of the last scans that ended, so many of them."""
+    return store.read("runs").orderBy(F.desc("scan")).limit(count)
+
+
+def _last_runs(store: Store) -> list[RunRow]:
+    """Read the rows of the last scans that ended, the latest first."""
+    return [RunRow(**row.asDict()) for row in _last(store, LOOKED_AT).collect()]
+
+
+def _last_run(store: Store) -> tuple[RunRow | None, bool]:
+    """Read the row of the last scan that ended, and whether decisions wait for the next."""
     one = store.read("decisions").where("scan is null").orderBy("decided").limit(1)
     decisions = one.select(F.lit(True).alias("waits"))
     # One question takes fewer jobs than two.
-    rows = last.unionByName(decisions, allowMissingColumns=True).collect()
+    rows = _last(store, 1).unionByName(decisions, allowMissingColumns=True).collect()
     found = [row.asDict() for row in rows]
     waits = [row.pop("waits") for row in found]
     runs = [RunRow(**row) for row, other in zip(found, waits, strict=True) if not other]
-    return sorted(runs, key=lambda run: -run.scan), any(waits)
+    return next(iter(runs), None), any(waits)
 
 
 def _is_begun(store: Store, last: RunRow) -> bool:
@@ -187,7 +194,7 @@ def _nothing(progress: Progress, last: RunRow, started: datetime) -> RunRow:
 
 def _begun(store: Store, config: Config, progress: Progress, images: str, reference: str) -> Scan:
     """Begin the scan after the last one that ended, or once more the one that died."""
-    runs, _ = _last_runs(store)
+    runs = _last_runs(store)
     last = runs[0] if runs else None
     number, version = (last.scan + 1, last.registry_version) if last else (1, 0)
     searches = (
@@ -283,13 +290,6 @@ def _seconds(progress: Progress) -> dict[str, Any]:
         part = _PARTS.get(str(stage["stage"]), "search")
         seconds[f"{part}_seconds"] += float(stage["seconds"])
     return seconds
-
-
-def config_hash(config: Config) -> str:
-    """Tell configurations apart that can give other verdicts."""
-    deciding = config.model_dump(exclude={"alerts", "observe", "report", "spark"})
-    text = json.dumps(deciding, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def tidy(store: Store, config: Config, row: RunRow) -> None:

@@ -21,11 +21,7 @@ from noisescope_core.spark.scans.waiting import waiting
 from noisescope_core.spark.session.workers import map_batches
 from noisescope_core.spark.stages.calibrate import calibrate
 from noisescope_core.spark.stages.cluster import cluster
-from noisescope_core.spark.stages.extract import (
-    extract_reference,
-    nothing_stored,
-    reference_headers,
-)
+from noisescope_core.spark.stages.extract import extract_reference, reference_headers
 from noisescope_core.spark.stages.listing import list_files
 from noisescope_core.spark.stages.methods import correlate
 from noisescope_core.spark.stages.score import scorer, tests_of
@@ -118,7 +114,7 @@ def _search(scan: Scan, sizes: list[Size]) -> None:
         headers = pool.submit(reference_headers, reference.content, config)
         images = _write_waiting(run, config, wait, sizes)
         kept = kept_reference(scan) if reference.bytes >= KEPT_FROM else None
-        stored = partial(stored_rows, kept) if kept else nothing_stored
+        stored = partial(stored_rows, kept) if kept else None
         extract_reference(run, config, progress, reference, headers.result(), stored)
     if kept:
         keep(kept, run)

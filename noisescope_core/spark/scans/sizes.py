@@ -21,18 +21,21 @@ class Waiting:
 
     Attributes
     ----------
-    images : of all sizes
-    of_sizes : the same by size
+    of_sizes : number of them by size
     new : of these, came since the last search
     first_scan : number of the scan in which the first of them came; None if none wait
     sizes : of which enough wait to be searched in place, and enough of them are new
     """
 
-    images: int
     of_sizes: dict[Size, int]
     new: int
     first_scan: int | None
     sizes: list[Size]
+
+    @property
+    def images(self) -> int:
+        """How many they are."""
+        return sum(self.of_sizes.values())
 
 
 def waiting_images(scan: Scan) -> Waiting:
@@ -54,7 +57,6 @@ def waiting_images(scan: Scan) -> Waiting:
     )
     least, gather = method_of(scan.config).least_images(scan.config), scan.config.scan.gather
     return Waiting(
-        sum(row.images for row in counts),
         {(row.width, row.height): row.images for row in counts},
         sum(row.new_of_all for row in counts),
         min((row.first for row in counts), default=None),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from noisescope_core.app.places import is_uri, is_volume
+from noisescope_core.app.places import absolute
 from noisescope_core.errors import NoiseScopeError, UsageError, first_line
 from noisescope_core.spark.sources.files import without_scheme
-from noisescope_core.spark.sources.tables import format_of
+from noisescope_core.spark.sources.tables import format_of, table_rows
 
 COLUMNS = ("path", "length", "modificationTime")
 """Columns that such a table has, as Spark names them where it reads binary files."""
@@ -37,8 +35,10 @@ def discovered_files(spark: SparkSession, table: str, location: str) -> DataFram
         If it cannot be read, or names no file there.
     """
     try:
-        is_folder = "/" in table
-        rows = spark.read.load(table, format_of(spark, table)) if is_folder else spark.table(table)
+        if "/" in table:
+            rows = table_rows(spark, table, format_of(spark, table))
+        else:
+            rows = spark.table(table)
         missing = set(COLUMNS).difference(rows.columns)
     except Exception as error:
         raise NoiseScopeError(
@@ -49,8 +49,7 @@ def discovered_files(spark: SparkSession, table: str, location: str) -> DataFram
             f"scan.listing={table}: has no column {', '.join(sorted(missing))}; it needs "
             f"{', '.join(COLUMNS)}, as Auto Loader writes them for the format binaryFile"
         )
-    is_local = not (is_uri(location) or is_volume(location))
-    root = os.path.abspath(location) if is_local else location.rstrip("/")
+    root = absolute(location).rstrip("/")
     path = without_scheme("path")
     if location.startswith("s3"):
         path = F.regexp_replace(path, _S3, f"{location.partition('://')[0]}://")

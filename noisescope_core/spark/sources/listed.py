@@ -59,11 +59,12 @@ def listed_files(
         not taken folder by folder
     """
     limit = config.decode.max_bytes
+    listed = None
     if config.scan.listing is not None:
         listed = discovered_files(spark, config.scan.listing, location)
-        return listed.mapInArrow(_with_reasons(limit), LISTED)
-    if config.scan.access == "spark":
+    elif config.scan.access == "spark":
         listed = _listed_by_spark(spark, *(folders or [location]))
+    if listed is not None:
         return listed.mapInArrow(_with_reasons(limit), LISTED)
     names = [location] if folders is None else folders
     entries = frame(spark, [{"path": name, "folder": True} for name in names], _ENTRIES)

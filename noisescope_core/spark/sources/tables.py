@@ -59,6 +59,14 @@ def format_of(spark: SparkSession, location: str) -> str:
     return DELTA
 
 
+def table_rows(spark: SparkSession, location: str, format: str) -> DataFrame:
+    """Read a table whose location is taken as it is written; raises what Spark does."""
+    if format == DELTA:
+        return spark.read.format(DELTA).load(location)
+    reader = spark.read.options(**TAKEN_AS_IT_IS).option("recursiveFileLookup", "true")
+    return reader.option("pathGlobFilter", f"*{ENDING}").parquet(uri_of(location))
+
+
 def open_table(spark: SparkSession, location: str, format: str, config: Config) -> Table:
     """Open a table and find the columns that hold images and their names.
 
@@ -70,11 +78,7 @@ def open_table(spark: SparkSession, location: str, format: str, config: Config) 
         If it cannot be read.
     """
     try:
-        if format == DELTA:
-            rows = spark.read.format(DELTA).load(location)
-        else:
-            reader = spark.read.options(**TAKEN_AS_IT_IS).option("recursiveFileLookup", "true")
-            rows = reader.option("pathGlobFilter", f"*{ENDING}").parquet(uri_of(location))
+        rows = table_rows(spark, location, format)
         schema = rows.schema
     except Exception as error:
         raise NoiseScopeError(f"{location}: cannot be read ({first_line(error)})") from error

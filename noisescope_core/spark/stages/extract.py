@@ -42,10 +42,6 @@ _RESIDUALS = arrow_schema(SCHEMAS["residuals"])
 _HEADERS = arrow_schema(SCHEMAS["headers"])
 
 
-def nothing_stored(headers: Sequence[Row], changed: Mapping[str, list[Preparation]]) -> None:
-    """Let all of the reference be extracted."""
-
-
 def extract(run: Run, config: Config, progress: Progress, images: str, reference: str) -> None:
     """List two folders, write `files`, `route`, `residuals` or `headers`, `reference_residuals`.
 
@@ -92,7 +88,7 @@ def extract_reference(
     progress: Progress,
     reference: Listed,
     headers: list[Row],
-    stored: Stored = nothing_stored,
+    stored: Stored | None = None,
 ) -> None:
     """Write `reference_residuals`, of images made like the tested ones where they differ.
 
@@ -100,7 +96,7 @@ def extract_reference(
     ----------
     reference : files of the reference
     headers : from `reference_headers`
-    stored : finds what need not be extracted
+    stored : finds what need not be extracted; None has all extracted
     """
     with progress.stage("reference", reference.files, "images") as stage:
         shared = _tested_too(run, headers)
@@ -109,7 +105,7 @@ def extract_reference(
         write_read(
             run, config, "reference_residuals", "reference", reference.content,
             lambda content: residuals(content, "reference", config, changed, shared),
-            stored(known, changed),
+            stored(known, changed) if stored else None,
         )  # fmt: skip
         check_unreadable(run, config, "reference_residuals", "reference")
         alike = f", {len(changed):,} made like the test set" if changed else ""

@@ -35,15 +35,14 @@ def lattice_pile(run: Run, config: Config, note: Note) -> LatticePile:
     limits = config.lattice
     reference = _reference(run, config)
     tested = _first_of_each(run.read(tile_table(run)))
-    collected = _collected(tested.limit(limits.images + 1))
-    if len(collected) <= limits.images:
+    if run.count(tile_table(run)) <= limits.images:
+        collected = _collected(tested)
         return LatticePile(collected, reference, len(collected))
     images = tested.count()
-    if len(reference) >= config.discovery.least_reference:
+    if images > limits.images and len(reference) >= config.discovery.least_reference:
         note(f"lattices: {limits.images:,} of {images:,} images stand out most")
-        standing = _standing_out(run, tested, images, reference, limits.images)
-        collected = _collected(standing.limit(limits.images))
-    return LatticePile(collected[: limits.images], reference, images)
+        tested = _standing_out(run, tested, images, reference, limits.images)
+    return LatticePile(_collected(tested.limit(limits.images)), reference, images)
 
 
 def small_pile(run: Run, config: Config) -> tuple[list[LatticeFeature], list[LatticeFeature]]:
