@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from pyspark.sql import SparkSession
 from benchmarks.pipeline import FEW_ROWS, set_options
 from noisescope_core.config import load_config
 from noisescope_core.simulate import write_dump
+from noisescope_core.spark.scans.maintenance import maintain
 from noisescope_core.spark.scans.registry import decide
 from noisescope_core.spark.scans.scan import scan
 from noisescope_core.spark.scans.store import Store
@@ -40,6 +42,8 @@ CLOCK = {
 """Columns that differ from run to run."""
 
 SETTINGS = ("scan.gather=5", *FEW_ROWS)
+
+CONFIG = load_config(None, SETTINGS)
 
 EXECUTORS = "local-cluster[2,1,1024]"
 """Master with two executors that are processes of their own: 1 core and 1,024 MiB each."""
@@ -71,38 +75,51 @@ def concurrent(data: Path, trials: int, seed: int = 4) -> list[Row]:
     """Kill two scans, an analyst and `maintain` at work at once, let all end, and compare.
 
     Each is killed in three of four cases. What they leave is compared with what a run leaves that
-    nobody disturbed, in which every scan takes in the same decisions.
+    nobody disturbed, in which every scan takes in the same decisions. A row is written as a trial
+    ends, and a later call goes on after the last one.
     """
     folder = data / "concurrent"
-    lasts = _prepare(folder, first=130, generated=100, generators=2)
-    rng = np.random.default_rng(seed)
+    done = folder / "trials.jsonl"
+    if not done.exists():
+        lasts = _prepare(folder, first=130, generated=100, generators=2)
+        done.write_text(json.dumps({"a scan alone, s": lasts}) + "\n")
+    alone, *rows = map(json.loads, done.read_text().splitlines())
     spark = _session(folder)
-    rows: list[Row] = []
-    for trial in range(trials):
+    for trial in range(len(rows), trials):
         name = f"{trial:02d}"
+        shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(folder / "start", folder / name)
-        row = {"trial": trial} | _at_once(folder, name, rng, lasts)
+        rng = np.random.default_rng([seed, trial])
+        ended = _at_once(folder, name, rng, alone["a scan alone, s"])
+        tables = Store(spark, str(folder / name))
         # What died is ended, and what came meanwhile is taken in.
         for _ in range(2):
-            _wait(_scan(folder, name))
-        _wait(_command(folder, name, "maintain"))
-        rows.append(row | _repeated(spark, folder, name))
+            _scan_here(tables)
+        maintain(tables, CONFIG, Progress(spark), 30, None)
+        rows.append({"trial": trial} | ended | _repeated(tables))
+        with done.open("a") as lines:
+            lines.write(json.dumps(rows[-1]) + "\n")
         print(rows[-1], flush=True)
     spark.stop()
     return rows
 
 
-def _repeated(spark: SparkSession, folder: Path, name: str) -> Row:
+def _scan_here(tables: Store) -> None:
+    folder = Path(tables.location).parent
+    places = str(folder / "images"), str(folder / "dump/reference")
+    scan(tables, CONFIG, Progress(tables.spark), *places)
+
+
+def _repeated(tables: Store) -> Row:
     """Let every scan of a trial take in the same decisions undisturbed, and compare."""
-    tables = Store(spark, str(folder / name))
     decisions = tables.read("decisions").orderBy("decided").collect()
-    same = Store(spark, f"{tables.location}-undisturbed")
-    shutil.copytree(folder / "start", same.location)
+    same = Store(tables.spark, f"{tables.location}-undisturbed")
+    shutil.rmtree(same.location, ignore_errors=True)
+    shutil.copytree(Path(tables.location).with_name("start"), same.location)
     for run in tables.read("runs").where("scan > 1").orderBy("scan").collect():
         for taken in (one for one in decisions if one.scan == run.scan):
             decide(same, [taken.fingerprint_id], taken.state, taken.note, taken.analyst)
-        places = str(folder / "images"), str(folder / "dump/reference")
-        scan(same, load_config(None, SETTINGS), Progress(spark), *places)
+        _scan_here(same)
     differing = _differing(_held(tables), _held(same))
     return {"decisions": len(decisions), "tables that differ": differing}
 
@@ -240,7 +257,7 @@ def _last_line(log: Path) -> str:
 
 
 def _session(folder: Path) -> SparkSession:
-    return start_session(load_config(None, SETTINGS), folder / "spark.log", delta=True)
+    return start_session(CONFIG, folder / "spark.log", delta=True)
 
 
 def _held(store: Store) -> dict[str, list[str]]:

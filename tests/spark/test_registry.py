@@ -143,6 +143,18 @@ def test_older_tables_get_their_columns_and_later_ones_are_refused(told):
     assert "/later: a later version made table runs (revision 99, this one" in told["later"]
 
 
+def test_tables_of_an_earlier_version_are_filled_once(told):
+    assert told["filled"] == {
+        "current_verdicts": [["/pile/a.png", True], ["/pile/b.tar!/c.png", False]],
+        "seen": [["/pile/a.png", 0, None], ["/pile/b.tar", 0, None]],
+        "arrivals": [[2, "c", 4, None]],
+    }
+
+
+def test_files_written_together_are_not_written_again(told):
+    assert told["compacted"] == [[[3, 1], [3, 1]], 6]
+
+
 def test_the_registry_that_a_scan_noted_is_read_by_the_next_version():
     from noisescope_core.spark.scans.registry import RegistryState
 

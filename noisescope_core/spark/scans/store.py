@@ -20,6 +20,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from noisescope_core.errors import NoiseScopeError, first_line
+from noisescope_core.spark.session.start import settings_for
 from noisescope_core.tables.schemas import (
     CLUSTERED,
     KEYS,
@@ -55,6 +56,13 @@ _CONFLICT = re.compile(r"concurrent(?!\.)", re.IGNORECASE)
 _MARKED = ("arrivals", "fingerprints")
 """Tables whose deleted and changed rows are marked, or they would copy the pictures and features of
 the rows beside them. All others can be read by programs that know no deletion vectors."""
+
+_CUBES = "spark.databricks.delta.optimize.clustering.mergeStrategy.minCubeSize"
+
+_FOR_COMPACTION = {f"{_CUBES}.threshold": str(1 << 30), f"{_CUBES}.targetCubeSize": str(3 << 29)}
+"""Settings under which small files are written together: bytes of clustered rows that later ones no
+longer join, and bytes that are clustered at most. Chosen: by default they are 100 and 150 GB, so
+that all that waits would be written anew each time."""
 
 _FOR_VACUUM = {
     # By default 10,000 tasks list a table's folder.
@@ -292,7 +300,8 @@ class Store:
 
     def compact(self, tables: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Write small files of tables together: numbers of files before and after, by table."""
-        done = self._at_once(tables, "OPTIMIZE {table}")
+        with settings_for(self.spark, _FOR_COMPACTION):
+            done = self._at_once(tables, "OPTIMIZE {table}")
         return {
             table: (row.metrics.numFilesRemoved, row.metrics.numFilesAdded)
             for table, (row,) in zip(tables, done, strict=True)
@@ -304,13 +313,8 @@ class Store:
 
     def vacuum(self, tables: Sequence[str], hours: int) -> None:
         """Delete the files of tables that only states older than so many hours need."""
-        for key, value in _FOR_VACUUM.items():
-            self.spark.conf.set(key, value)
-        try:
+        with settings_for(self.spark, _FOR_VACUUM):
             self._at_once(tables, f"VACUUM {{table}} RETAIN {hours} HOURS")
-        finally:
-            for key in _FOR_VACUUM:
-                self.spark.conf.unset(key)
 
     def _at_once(self, tables: Sequence[str], statement: str) -> list[list[Row]]:
         """Do something to several tables at once: each is mostly waiting."""

@@ -6,8 +6,8 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -99,12 +99,18 @@ def stop_session(spark: SparkSession) -> None:
         spark.stop()
 
 
-@contextmanager
-def session_settings(spark: SparkSession, config: Config) -> Iterator[dict[str, str]]:
+def session_settings(spark: SparkSession, config: Config) -> AbstractContextManager[dict[str, str]]:
     """Give a session the settings that our work needs, and leave it as it was found.
 
     What a platform refuses costs time and memory, not verdicts: `workers.map_batches` bounds what a
-    worker computes at once.
+    worker computes at once. For the rest see `settings_for`.
+    """
+    return settings_for(spark, _session_settings(config))
+
+
+@contextmanager
+def settings_for(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Give a session settings for a while, as far as it takes them.
 
     Yields
     ------
@@ -116,7 +122,7 @@ def session_settings(spark: SparkSession, config: Config) -> Iterator[dict[str, 
         given = spark.conf.getAll
     found: dict[str, str | None] = {}
     refused = {}
-    for key, setting in _session_settings(config).items():
+    for key, setting in settings.items():
         try:
             before = spark.conf.get(key, None) if given is None else given.get(key)
             spark.conf.set(key, setting)

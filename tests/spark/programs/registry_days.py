@@ -14,6 +14,7 @@ from noisescope_core.config import Config, configured
 from noisescope_core.errors import UsageError
 from noisescope_core.report.explanation import as_json, decisions, history
 from noisescope_core.simulate import write_dump
+from noisescope_core.spark.scans import store
 from noisescope_core.spark.scans.erasure import erase
 from noisescope_core.spark.scans.exchange import export_registry, import_registry
 from noisescope_core.spark.scans.explained import scanned_file
@@ -26,8 +27,10 @@ from noisescope_core.spark.scans.registry import (
 )
 from noisescope_core.spark.scans.scan import scan
 from noisescope_core.spark.scans.store import Store
+from noisescope_core.spark.scans.upgrade import open_tables
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.tables.schemas import LONG_LIVED
+from noisescope_core.spark.tables.frames import frame
+from noisescope_core.tables.schemas import CELLS, LONG_LIVED
 
 
 def refusal(error: type[Exception], action: Callable[[], object]) -> str:
@@ -192,6 +195,50 @@ class Days:
         )
         self.seen["later"] = refusal(Exception, lambda: later._create("runs"))
 
+    def fill_tables_of_an_earlier_version(self) -> None:
+        """Open tables that kept what waits apart and what was seen nowhere."""
+        old = self.tables("earlier")
+        old.create()
+        verdicts = (
+            ("/pile/a.png", 1, 1, False), ("/pile/a.png", 2, 2, True),
+            ("/pile/b.tar!/c.png", 1, 1, False),
+        )  # fmt: skip
+        for path, version, number, is_fake in verdicts:
+            row = {"path": path, "registry_version": version, "scan": number, "is_fake": is_fake}
+            declared = LONG_LIVED["verdicts"]
+            old.append("verdicts", frame(self.spark, [row], declared))
+        cells = ", ".join(f"{name} binary" for name in CELLS)
+        self.spark.sql(
+            f"CREATE TABLE {old.name('waiting')} (scan long, image_id string, {cells}) USING DELTA"
+        )
+        self.spark.sql(
+            f"INSERT INTO {old.name('waiting')} (scan, image_id, tile) VALUES (2, 'c', X'00010203')"
+        )
+        open_tables(old)
+        open_tables(old)
+        asked = {"current_verdicts": ("path", "is_fake"), "seen": ("path", "scan", "bytes"),
+                 "arrivals": ("scan", "image_id", "features", "residual")}  # fmt: skip
+        self.seen["filled"] = {
+            table: sorted(tuple(row) for row in old.read(table).select(*names).collect())
+            for table, names in asked.items()
+        }
+
+    def compact_twice(self) -> None:
+        """Compact a table, add to it, compact it again: files that went and came."""
+        tables = self.tables("compacted")
+        tables._create("arrivals")
+        done = []
+        cubes = {key: size if "target" in key else "1"
+                 for key, size in store._FOR_COMPACTION.items()}  # fmt: skip
+        with patch.object(store, "_FOR_COMPACTION", cubes):
+            for day in range(2):
+                for number in range(3):
+                    row = {"scan": 3 * day + number, "path": f"/pile/{day}{number}.png"}
+                    rows = frame(self.spark, [row], LONG_LIVED["arrivals"])
+                    tables.append("arrivals", rows)
+                done.append(tables.compact(["arrivals"])["arrivals"])
+        self.seen["compacted"] = [done, tables.read("arrivals").count()]
+
 
 def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
     """Scan, decide, scan again: what the tables held."""
@@ -201,4 +248,6 @@ def run_days(spark: Any, config: Config, folder: Path) -> dict[str, Any]:
     run.age()
     run.seen["tables"] = run.held()
     run.open_tables_of_other_versions()
+    run.fill_tables_of_an_earlier_version()
+    run.compact_twice()
     return run.seen
