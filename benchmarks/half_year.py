@@ -33,10 +33,11 @@ import click
 import cv2
 import numpy as np
 from pyarrow import fs
+from pyspark.sql import SparkSession
 
 from benchmarks.pipeline import FEW_ROWS, set_options
 from benchmarks.store import s3_server
-from noisescope_core.config import load_config
+from noisescope_core.config import Config, load_config
 from noisescope_core.simulate.camera import Camera, build_camera, photograph, stored_photograph
 from noisescope_core.simulate.decoder import STRIDE, Decoder, build_decoder, decode_scene
 from noisescope_core.simulate.dump import jpeg_file
@@ -46,7 +47,7 @@ from noisescope_core.spark.scans.maintenance import maintain
 from noisescope_core.spark.scans.scan import scan
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.start import start_session
+from noisescope_core.spark.session.start import session_settings, start_session
 
 Row = dict[str, Any]
 
@@ -120,12 +121,20 @@ def _run(folder: Path, days: int, endpoint: str) -> None:
     """Run the days that are missing, and write their rows."""
     pile = Pile(folder / "store", endpoint)
     _write_reference(folder / "reference")
-    rows = _rows(folder)
-    done = len(rows)
     pile.restore()
     config = load_config(None, SETTINGS)
     images = f"s3a://{BUCKET}"
     spark = start_session(config, folder / "spark.log", delta=True, locations=(images,))
+    with session_settings(spark, config):
+        _run_days(spark, config, pile, folder, images, days)
+    spark.stop()
+
+
+def _run_days(
+    spark: SparkSession, config: Config, pile: Pile, folder: Path, images: str, days: int
+) -> None:
+    rows = _rows(folder)
+    done = len(rows)
     store = Store(spark, str(folder / "tables"))
     scheduler = spark.sparkContext._jsc.sc().dagScheduler()
     lasts, goes_on = rows[-1]["seconds"] if rows else 60.0, (folder / "tables").exists()
@@ -154,7 +163,6 @@ def _run(folder: Path, days: int, endpoint: str) -> None:
         row["work, MB"] = _megabytes(work)
         row["tables, MB"] = _megabytes(tables) - row["work, MB"]
         _append(folder / "days.csv", {"maintain, s": 0.0} | row)
-    spark.stop()
 
 
 def _counted(store: Store, last: int) -> Row:
@@ -405,7 +413,11 @@ def _write_reference(folder: Path) -> None:
 
 
 def _findings(rows: list[Row]) -> Iterator[str]:
-    """Say of each generator when it had sent 50 images and was found, and what days took."""
+    """Say of each generator when it had sent 50 images and was found, and what days took.
+
+    A fingerprint is of the maker of most of what it claims, so a generator whose images are claimed
+    by others' fingerprints is flagged before it is found.
+    """
     of_day = {int(row["day"]): json.loads(row["claims"]) for row in rows}
     for maker in (maker for maker in FIRST if maker.startswith("g")):
         told = {day: claims[maker] for day, claims in of_day.items() if maker in claims}
@@ -414,9 +426,11 @@ def _findings(rows: list[Row]) -> Iterator[str]:
         fifty = next((day for day, (sent, _, _) in told.items() if sent >= 50), None)
         found = next((day for day, (_, _, owned) in told.items() if owned), None)
         then = f", {told[found][0]} images by then" if found else ""
+        half = next((day for day, (sent, hit, _) in told.items() if 2 * hit >= sent), None)
         sent, flagged, owned = told[max(told)]
         yield (
-            f"{maker}: 50 images on day {fifty}, found on day {found}{then}; in the end "
+            f"{maker}: 50 images on day {fifty}, half of its images flagged from day {half}, "
+            f"a fingerprint of its own on day {found}{then}; in the end "
             f"{flagged:,} of {sent:,} flagged, by {owned} fingerprints of its own"
         )
     last = rows[-1]

@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from noisescope_core.spark.scans.registry import decide
 from noisescope_core.spark.scans.scan import scan
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.session.progress import Progress
-from noisescope_core.spark.session.start import start_session
+from noisescope_core.spark.session.start import session_settings, start_session
 from noisescope_core.tables.schemas import LONG_LIVED
 
 Row = dict[str, Any]
@@ -62,12 +63,11 @@ def kills(data: Path, trials: int, seed: int = 3) -> list[Row]:
         after = float(rng.uniform(0.1, 1.0)) * lasts
         rows.append({"trial": trial} | _killed(folder, f"{trial:02d}", trial % 4 == 3, after))
         print(rows[-1], flush=True)
-    spark = _session(folder)
-    undisturbed = _held(Store(spark, str(folder / "undisturbed")))
-    for row in rows:
-        held = _held(Store(spark, str(folder / f"{row['trial']:02d}")))
-        row["tables that differ"] = _differing(held, undisturbed)
-    spark.stop()
+    with _session(folder) as spark:
+        undisturbed = _held(Store(spark, str(folder / "undisturbed")))
+        for row in rows:
+            held = _held(Store(spark, str(folder / f"{row['trial']:02d}")))
+            row["tables that differ"] = _differing(held, undisturbed)
     return rows
 
 
@@ -84,24 +84,27 @@ def concurrent(data: Path, trials: int, seed: int = 4) -> list[Row]:
         lasts = _prepare(folder, first=130, generated=100, generators=2)
         done.write_text(json.dumps({"a scan alone, s": lasts}) + "\n")
     alone, *rows = map(json.loads, done.read_text().splitlines())
-    spark = _session(folder)
-    for trial in range(len(rows), trials):
-        name = f"{trial:02d}"
-        shutil.rmtree(folder / name, ignore_errors=True)
-        shutil.copytree(folder / "start", folder / name)
-        rng = np.random.default_rng([seed, trial])
-        ended = _at_once(folder, name, rng, alone["a scan alone, s"])
-        tables = Store(spark, str(folder / name))
-        # What died is ended, and what came meanwhile is taken in.
-        for _ in range(2):
-            _scan_here(tables)
-        maintain(tables, CONFIG, Progress(spark), 30, None)
-        rows.append({"trial": trial} | ended | _repeated(tables))
-        with done.open("a") as lines:
-            lines.write(json.dumps(rows[-1]) + "\n")
-        print(rows[-1], flush=True)
-    spark.stop()
+    with _session(folder) as spark:
+        for trial in range(len(rows), trials):
+            tables = Store(spark, str(folder / f"{trial:02d}"))
+            rows.append({"trial": trial} | _one_of(tables, [seed, trial], alone["a scan alone, s"]))
+            with done.open("a") as lines:
+                lines.write(json.dumps(rows[-1]) + "\n")
+            print(rows[-1], flush=True)
     return rows
+
+
+def _one_of(tables: Store, seed: list[int], lasts: float) -> Row:
+    """Kill what is at work at once, let all end, and compare: how each ended."""
+    place = Path(tables.location)
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(place.with_name("start"), place)
+    ended = _at_once(place.parent, place.name, np.random.default_rng(seed), lasts)
+    # What died is ended, and what came meanwhile is taken in.
+    for _ in range(2):
+        _scan_here(tables)
+    maintain(tables, CONFIG, Progress(tables.spark), 30, None)
+    return ended | _repeated(tables)
 
 
 def _scan_here(tables: Store) -> None:
@@ -154,14 +157,13 @@ def _ending(code: int) -> str:
 def _analyse(tables: str, seed: int) -> None:
     """Decide four times about fingerprints drawn at random, with pauses between."""
     rng = np.random.default_rng(seed)
-    spark = _session(Path(tables).parent)
-    store = Store(spark, tables)
-    names = sorted(row.fingerprint_id for row in store.read("fingerprints").collect())
-    for number in range(4):
-        state = str(rng.choice(["confirmed", "retired"]))
-        decide(store, [str(rng.choice(names))], state, f"decision {number}", "analyst")
-        time.sleep(float(rng.uniform(0, 5)))
-    spark.stop()
+    with _session(Path(tables).parent) as spark:
+        store = Store(spark, tables)
+        names = sorted(row.fingerprint_id for row in store.read("fingerprints").collect())
+        for number in range(4):
+            state = str(rng.choice(["confirmed", "retired"]))
+            decide(store, [str(rng.choice(names))], state, f"decision {number}", "analyst")
+            time.sleep(float(rng.uniform(0, 5)))
 
 
 def _prepare(folder: Path, first: int = 20, **contents: Any) -> float:
@@ -256,8 +258,12 @@ def _last_line(log: Path) -> str:
     return lines[-1][:60] if lines else "start"
 
 
-def _session(folder: Path) -> SparkSession:
-    return start_session(CONFIG, folder / "spark.log", delta=True)
+@contextmanager
+def _session(folder: Path) -> Iterator[SparkSession]:
+    spark = start_session(CONFIG, folder / "spark.log", delta=True)
+    with session_settings(spark, CONFIG):
+        yield spark
+    spark.stop()
 
 
 def _held(store: Store) -> dict[str, list[str]]:
