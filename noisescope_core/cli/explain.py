@@ -81,7 +81,8 @@ def explain(
             continue
         try:
             if option == "--html":
-                Path(target).write_text(render_explanation(explanation), encoding="utf-8")
+                page = render_explanation(explanation, past or None)
+                Path(target).write_text(page, encoding="utf-8")
             else:
                 plot_explanation(explanation).savefig(target, dpi=FIGURE_DPI)
         except (OSError, ValueError) as error:

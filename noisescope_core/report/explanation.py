@@ -235,8 +235,15 @@ def strips(match: Match, width: int) -> list[str]:
     return lines
 
 
-def render_explanation(explanation: Explanation) -> str:
-    """Page on one image, which needs no other file and no network."""
+def render_explanation(
+    explanation: Explanation, past: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+) -> str:
+    """Page on one image, which needs no other file and no network.
+
+    Parameters
+    ----------
+    past : rows of `history` and `decisions` of a file of scans; None for an image of a run
+    """
     headline, meaning = verdict_of(explanation)
     match = explanation.match
     views = [*_own_views(explanation), *(_views_of_match(match) if match else ())]
@@ -249,6 +256,8 @@ def render_explanation(explanation: Explanation) -> str:
         # Made of numbers alone, so there is nothing in it to escape.
         figure=Markup(_score_svg(match) if match else ""),  # noqa: S704
         changes=changes(match) if match else [],
+        history=history(past["history"]) if past else [],
+        decisions=decisions(past["decisions"]) if past else [],
     )
 
 

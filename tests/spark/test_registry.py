@@ -131,6 +131,9 @@ def test_a_file_of_the_tables_is_explained_with_its_past(told):
     assert [line.partition("  ")[2] for line in said["decisions"]] == [
         f"ann: {first} false alarm, a frame", f"ann: {first} confirmed",
     ]  # fmt: skip
+    assert said["page"].count("<td>flagged</td>") == 2
+    assert said["page"].count("<td>not flagged</td>") == 1
+    assert f"ann: {first} false alarm, a frame</p>" in said["page"]
     headline, meaning = said["gone"]
     assert headline == "Nothing can be said about this image."
     assert "cannot be read any more" in meaning

@@ -12,7 +12,7 @@ from unittest.mock import patch
 from noisescope_core.app.explanation import explain, of_a_file_that_is_gone
 from noisescope_core.config import Config, configured
 from noisescope_core.errors import UsageError
-from noisescope_core.report.explanation import as_json, decisions, history
+from noisescope_core.report.explanation import as_json, decisions, history, render_explanation
 from noisescope_core.simulate import write_dump
 from noisescope_core.spark.scans import store
 from noisescope_core.spark.scans.erasure import erase
@@ -142,11 +142,14 @@ class Days:
     def explain(self, file: str) -> dict[str, Any]:
         """Explain a file, in words and by its past."""
         scanned = scanned_file(self.store, self.config, file)
-        said = as_json(explain(file, scanned))
+        told = explain(file, scanned)
+        said = as_json(told)
+        past = {"history": scanned.history, "decisions": scanned.decisions}
         gone = as_json(of_a_file_that_is_gone(scanned.history[-1]))
         return said | {
             "history": history(scanned.history), "decisions": decisions(scanned.decisions),
             "gone": [gone["verdict"], gone["meaning"]],
+            "page": render_explanation(told, past).partition("<h2>What was compared")[0],
         }  # fmt: skip
 
     def erase_one(self) -> None:
