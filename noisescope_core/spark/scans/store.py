@@ -59,10 +59,11 @@ the rows beside them. All others can be read by programs that know no deletion v
 
 _CUBES = "spark.databricks.delta.optimize.clustering.mergeStrategy.minCubeSize"
 
-_FOR_COMPACTION = {f"{_CUBES}.threshold": str(1 << 30), f"{_CUBES}.targetCubeSize": str(3 << 29)}
-"""Settings under which small files are written together: bytes of clustered rows that later ones no
-longer join, and bytes that are clustered at most. Chosen: by default they are 100 and 150 GB, so
-that all that waits would be written anew each time."""
+_FOR_FEATURES = {f"{_CUBES}.threshold": str(1 << 28), f"{_CUBES}.targetCubeSize": str(3 << 27)}
+"""Settings under which small files of `arrivals` are written together: bytes of clustered rows that
+later ones no longer join, and bytes that are clustered at most. Chosen: by default they are 100 and
+150 GB, so that the features of all that waits would be written anew each time. Other tables stay
+clustered as a whole: they are small, and asked for single paths."""
 
 _FOR_VACUUM = {
     # By default 10,000 tasks list a table's folder.
@@ -300,11 +301,14 @@ class Store:
 
     def compact(self, tables: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Write small files of tables together: numbers of files before and after, by table."""
-        with settings_for(self.spark, _FOR_COMPACTION):
-            done = self._at_once(tables, "OPTIMIZE {table}")
+        others = [table for table in tables if table != "arrivals"]
+        features = [table for table in tables if table == "arrivals"]
+        done = self._at_once(others, "OPTIMIZE {table}")
+        with settings_for(self.spark, _FOR_FEATURES):
+            done += self._at_once(features, "OPTIMIZE {table}")
         return {
             table: (row.metrics.numFilesRemoved, row.metrics.numFilesAdded)
-            for table, (row,) in zip(tables, done, strict=True)
+            for table, (row,) in zip(others + features, done, strict=True)
         }
 
     def rewrite_without_deleted(self, tables: Sequence[str]) -> None:

@@ -232,8 +232,8 @@ class Days:
         tables._create("arrivals")
         done = []
         cubes = {key: size if "target" in key else "1"
-                 for key, size in store._FOR_COMPACTION.items()}  # fmt: skip
-        with patch.object(store, "_FOR_COMPACTION", cubes):
+                 for key, size in store._FOR_FEATURES.items()}  # fmt: skip
+        with patch.object(store, "_FOR_FEATURES", cubes):
             for day in range(2):
                 for number in range(3):
                     row = {"scan": 3 * day + number, "path": f"/pile/{day}{number}.png"}
