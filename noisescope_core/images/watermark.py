@@ -13,8 +13,6 @@ of chroma at 0.5 instead of 128: another coefficient is the largest. Both are lo
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +26,10 @@ BLOCK = 4
 
 ROWS = 256
 """Pixel rows that are read. Chosen: more of a large image says nothing new."""
+
+CHROMA = np.array([[-0.147108, -0.288804, 0.435912]], np.float32)
+"""Weights of red, green and blue in the first chroma plane, less its middle: 0.492 of blue less
+luminance (OpenCV's `COLOR_RGB2YUV`)."""
 
 CHANCE = 1e-9
 """Chance, 0..1, that independent bits agree so often. Chosen: no image by accident."""
@@ -59,24 +61,31 @@ def watermark_of(pixels: NDArray[np.uint8]) -> str | None:
     if pixels.ndim == 2 or min(pixels.shape[:2]) < 2 * BLOCK:
         return None
     height, width = (side // BLOCK * BLOCK for side in pixels[:ROWS].shape[:2])
-    seen = np.ascontiguousarray(pixels[:height, :width])
-    return _word_in(seen) or _word_in(seen.astype(np.float32))
+    chroma = cv2.transform(pixels[:height, :width].astype(np.float32), CHROMA)
+    # As OpenCV has it of bytes, and of numbers with a fraction.
+    return _word_in(np.rint(chroma + 128)) or _word_in(chroma + np.float32(0.5))
 
 
-def _word_in(pixels: NDArray[Any]) -> str | None:
-    """Read a word that was written into pixels of this type, uint8 or float32."""
-    chroma = cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV)[:, :, 1].astype(np.float32)
-    low = (chroma[0::2, 0::2] + chroma[0::2, 1::2] + chroma[1::2, 0::2] + chroma[1::2, 1::2]) / 2
+def _word_in(chroma: NDArray[np.float32]) -> str | None:
+    """Read a word in the first chroma plane."""
+    height, width = chroma.shape
+    # Means of 2 x 2 are half the coefficients of Haar's approximation.
+    low = np.abs(cv2.resize(chroma, (width // 2, height // 2), interpolation=cv2.INTER_AREA))
     rows, columns = (side // BLOCK for side in low.shape)
-    blocks = low[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
-    largest = np.abs(blocks.transpose(0, 2, 1, 3).reshape(-1, BLOCK * BLOCK)[:, 1:]).max(1)
+    low = low[: rows * BLOCK, : columns * BLOCK]
+    low[::BLOCK, ::BLOCK] = 0
+    by_row = low.reshape(rows, BLOCK, -1).max(1)
+    largest = 2 * by_row.reshape(-1, BLOCK).max(1)
     upper = largest % STEP > STEP / 2
     for name, word in WORDS.items():
-        if len(upper) < len(word):
+        times, rest = divmod(len(upper), len(word))
+        if not times:
             continue
-        bit = np.arange(len(upper)) % len(word)
-        votes = np.bincount(bit, upper) / np.bincount(bit)
-        agree = int(((votes > 0.5) == word).sum())
+        votes = upper[: times * len(word)].reshape(times, len(word)).sum(0)
+        votes[:rest] += upper[times * len(word) :]
+        of = np.full(len(word), times)
+        of[:rest] += 1
+        agree = int(((2 * votes > of) == word).sum())
         if agree > 0 and bdtrc(agree - 1, len(word), 0.5) < CHANCE:
             return name
     return None
