@@ -131,7 +131,8 @@ def _write_waiting(run: Run, config: Config, wait: DataFrame, sizes: list[Size])
     """Write `files`, `route`, `headers` and `residuals` of images that wait: how many these are."""
     run.write("headers", wait)
     listed = run.rows("headers", "path", "width", "height")
-    files = [FileRow("image", "", path) for path in sorted(row["path"] for row in listed)]
+    # A file that was replaced under its name may wait with both contents.
+    files = [FileRow("image", "", path) for path in sorted({row["path"] for row in listed})]
     run.write_rows("files", [*files, *files_of(run)])
     in_place = len([row for row in listed if (row["width"], row["height"]) in set(sizes)])
     route = method_of(config).route(in_place, config)
