@@ -81,7 +81,7 @@ def explain(
             continue
         try:
             if option == "--html":
-                page = render_explanation(explanation, past or None)
+                page = render_explanation(explanation, past)
                 Path(target).write_text(page, encoding="utf-8")
             else:
                 plot_explanation(explanation).savefig(target, dpi=FIGURE_DPI)

@@ -62,7 +62,7 @@ def watermark_of(pixels: NDArray[np.uint8]) -> str | None:
         return None
     height, width = (side // BLOCK * BLOCK for side in pixels[:ROWS].shape[:2])
     chroma = cv2.transform(pixels[:height, :width].astype(np.float32), CHROMA)
-    # As OpenCV has it of bytes, and of numbers with a fraction.
+    # As OpenCV has it of bytes, to a grey level, and of numbers with a fraction.
     return _word_in(np.rint(chroma + 128)) or _word_in(chroma + np.float32(0.5))
 
 
