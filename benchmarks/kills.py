@@ -42,6 +42,9 @@ CLOCK = {
 }  # fmt: skip
 """Columns that differ from run to run."""
 
+AT_ONCE = ["scan", "other scan", "analyst", "maintain"]
+"""What is at work at once."""
+
 SETTINGS = ("scan.gather=5", *FEW_ROWS)
 
 CONFIG = load_config(None, SETTINGS)
@@ -129,29 +132,36 @@ def _repeated(tables: Store) -> Row:
 
 def _at_once(folder: Path, name: str, rng: np.random.Generator, lasts: float) -> Row:
     """Start all in any order, kill some while they are at work, and say how each ended."""
-    tables, log = str(folder / name), folder / f"{name}.log"
-    analyst = [sys.executable, "-m", "benchmarks.kills", tables, str(rng.integers(2**31))]
+    seed = str(rng.integers(2**31))
+    analyst = [sys.executable, "-m", "benchmarks.kills", str(folder / name), seed]
+    logs = {of: folder / f"{name}-{of.replace(' ', '-')}.log" for of in AT_ONCE}
+    for log in logs.values():
+        log.unlink(missing_ok=True)
     begin = {
-        "scan": lambda: _scan(folder, name), "other scan": lambda: _scan(folder, name),
-        "analyst": lambda: _start(analyst, log),
-        "maintain": lambda: _command(folder, name, "maintain"),
-    }  # fmt: skip
+        "scan": lambda: _scan(folder, name, log=logs["scan"]),
+        "other scan": lambda: _scan(folder, name, log=logs["other scan"]),
+        "analyst": lambda: _start(analyst, logs["analyst"]),
+        "maintain": lambda: _command(folder, name, "maintain", log=logs["maintain"]),
+    }
     running: dict[str, subprocess.Popen[bytes]] = {}
-    for of in rng.permutation(list(begin)):
+    for of in rng.permutation(AT_ONCE):
         running[of] = begin[of]()
         time.sleep(float(rng.uniform(0, 0.3)) * lasts)
     # So many at once take longer than one.
-    ends = {of: float(rng.uniform(0, 1.5)) * lasts for of in begin if rng.random() < 0.75}
+    ends = {of: float(rng.uniform(0, 1.5)) * lasts for of in AT_ONCE if rng.random() < 0.75}
     started = time.monotonic()
     for of, after in sorted(ends.items(), key=lambda item: item[1]):
-        time.sleep(max(0.0, started + after - time.monotonic()))
+        with suppress(subprocess.TimeoutExpired):
+            running[of].wait(max(0.0, started + after - time.monotonic()))
         if running[of].poll() is None:
             os.killpg(running[of].pid, signal.SIGKILL)
-    return {of: _ending(running[of].wait()) for of in begin}
+    return {of: _ending(running[of].wait(), logs[of]) for of in AT_ONCE}
 
 
-def _ending(code: int) -> str:
-    return {0: "ended", 1: "refused", -signal.SIGKILL: "killed"}.get(code, f"code {code}")
+def _ending(code: int, log: Path) -> str:
+    if code == -signal.SIGKILL:
+        return f"killed after {_last_line(log).split()[0]}"
+    return {0: "ended", 1: "refused"}.get(code, f"code {code}")
 
 
 def _analyse(tables: str, seed: int) -> None:
@@ -219,15 +229,19 @@ def _killed(folder: Path, name: str, executors: bool, after: float) -> Row:
     return {"killed": killed, "after, s": after, "in": reached, "ended by itself": ended}
 
 
-def _scan(folder: Path, tables: str, master: str = "local[2]") -> subprocess.Popen[bytes]:
+def _scan(
+    folder: Path, tables: str, master: str = "local[2]", log: Path | None = None
+) -> subprocess.Popen[bytes]:
     places = ("--images", str(folder / "images"), "--reference", str(folder / "dump/reference"))
     return _command(folder, tables, "scan", *places, "--set", f"spark.master={master}",
-                    *set_options(SETTINGS))  # fmt: skip
+                    *set_options(SETTINGS), log=log)  # fmt: skip
 
 
-def _command(folder: Path, tables: str, name: str, *options: str) -> subprocess.Popen[bytes]:
+def _command(
+    folder: Path, tables: str, name: str, *options: str, log: Path | None = None
+) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "noisescope_core.cli", name, "--tables", str(folder / tables)]
-    return _start([*command, *options], folder / f"{tables}.log")
+    return _start([*command, *options], log or folder / f"{tables}.log")
 
 
 def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
