@@ -89,25 +89,30 @@ def leased(store: Store, minutes: float) -> Iterator[Store]:
 
 
 def _take(store: Store, me: str, minutes: float) -> None:
-    owner, until = _holder(store)
-    now = datetime.now(UTC)
-    held = owner != NOBODY and until > now and not _is_dead(owner)
-    if held:
-        raise LeaseError(
-            f"{store.location}: another scan holds these tables ({owner}); wait for its end, or "
-            f"until {until:%Y-%m-%d %H:%M} UTC if it died"
-        )
-    try:
-        taken = _set(store, owner, me, _in(minutes))
-    except NoiseScopeError as error:
-        if not is_conflict(error):
-            raise
-        taken = False
-    if not taken:
-        raise LeaseError(f"{store.location}: another scan was started just now")
+    owner = NOBODY
+    # Mostly it is free, and to ask who holds it would take as many Spark jobs again.
+    if not _is_set(store, NOBODY, me, minutes):
+        owner, until = _holder(store)
+        if owner != NOBODY and until > datetime.now(UTC) and not _is_dead(owner):
+            raise LeaseError(
+                f"{store.location}: another scan holds these tables ({owner}); wait for its end, "
+                f"or until {until:%Y-%m-%d %H:%M} UTC if it died"
+            )
+        if not _is_set(store, owner, me, minutes):
+            raise LeaseError(f"{store.location}: another scan was started just now")
     _note(store, me, _in(minutes))
     if owner != NOBODY:
         store.fence(me)
+
+
+def _is_set(store: Store, held_by: str, me: str, minutes: float) -> bool:
+    """Take the lease if it is still held so: whether it was, and no other was quicker."""
+    try:
+        return _set(store, held_by, me, _in(minutes))
+    except NoiseScopeError as error:
+        if not is_conflict(error):
+            raise
+        return False
 
 
 def _holder(store: Store) -> tuple[str, datetime]:
