@@ -54,6 +54,9 @@ CALIBRATED = """
 UNREADABLE = "unreadable"
 """Status of a file that could not be read now, and may be another time."""
 
+WAITING = "waiting"
+"""Status of an image that a scheduled scan searches by its tile alone, not by its residual."""
+
 CONTENT = "path string, content binary, status string, reason string"
 """What reading a file gives: its bytes, or the status and the reason of a verdict without them."""
 

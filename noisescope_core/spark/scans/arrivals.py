@@ -217,7 +217,11 @@ def read_arrivals(scan: Scan, begun: bool) -> Arrivals:
         listed = listed.where(_batch(F.col("path"), batches) < done)
         names = names.where(_batch(_place(), batches) < done)
         files = names.count()
-    rows = _rows(scan).drop(*CELLS)
+    # The table is asked once: its deletion vectors take Spark jobs of their own.
+    if not tables.finished("arrivals"):
+        nothing = dict.fromkeys(CELLS, F.lit(None))
+        tables.write("arrivals", _rows(scan).withColumns(nothing))
+    rows = tables.read("arrivals").drop(*CELLS)
     return Arrivals(files, taken["again"], taken["replaced"], listed, rows, names)
 
 

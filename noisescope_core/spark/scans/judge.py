@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -95,25 +97,32 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
         if counts["quarantined"] or rejudged:
             quarantined = marked.where("status = 'quarantined'")
             writes.append(pool.submit(store.append, "quarantine", quarantined, scan.number))
-        size, queued = pool.submit(_bytes_of, arrivals), None
+        queued = None
         if counts[UNREADABLE] or scan.queued:
             queued = pool.submit(queue_unreadable, scan, arrivals, of_arrivals)
-        if met:
-            writes.append(pool.submit(_note_met, scan, met))
+        if noted := _long_not_noted(scan, met):
+            writes.append(pool.submit(_note_met, scan, noted))
         for write in writes:
             write.result()
     left = queued.result() if queued else 0
-    return Counts(**counts, bytes=size.result(), rejudged=rejudged, queued=left)
+    return Counts(**counts, bytes=_bytes_read(scan), rejudged=rejudged, queued=left)
+
+
+def _long_not_noted(scan: Scan, names: Sequence[str]) -> list[str]:
+    """Name the fingerprints whose meeting was not noted lately.
+
+    A row is written again with its pictures, for a number that candidates age and are ordered by.
+    Those that this scan found have its number.
+    """
+    ago = max(1, scan.config.scan.candidate_scans // MET_NOTED)
+    noted = scan.registry.met
+    return [name for name in names if name in noted and noted[name] <= scan.number - ago]
 
 
 def _note_met(scan: Scan, names: Sequence[str]) -> None:
-    """Note that images met fingerprints, unless that was noted not long ago.
-
-    A row is written again with its pictures, for a number that candidates age and are ordered by.
-    """
-    ago = max(1, scan.config.scan.candidate_scans // MET_NOTED)
+    """Note that images met fingerprints."""
     ids = ", ".join(f"'{name}'" for name in names)
-    where = f"fingerprint_id IN ({ids}) AND coalesce(last_scan, 0) <= {scan.number - ago}"
+    where = f"fingerprint_id IN ({ids}) AND coalesce(last_scan, 0) < {scan.number}"
     scan.store.change("fingerprints", f"last_scan = {scan.number}", where)
 
 
@@ -166,9 +175,10 @@ def _counts(verdicts: DataFrame) -> tuple[dict[str, Any], list[str]]:
     return counts, [name for row in rows if row.is_fake for name in row.met]
 
 
-def _bytes_of(arrivals: Arrivals) -> int:
+def _bytes_read(scan: Scan) -> int:
     """Add up the bytes of the files that were read."""
-    return int(arrivals.rows.agg(F.coalesce(F.sum("bytes"), F.lit(0))).collect()[0][0])
+    batches = arrived(scan).batches("arrivals", ds.field("bytes").is_valid(), ["bytes"])
+    return sum(pc.sum(batch["bytes"]).as_py() or 0 for batch in batches)
 
 
 def _verdicts_of_arrivals(scan: Scan, arrivals: Arrivals, search: Search) -> DataFrame:
@@ -241,7 +251,7 @@ def _verdicts_of_search(scan: Scan, search: Search) -> DataFrame:
     """Verdicts of images that waited, for each path: new claims, and what is scored by now."""
     verdicts = scan.run.read("verdicts").drop("path")
     # An image's verdicts are no older than its row among those that wait.
-    first = search.waiting.first_scan if search.waiting else None
+    first = search.waiting.kept.first_scan if search.waiting else None
     paths = held(scan).where(F.col("scan") >= (first or scan.number))
     rows = verdicts.join(paths, "image_id")
     changed = F.coalesce("is_fake", F.lit(False))

@@ -58,6 +58,7 @@ class RegistryState:
     renamed : name that verdicts give a fingerprint, and its new one
     retested : names in verdicts whose images have to be tested again
     decisions : fingerprint and time of the decisions taken in
+    met : the last scan that was noted in which an image met each fingerprint, 0 if none was
     """
 
     shown_as: dict[str, str] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class RegistryState:
     renamed: dict[str, str] = field(default_factory=dict)
     retested: list[str] = field(default_factory=list)
     decisions: list[tuple[str, str]] = field(default_factory=list)
+    met: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Write it down."""
@@ -135,6 +137,7 @@ def registry_state(store: Store, limits: Limits, scan: int) -> RegistryState:
         renamed,
         sorted(retested),
         [(row.fingerprint_id, row.decided.astimezone(UTC).isoformat()) for row in decisions],
+        {row.fingerprint_id: row.last_scan or 0 for row in rows},
     )
 
 

@@ -33,7 +33,7 @@ from noisescope_core.spark.scans.search import search_waiting, without_search
 from noisescope_core.spark.scans.store import Store
 from noisescope_core.spark.scans.tested import registry_tests
 from noisescope_core.spark.scans.upgrade import open_tables
-from noisescope_core.spark.scans.waiting import release
+from noisescope_core.spark.scans.waiting import Kept, release
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.sources.listed import top_folders
 from noisescope_core.spark.tables.frames import frame
@@ -88,9 +88,9 @@ def scan(
     with _taken_back(listing), leased(store, config.scan.lease_minutes) as held:
         scan = _begun(held, config, progress, images, reference)
         listing = _still_new(scan, listing, last)
-        row = _scan(scan, listing, retry_quarantined, started)
+        row, kept = _scan(scan, listing, retry_quarantined, started)
         held.append("runs", frame(store.spark, [row], LONG_LIVED["runs"]), row.scan)
-        tidy(held, config, row)
+        tidy(held, config, row, kept)
     _check_unreadable(store, config, row)
     return dict(vars(row))
 
@@ -239,8 +239,10 @@ def _noted_registry(store: Store, config: Config, number: int) -> RegistryState:
     return registry
 
 
-def _scan(scan: Scan, listing: Run, retry_quarantined: bool, started: datetime) -> RunRow:
-    """Do all of a scan but its commit."""
+def _scan(
+    scan: Scan, listing: Run, retry_quarantined: bool, started: datetime
+) -> tuple[RunRow, Kept | None]:
+    """Do all of a scan but its commit: its row, and what a search found stored."""
     store, progress = scan.store, scan.progress
     retest(scan)
     begun = take(scan, listing, retry_quarantined)
@@ -262,7 +264,7 @@ def _scan(scan: Scan, listing: Run, retry_quarantined: bool, started: datetime) 
         registry_version=version,
     )  # fmt: skip
     texts = alerts(vars(row), [vars(run) for run in scan.runs], scan.config.alerts)
-    return replace(row, alerts=texts)
+    return replace(row, alerts=texts), search.waiting.kept if search.waiting else None
 
 
 def _register(scan: Scan) -> int:
@@ -292,17 +294,18 @@ def _seconds(progress: Progress) -> dict[str, Any]:
     return seconds
 
 
-def tidy(store: Store, config: Config, row: RunRow) -> None:
+def tidy(store: Store, config: Config, row: RunRow, kept: Kept | None = None) -> None:
     """Take away what a finished scan needs no more: its files, features claimed or too many.
 
     Parameters
     ----------
     row : of `runs`
+    kept : as for `release`
     """
     run = run_of(store, row.scan)
     taken = listing_of(store, run)
     if taken is None:
         return
-    release(store, config, row)
+    release(store, config, row, kept)
     taken.remove_whole()
     run.remove_whole()

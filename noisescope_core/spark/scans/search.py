@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 
 import pyarrow.dataset as ds
 from pyspark.sql import DataFrame
@@ -29,9 +30,8 @@ from noisescope_core.spark.stages.verdicts import write_verdicts
 from noisescope_core.spark.stages.whitened.sample import sample
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run, files_of
-from noisescope_core.spark.tables.sizes import of_sizes
 from noisescope_core.tables.rows import FileRow, RouteRow
-from noisescope_core.tables.schemas import ANSWER, SCHEMAS, columns, names_in
+from noisescope_core.tables.schemas import ANSWER, SCHEMAS, WAITING, columns, names_in
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _enough(scan: Scan, counted: Waiting) -> bool:
 def _search(scan: Scan, sizes: list[Size]) -> None:
     """Run the stages of `detect` on the images that wait, but for their extraction.
 
-    `residuals` has the images of the sizes searched in place, `headers` the tiles of all.
+    `residuals` has all that wait, with a residual and scored those of the sizes searched in place.
     """
     run, config, progress = scan.run, scan.config, scan.progress
     # An earlier version wrote no `scans`.
@@ -128,9 +128,17 @@ def _search(scan: Scan, sizes: list[Size]) -> None:
 
 
 def _write_waiting(run: Run, config: Config, wait: DataFrame, sizes: list[Size]) -> int:
-    """Write `files`, `route`, `headers` and `residuals` of images that wait: how many these are."""
-    run.write("headers", wait)
-    listed = run.rows("headers", "path", "width", "height")
+    """Write `files`, `route` and `residuals` of images that wait: how many these are."""
+    kept = F.lit(False)
+    if sizes:
+        searched = run.spark.createDataFrame(sizes, "width int, height int")
+        searched = F.broadcast(searched.withColumn("searched", F.lit(True)))
+        wait = wait.join(searched, ["width", "height"], "left")
+        kept = F.col("searched") & F.col("residual").isNotNull()
+    status = F.when(kept, F.col("status")).otherwise(WAITING)
+    residual = F.when(kept, F.col("residual"))
+    run.write("residuals", wait.withColumns({"status": status, "residual": residual}))
+    listed = run.rows("residuals", "path", "width", "height")
     # A file that was replaced under its name may wait with both contents.
     files = [FileRow("image", "", path) for path in sorted({row["path"] for row in listed})]
     run.write_rows("files", [*files, *files_of(run)])
@@ -139,20 +147,22 @@ def _write_waiting(run: Run, config: Config, wait: DataFrame, sizes: list[Size])
     # Features of images that wait are stored, however many they are.
     route = "spectral" if route == "shards" else route
     run.write_rows("route", [RouteRow(route, in_place)])
-    if sizes:
-        run.write("residuals", of_sizes(wait.where("residual is not null"), sizes))
-    else:
-        run.write_rows("residuals", [])
     return len(listed)
 
 
-def _tested(scan: Scan, rows: DataFrame) -> DataFrame:
+def _tested(scan: Scan, wait: DataFrame) -> DataFrame:
     """Test the images that wait against what was found: rows of `scans`."""
-    found = scan.run.read("fingerprints").where("flagged or kind = 'lattice'").collect()
-    tests = tests_of(scan.store.spark, found, scan.config, ())
+    run = scan.run
+    counts = ds.field("flagged") | (ds.field("kind") == "lattice")
+    batches = run.batches("fingerprints", counts)
+    found = [SimpleNamespace(**row) for batch in batches for row in batch.to_pylist()]
+    tests = tests_of(run.spark, found, scan.config, ())
+    if not all(row.kind == "lattice" for row in found):
+        return map_batches(wait, scorer(tests, columns("scans")), SCHEMAS["scans"])
+    # The tile says it; the residual is a hundred times as large.
+    nothing = F.lit(None).cast("binary")
+    cells = {"status": F.lit("scored"), "thumbnail": nothing, "residual": nothing}
+    rows = run.read("residuals").withColumns(cells)
     if not tests.fingerprints:
         return rows.withColumns({name: F.lit(None) for name in names_in(ANSWER)})
-    if all(row.kind == "lattice" for row in found):
-        # The tile says it; the residual is a hundred times as large.
-        rows = rows.withColumn("residual", F.lit(None).cast("binary"))
     return map_batches(rows, scorer(tests, columns("scans")), SCHEMAS["scans"])

@@ -9,10 +9,10 @@ from pyspark.sql import functions as F
 from noisescope_core.images import Size
 from noisescope_core.methods import method_of
 from noisescope_core.spark.scans.context import Scan
-from noisescope_core.spark.scans.waiting import waiting
+from noisescope_core.spark.scans.waiting import Kept, came
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.tables.rows import CalibrationRow, SizeRow
-from noisescope_core.tables.schemas import LONG_LIVED
+from noisescope_core.tables.schemas import LONG_LIVED, long_lived_columns
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,16 @@ class Waiting:
     Attributes
     ----------
     of_sizes : number of them by size
-    new : of these, came since the last search
-    first_scan : number of the scan in which the first of them came; None if none wait
+    known : what earlier scans noted of these sizes
+    new : of the images, came since the last search
+    kept : what is stored for them
     sizes : of which enough wait to be searched in place, and enough of them are new
     """
 
     of_sizes: dict[Size, int]
+    known: dict[Size, SizeRow]
     new: int
-    first_scan: int | None
+    kept: Kept
     sizes: list[Size]
 
     @property
@@ -40,30 +42,34 @@ class Waiting:
 
 def waiting_images(scan: Scan) -> Waiting:
     """Count the images that wait; a size that was never searched in place needs no new ones."""
-    sizes = scan.store.read("sizes").where(F.col("searched_scan") < scan.number)
-    searched = F.broadcast(sizes.select("width", "height", "searched_scan"))
+    # A scan that died may have noted itself.
+    before = F.when(F.col("searched_scan") < scan.number, F.col("searched_scan"))
+    known = F.struct(*long_lived_columns("sizes")).alias("known")
+    sizes = scan.store.read("sizes").select("width", "height", known, before.alias("searched"))
+    once = F.col("time") == 1
     counts = (
-        waiting(scan.store)
-        .select("width", "height", "scan")
-        .join(searched, ["width", "height"], "left")
-        .groupBy("width", "height", "searched_scan")
+        came(scan.store)
+        .select("width", "height", "scan", "features", "time")
+        .join(F.broadcast(sizes), ["width", "height"], "left")
+        .groupBy("width", "height", "known", "searched")
         .agg(
-            F.count("*").alias("images"),
-            F.count_if(F.col("scan") > F.col("searched_scan")).alias("new"),
-            F.count_if(F.col("scan") > scan.searched).alias("new_of_all"),
-            F.min("scan").alias("first"),
+            *Kept.asked(),
+            F.count_if(once).alias("images"),
+            F.count_if(once & (F.col("scan") > F.col("searched"))).alias("new"),
+            F.count_if(once & (F.col("scan") > scan.searched)).alias("new_of_all"),
         )
         .collect()
     )
     least, gather = method_of(scan.config).least_images(scan.config), scan.config.scan.gather
     return Waiting(
         {(row.width, row.height): row.images for row in counts},
+        {(row.width, row.height): SizeRow(**row.known.asDict()) for row in counts if row.known},
         sum(row.new_of_all for row in counts),
-        min((row.first for row in counts), default=None),
+        Kept.of(counts),
         sorted(
             (row.width, row.height)
             for row in counts
-            if row.images >= least and (row.searched_scan is None or row.new >= gather)
+            if row.images >= least and (row.searched is None or row.new >= gather)
         ),
     )
 
@@ -76,9 +82,6 @@ def update_sizes(scan: Scan, counted: Waiting) -> None:
     counted : what this scan has searched
     """
     store = scan.store
-    stored = {
-        (row.width, row.height): SizeRow(**row.asDict()) for row in store.read("sizes").collect()
-    }
     calibrated = {}
     if counted.sizes:
         rows = [CalibrationRow(**row) for row in scan.run.rows("calibration")]
@@ -86,7 +89,7 @@ def update_sizes(scan: Scan, counted: Waiting) -> None:
     least = method_of(scan.config).least_images(scan.config)
     sizes: dict[Size, SizeRow] = {}
     for size, images in counted.of_sizes.items():
-        before = stored.get(size)
+        before = counted.known.get(size)
         if size in calibrated:
             sizes[size] = _searched(calibrated[size], images, scan.number)
         elif before and before.searched_scan is not None:
@@ -95,7 +98,7 @@ def update_sizes(scan: Scan, counted: Waiting) -> None:
             sizes[size] = _unsearched(size, images, least)
     update = {name: f"new.{name}" for name in ("waiting", "reference", "searched_scan", "reason")}
     update["decided_scan"] = "coalesce(old.decided_scan, new.decided_scan)"
-    if changed := [row for size, row in sorted(sizes.items()) if row != stored.get(size)]:
+    if changed := [row for size, row in sorted(sizes.items()) if row != counted.known.get(size)]:
         store.merge("sizes", frame(store.spark, changed, LONG_LIVED["sizes"]), update)
 
 

@@ -16,7 +16,7 @@ from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.stages.lattice.pile import lattice_pile
 from noisescope_core.spark.stages.methods import stages_of
-from noisescope_core.spark.stages.sets import tile_table
+from noisescope_core.spark.stages.sets import tested_table
 from noisescope_core.spark.tables.frames import frame
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.tables.rows import FingerprintRow
@@ -61,7 +61,7 @@ def _with_member_pixels(run: Run, fingerprints: list[FingerprintRow]) -> list[Fi
     if not members:
         return fingerprints
     wanted = frame(run.spark, ({"image_id": member} for member in members), "image_id string")
-    images = run.read(tile_table(run)).select("image_id", "pixels_id")
+    images = run.read(tested_table(run)).select("image_id", "pixels_id")
     rows = images.join(F.broadcast(wanted), "image_id", "left_semi").distinct().collect()
     return with_member_pixels(fingerprints, {row.image_id: row.pixels_id for row in rows})
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
@@ -26,10 +28,10 @@ from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import map_batches, one_task
 from noisescope_core.spark.stages.listing import Listed, check_unreadable, list_files, write_read
-from noisescope_core.spark.stages.sets import tested_images, tested_table, tile_table
-from noisescope_core.spark.tables.run import Run
+from noisescope_core.spark.stages.sets import tested_table
+from noisescope_core.spark.tables.run import FEW, Run
 from noisescope_core.tables.rows import RouteRow
-from noisescope_core.tables.schemas import SCHEMAS, arrow_schema
+from noisescope_core.tables.schemas import SCHEMAS, WAITING, arrow_schema
 
 Stored = Callable[[Sequence[Row], Mapping[str, list[Preparation]]], DataFrame | None]
 """Headers of reference images, and what is done to them, to rows of `residuals` that are stored."""
@@ -117,9 +119,13 @@ def _tested_too(run: Run, reference: list[Row]) -> set[str]:
     """Find the reference images that are among the tested ones: ids."""
     if not reference:
         return set()
-    ids = run.spark.createDataFrame([(row.image_id,) for row in reference], "image_id string")
-    tested = run.read(tile_table(run)).where("reason is null").select("image_id")
-    return {row.image_id for row in tested.join(F.broadcast(ids), "image_id").distinct().collect()}
+    table, ids = tested_table(run), {row.image_id for row in reference}
+    if run.count(table) <= FEW:
+        rows = run.rows(table, "image_id", "reason")
+        return ids.intersection(row["image_id"] for row in rows if row["reason"] is None)
+    known = run.spark.createDataFrame([(name,) for name in sorted(ids)], "image_id string")
+    tested = run.read(table).where("reason is null").select("image_id").distinct()
+    return {row.image_id for row in tested.join(F.broadcast(known), "image_id").collect()}
 
 
 def residuals(
@@ -151,21 +157,33 @@ def reference_headers(content: DataFrame, config: Config) -> list[Row]:
 def _preparations(run: Run, reference: list[Row], config: Config) -> dict[str, list[Preparation]]:
     if not method_of(config).adapts_reference:
         return {}
-    in_place = _counted(tested_images(run))
+    in_place = tested = _counted(run, by_themselves=True)
     # A scheduled scan searches some sizes by themselves, and all images together.
-    together = tile_table(run)
-    tested = in_place
-    if together != tested_table(run):
-        tested = _counted(run.read(together).where("reason is null"))
+    if tested_table(run) == "residuals" and run.count("residuals", ds.field("status") == WAITING):
+        tested = _counted(run, by_themselves=False)
     return reference_preparations(in_place, tested, map(Header.of_row, reference), config)
 
 
-def _counted(images: DataFrame) -> dict[tuple[Size, Compression], int]:
-    """Count distinct images by size and compression."""
-    groups = images.groupBy("width", "height", "format", "quantization")
-    rows = groups.agg(
-        F.countDistinct(F.coalesce("pixels_id", "image_id")).alias("images")
-    ).collect()
+def _counted(run: Run, by_themselves: bool) -> dict[tuple[Size, Compression], int]:
+    """Count distinct images by size and compression.
+
+    Parameters
+    ----------
+    by_themselves : whether those alone count whose sizes are searched by themselves
+    """
+    by, table = ("width", "height", "format", "quantization"), tested_table(run)
+    # By shards every image that can be read is searched by itself.
+    column = "status" if table == "residuals" and by_themselves else "reason"
+    if run.count(table) <= FEW:
+        ids: dict[tuple[Size, Compression], set[str]] = defaultdict(set)
+        for row in run.rows(table, *by, "image_id", "pixels_id", column):
+            if row[column] == ("scored" if column == "status" else None):
+                key = (row["width"], row["height"]), Compression.of_row(row)
+                ids[key].add(row["pixels_id"] or row["image_id"])
+        return {key: len(images) for key, images in ids.items()}
+    where = "status = 'scored'" if column == "status" else "reason is null"
+    images = F.countDistinct(F.coalesce("pixels_id", "image_id")).alias("images")
+    rows = run.read(table).where(where).groupBy(*by).agg(images).collect()
     return {((row.width, row.height), Compression.of_row(row)): row.images for row in rows}
 
 

@@ -167,16 +167,12 @@ def route_of(run: Run) -> Route:
 
 
 def tested_table(run: Run) -> str:
-    """Name the table that has a row of every tested file; by shards residuals are a sample's."""
-    return "headers" if route_of(run) == "shards" else "residuals"
+    """Name the table that has a row of every tested file, by shards `headers`.
 
-
-def tile_table(run: Run) -> str:
-    """Name the table that has the tile of every tested file.
-
-    A scheduled scan stores residuals of the sizes that are searched in place alone.
+    Of a scheduled scan that is every image that waits: `WAITING` are those whose sizes are not
+    searched by themselves, which have no residual there.
     """
-    return "headers" if run.finished("headers") else "residuals"
+    return "headers" if route_of(run) == "shards" else "residuals"
 
 
 def tested_images(run: Run) -> DataFrame:
@@ -191,12 +187,12 @@ def tested_images(run: Run) -> DataFrame:
 
 def image_sets(run: Run, table: str) -> dict[Size, ImageSet]:
     """Gather the images of a table that have a residual, by (width, height)."""
-    rows = (
-        run.read(table)
-        .where("status = 'scored'")
-        .select("width", "height", "image_id", "path", F.coalesce("pixels_id", "image_id"))
-        .collect()
-    )
+    names = "width", "height", "image_id", "path"
+    rows = [
+        (*(row[name] for name in names), row["pixels_id"] or row["image_id"])
+        for row in run.collected(table, *names, "pixels_id", "status")
+        if row["status"] == "scored"
+    ]
     sets: dict[Size, dict[str, tuple[str, str]]] = {}
     for width, height, image_id, path, pixels in sorted(rows, reverse=True):
         sets.setdefault((width, height), {})[pixels] = image_id, path

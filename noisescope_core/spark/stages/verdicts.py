@@ -11,7 +11,9 @@ from noisescope_core.config import Config
 from noisescope_core.images import Size
 from noisescope_core.methods import method_of
 from noisescope_core.spark.tables.run import Run
-from noisescope_core.tables.schemas import ANSWER, SAYS, UNREADABLE, columns, names_in
+from noisescope_core.tables.schemas import ANSWER, SAYS, UNREADABLE, columns, names_in, types_in
+
+_OF_SIZES = "undecided string, calibrated double"
 
 _OF_IMAGES = ("path", "image_id", "width", "height", "status", "reason", *names_in(SAYS))
 
@@ -50,9 +52,6 @@ def verdicts_of(
     sizes : width, height, why images of it are not scored, and their threshold if it is calibrated
     uncalibrated : why images of no size are scored; None goes by `sizes`
     """
-    of_sizes = listed.sparkSession.createDataFrame(
-        list(sizes), "width int, height int, undecided string, calibrated double"
-    )
     # A size that cannot be decided by itself may lie on another size's fingerprint.
     carries = F.coalesce(F.col("score") > F.col("threshold"), F.lit(False))
     status = (
@@ -68,11 +67,19 @@ def verdicts_of(
     is_scored = F.col("status") == "scored"
     of_scored = ("score", "threshold", "confidence")
     of_fake = ("fingerprint_id", "shift_x", "shift_y", "factor")
+    rows = listed.select("path", F.col("reason").alias("unread")).join(
+        images.select(*_OF_IMAGES, *names_in(ANSWER)), "path", "left"
+    )
+    if sizes:
+        known = listed.sparkSession.createDataFrame(
+            list(sizes), f"width int, height int, {_OF_SIZES}"
+        )
+        rows = rows.join(F.broadcast(known), ["width", "height"], "left")
+    else:
+        nothing = {name: F.lit(None).cast(kind) for name, kind in types_in(_OF_SIZES).items()}
+        rows = rows.withColumns(nothing)
     return (
-        listed.select("path", F.col("reason").alias("unread"))
-        .join(images.select(*_OF_IMAGES, *names_in(ANSWER)), "path", "left")
-        .join(F.broadcast(of_sizes), ["width", "height"], "left")
-        .withColumn("undecided", F.coalesce("undecided", F.lit(uncalibrated)))
+        rows.withColumn("undecided", F.coalesce("undecided", F.lit(uncalibrated)))
         .withColumn("threshold", F.coalesce("threshold", "calibrated"))
         .withColumn("status", status)
         .withColumn("reason", F.coalesce("reason", unread, F.when(~is_scored, F.col("undecided"))))

@@ -23,6 +23,10 @@ from noisescope_core.tables.storage import content, file_system, with_retries
 NOISE_COLUMNS = {"residual", "tile", "products"}
 """Columns of noise, which does not compress; trying costs a third of a table's write."""
 
+FEW = 20_000
+"""Rows up to which the driver collects a table past Spark's JVM; chosen: so many are read sooner
+than Spark plans to."""
+
 UNFINISHED = "unfinished.json"
 """File that holds what a run was started with; it is there until the run is finished."""
 
@@ -99,6 +103,12 @@ class Run:
         table = with_retries(lambda: self._dataset(name).to_table(columns=wanted))
         rows: list[dict[str, Any]] = table.to_pylist()
         return rows
+
+    def collected(self, name: str, *columns: str) -> list[dict[str, Any]]:
+        """Collect columns of a table however large, a small one past Spark's JVM; raises so."""
+        if self.count(name) <= FEW:
+            return self.rows(name, *columns)
+        return [row.asDict() for row in self.read(name).select(*columns).collect()]
 
     def count(self, name: str, where: ds.Expression | None = None) -> int:
         """Count rows past Spark's JVM; raises as `read` does."""

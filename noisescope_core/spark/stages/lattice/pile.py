@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,15 +13,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from noisescope_core.config import Config
-from noisescope_core.extraction import OF_LATTICES, RESIZED, lattice_image
+from noisescope_core.extraction import OF_LATTICES, RESIZED, is_resized, lattice_image
 from noisescope_core.lattice.background import Background, views_of
 from noisescope_core.lattice.directions import leading_directions, moment_of, standing_out
 from noisescope_core.lattice.tiles import VALUES, stacked
 from noisescope_core.method import LatticeFeature, LatticePile, Note
 from noisescope_core.spark.session.workers import map_batches, one_task, shipped
-from noisescope_core.spark.stages.sets import tile_table
+from noisescope_core.spark.stages.sets import tested_table
 from noisescope_core.spark.tables.cells import added, cells_of
-from noisescope_core.spark.tables.run import Run
+from noisescope_core.spark.tables.run import FEW, Run
+from noisescope_core.tables.schemas import SCHEMAS, types_in
 
 PARTS = 12
 """Parts in which second moments travel and are added up, 1.6 MB each."""
@@ -32,12 +35,12 @@ Batches = Iterator[pa.RecordBatch]
 
 def lattice_pile(run: Run, config: Config, note: Note) -> LatticePile:
     """Collect the tiles of tested and reference images, 3 KB each, as many as are searched."""
-    limits = config.lattice
+    limits, table = config.lattice, tested_table(run)
     reference = _reference(run, config)
-    tested = _first_of_each(run.read(tile_table(run)))
-    if run.count(tile_table(run)) <= limits.images:
-        collected = _collected(tested)
+    if run.count(table) <= limits.images:
+        collected = _first_by_id(run, table, limits.images)
         return LatticePile(collected, reference, len(collected))
+    tested = _first_of_each(run.read(table))
     images = tested.count()
     if images > limits.images and len(reference) >= config.discovery.least_reference:
         note(f"lattices: {limits.images:,} of {images:,} images stand out most")
@@ -47,22 +50,37 @@ def lattice_pile(run: Run, config: Config, note: Note) -> LatticePile:
 
 def small_pile(run: Run, config: Config) -> tuple[list[LatticeFeature], list[LatticeFeature]]:
     """Collect reference images, and tested ones by id, each as many as are searched."""
-    tested = _first_of_each(run.read(tile_table(run))).orderBy("image_id")
-    return _reference(run, config), _collected(tested.limit(config.lattice.images))
+    tested = _first_by_id(run, tested_table(run), config.lattice.images)
+    return _reference(run, config), tested
 
 
 def _reference(run: Run, config: Config) -> list[LatticeFeature]:
-    photographs = _first_of_each(run.read("reference_residuals"))
-    return _collected(photographs.orderBy("image_id").limit(config.lattice.reference))
+    return _first_by_id(run, "reference_residuals", config.lattice.reference)
+
+
+def _first_by_id(run: Run, table: str, most: int) -> list[LatticeFeature]:
+    """Collect the first images by id, each pixels once: of few past Spark's JVM."""
+    if run.count(table) > FEW:
+        return _collected(_first_of_each(run.read(table)).orderBy("image_id").limit(most))
+    stored = types_in(SCHEMAS[table])
+    columns = [name for name in (*OF_LATTICES, "pixels_id") if name in stored]
+    rows = [row for row in run.rows(table, *columns) if row["tile"] and not is_resized(row)]
+    firsts: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: (row["image_id"], row.get("prepared") or "")):
+        firsts.setdefault(row["pixels_id"] or row["image_id"], row)
+    return [lattice_image(row) for row in islice(firsts.values(), most)]
 
 
 def _first_of_each(stored: DataFrame) -> DataFrame:
     """One row of the same pixels: of a reference image the one that is not resized."""
     known = stored.where(F.col("tile").isNotNull())
+    first_by = [F.col("image_id")]
     if "prepared" in stored.columns:
-        known = known.where(~F.coalesce(F.col("prepared").startswith(RESIZED), F.lit(False)))
+        prepared = F.coalesce("prepared", F.lit(""))
+        known = known.where(~prepared.startswith(RESIZED))
+        first_by.append(prepared)
     columns = [name for name in OF_LATTICES if name in stored.columns]
-    first = F.min_by(F.struct(*columns), "image_id").alias("first")
+    first = F.min_by(F.struct(*columns), F.struct(*first_by)).alias("first")
     return known.groupBy(F.coalesce("pixels_id", "image_id")).agg(first).select("first.*")
 
 
