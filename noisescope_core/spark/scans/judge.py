@@ -70,7 +70,7 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
     store = scan.store
     verdicts = of_arrivals = _verdicts_of_arrivals(scan, arrivals, search)
     changed = _changed_verdicts(scan, search)
-    rejudged = 0
+    rejudged = set_aside = 0
     if changed is not None:
         table = scan.part("rejudged")
         # Once written they stay: a scan that is done again finds its own verdicts to be held.
@@ -78,6 +78,7 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
             # A file that arrived in this scan is judged with what arrived.
             table.write("verdicts", _without(changed, of_arrivals))
         rejudged = table.count("verdicts")
+        set_aside = table.count("verdicts", ds.field("status") == "quarantined")
         if rejudged:
             verdicts = of_arrivals.unionByName(table.read("verdicts"))
     counts, met = _counts(of_arrivals)
@@ -94,7 +95,7 @@ def judge(scan: Scan, arrivals: Arrivals, search: Search, version: int) -> Count
             writes.append(pool.submit(merge_images, scan, arrivals))
         if search.waiting is not None:
             writes.append(pool.submit(update_sizes, scan, search.waiting))
-        if counts["quarantined"] or rejudged:
+        if counts["quarantined"] or set_aside:
             quarantined = marked.where("status = 'quarantined'")
             writes.append(pool.submit(store.append, "quarantine", quarantined, scan.number))
         queued = None

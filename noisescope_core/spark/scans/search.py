@@ -154,8 +154,7 @@ def _tested(scan: Scan, wait: DataFrame) -> DataFrame:
     """Test the images that wait against what was found: rows of `scans`."""
     run = scan.run
     counts = ds.field("flagged") | (ds.field("kind") == "lattice")
-    batches = run.batches("fingerprints", counts)
-    found = [SimpleNamespace(**row) for batch in batches for row in batch.to_pylist()]
+    found = [SimpleNamespace(**row) for row in run.rows("fingerprints", where=counts)]
     tests = tests_of(run.spark, found, scan.config, ())
     if not all(row.kind == "lattice" for row in found):
         return map_batches(wait, scorer(tests, columns("scans")), SCHEMAS["scans"])

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -22,7 +24,7 @@ from noisescope_core.config import Route
 from noisescope_core.errors import NoiseScopeError
 from noisescope_core.images import Size
 from noisescope_core.spark.session.workers import map_batches
-from noisescope_core.spark.tables.run import Run
+from noisescope_core.spark.tables.run import FEW, Run
 from noisescope_core.spark.tables.sizes import of_size
 from noisescope_core.tables.schemas import CELLS
 from noisescope_core.whitened.makers.overlay import TILE, without_tiles
@@ -188,11 +190,16 @@ def tested_images(run: Run) -> DataFrame:
 def image_sets(run: Run, table: str) -> dict[Size, ImageSet]:
     """Gather the images of a table that have a residual, by (width, height)."""
     names = "width", "height", "image_id", "path"
-    rows = [
-        (*(row[name] for name in names), row["pixels_id"] or row["image_id"])
-        for row in run.collected(table, *names, "pixels_id", "status")
-        if row["status"] == "scored"
-    ]
+    scored = ds.field("status") == "scored"
+    rows: Sequence[tuple[Any, ...]]
+    if run.count(table, scored) <= FEW:
+        rows = [
+            (*(row[name] for name in names), row["pixels_id"] or row["image_id"])
+            for row in run.rows(table, *names, "pixels_id", where=scored)
+        ]
+    else:
+        pixels = F.coalesce("pixels_id", "image_id")
+        rows = run.read(table).where("status = 'scored'").select(*names, pixels).collect()
     sets: dict[Size, dict[str, tuple[str, str]]] = {}
     for width, height, image_id, path, pixels in sorted(rows, reverse=True):
         sets.setdefault((width, height), {})[pixels] = image_id, path

@@ -24,8 +24,8 @@ NOISE_COLUMNS = {"residual", "tile", "products"}
 """Columns of noise, which does not compress; trying costs a third of a table's write."""
 
 FEW = 20_000
-"""Rows up to which the driver collects a table past Spark's JVM; chosen: so many are read sooner
-than Spark plans to."""
+"""Rows up to which the driver reads them past Spark's JVM; chosen: so many are read sooner than
+Spark plans to."""
 
 UNFINISHED = "unfinished.json"
 """File that holds what a run was started with; it is there until the run is finished."""
@@ -97,18 +97,14 @@ class Run:
         wanted = None if columns is None else list(columns)
         yield from self._dataset(name).to_batches(wanted, where, batch_size=ROWS_PER_BATCH)
 
-    def rows(self, name: str, *columns: str) -> list[dict[str, Any]]:
-        """Read a small table, or some columns of it, past Spark's JVM; raises as `read` does."""
+    def rows(
+        self, name: str, *columns: str, where: ds.Expression | None = None
+    ) -> list[dict[str, Any]]:
+        """Read a small table, or a part of it, past Spark's JVM; raises as `read` does."""
         wanted = list(columns) or None
-        table = with_retries(lambda: self._dataset(name).to_table(columns=wanted))
+        table = with_retries(lambda: self._dataset(name).to_table(wanted, where))
         rows: list[dict[str, Any]] = table.to_pylist()
         return rows
-
-    def collected(self, name: str, *columns: str) -> list[dict[str, Any]]:
-        """Collect columns of a table however large, a small one past Spark's JVM; raises so."""
-        if self.count(name) <= FEW:
-            return self.rows(name, *columns)
-        return [row.asDict() for row in self.read(name).select(*columns).collect()]
 
     def count(self, name: str, where: ds.Expression | None = None) -> int:
         """Count rows past Spark's JVM; raises as `read` does."""
