@@ -225,6 +225,8 @@ def _own_jvm_settings(master: str, leave_classes: bool) -> dict[str, str]:
     if master.startswith("local"):
         parts = PARTS_PER_CORE * (os.cpu_count() or 1)
         settings["spark.sql.shuffle.partitions"] = str(parts)
+        # Adaptive execution makes a job of every shuffle, to fit parts that are few and alike here.
+        settings["spark.sql.adaptive.enabled"] = "false"
     return settings
 
 
