@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from types import SimpleNamespace
 
 import pyarrow.dataset as ds
 from pyspark.sql import DataFrame
@@ -25,7 +24,7 @@ from noisescope_core.spark.stages.cluster import cluster
 from noisescope_core.spark.stages.extract import extract_reference, reference_headers
 from noisescope_core.spark.stages.listing import list_files
 from noisescope_core.spark.stages.methods import correlate
-from noisescope_core.spark.stages.score import scorer, tests_of
+from noisescope_core.spark.stages.score import found_in, scorer, tests_of
 from noisescope_core.spark.stages.verdicts import write_verdicts
 from noisescope_core.spark.stages.whitened.sample import sample
 from noisescope_core.spark.tables.frames import frame
@@ -152,9 +151,7 @@ def _write_waiting(run: Run, config: Config, wait: DataFrame, sizes: list[Size])
 
 def _tested(scan: Scan, wait: DataFrame) -> DataFrame:
     """Test the images that wait against what was found: rows of `scans`."""
-    run = scan.run
-    counts = ds.field("flagged") | (ds.field("kind") == "lattice")
-    found = [SimpleNamespace(**row) for row in run.rows("fingerprints", where=counts)]
+    run, found = scan.run, found_in(scan.run)
     tests = tests_of(run.spark, found, scan.config, ())
     if not all(row.kind == "lattice" for row in found):
         return map_batches(wait, scorer(tests, columns("scans")), SCHEMAS["scans"])

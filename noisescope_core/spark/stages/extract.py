@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ from noisescope_core.methods import method_of
 from noisescope_core.spark.session.progress import Progress
 from noisescope_core.spark.session.workers import map_batches, one_task
 from noisescope_core.spark.stages.listing import Listed, check_unreadable, list_files, write_read
-from noisescope_core.spark.stages.sets import tested_table
+from noisescope_core.spark.stages.sets import tested_images, tested_table
 from noisescope_core.spark.tables.run import FEW, Run
 from noisescope_core.tables.rows import RouteRow
 from noisescope_core.tables.schemas import SCHEMAS, WAITING, arrow_schema
@@ -121,8 +121,8 @@ def _tested_too(run: Run, reference: list[Row]) -> set[str]:
         return set()
     table, ids = tested_table(run), {row.image_id for row in reference}
     if run.count(table) <= FEW:
-        rows = run.rows(table, "image_id", "reason")
-        return ids.intersection(row["image_id"] for row in rows if row["reason"] is None)
+        rows = run.rows(table, "image_id", where=ds.field("reason").is_null())
+        return ids.intersection(row["image_id"] for row in rows)
     known = run.spark.createDataFrame([(name,) for name in sorted(ids)], "image_id string")
     tested = run.read(table).where("reason is null").select("image_id").distinct()
     return {row.image_id for row in tested.join(F.broadcast(known), "image_id").collect()}
@@ -173,18 +173,19 @@ def _counted(run: Run, by_themselves: bool) -> dict[tuple[Size, Compression], in
     """
     by, table = ("width", "height", "format", "quantization"), tested_table(run)
     # By shards every image that can be read is searched by itself.
-    column = "status" if table == "residuals" and by_themselves else "reason"
+    by_status = table == "residuals" and by_themselves
     if run.count(table) <= FEW:
-        ids: dict[tuple[Size, Compression], set[str]] = defaultdict(set)
-        for row in run.rows(table, *by, "image_id", "pixels_id", column):
-            if row[column] == ("scored" if column == "status" else None):
-                key = (row["width"], row["height"]), Compression.of_row(row)
-                ids[key].add(row["pixels_id"] or row["image_id"])
-        return {key: len(images) for key, images in ids.items()}
-    where = "status = 'scored'" if column == "status" else "reason is null"
-    images = F.countDistinct(F.coalesce("pixels_id", "image_id")).alias("images")
-    rows = run.read(table).where(where).groupBy(*by).agg(images).collect()
-    return {((row.width, row.height), Compression.of_row(row)): row.images for row in rows}
+        where = ds.field("status") == "scored" if by_status else ds.field("reason").is_null()
+        rows = run.rows(table, *by, "image_id", "pixels_id", where=where)
+        images = {(_made(row), row["pixels_id"] or row["image_id"]) for row in rows}
+        return Counter(made for made, _ in images)
+    tested = tested_images(run) if by_themselves else run.read(table).where("reason is null")
+    count = F.countDistinct(F.coalesce("pixels_id", "image_id")).alias("images")
+    return {_made(row): row["images"] for row in tested.groupBy(*by).agg(count).collect()}
+
+
+def _made(row: Any) -> tuple[Size, Compression]:
+    return (row["width"], row["height"]), Compression.of_row(row)
 
 
 def header_reader(

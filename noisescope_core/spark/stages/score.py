@@ -29,6 +29,7 @@ from noisescope_core.spark.stages.sets import route_of
 from noisescope_core.spark.stages.verdicts import stored_answers, write_verdicts
 from noisescope_core.spark.tables.run import Run
 from noisescope_core.spark.tables.sizes import of_sizes
+from noisescope_core.tables.rows import FingerprintRow
 from noisescope_core.tables.schemas import (
     ANSWER,
     CALIBRATED,
@@ -77,7 +78,7 @@ def score(run: Run, config: Config, progress: Progress) -> None:
     Of a pile that was searched by shards the files are read again, in one pass from bytes to
     answers: then `scans` is written too.
     """
-    found = run.read("fingerprints").where("flagged or kind = 'lattice'").collect()
+    found = found_in(run)
     tests = tests_of(run.spark, found, config, ())
     by_shards = route_of(run) == "shards"
     with progress.stage("score", run.count("files"), "files") as stage:
@@ -100,6 +101,12 @@ def score(run: Run, config: Config, progress: Progress) -> None:
         judged = run.read("scans") if by_shards else stored_answers(run, answers)
         write_verdicts(run, config, judged, answers)
         stage.done(f"generators' fingerprints: {tests.fingerprints}")
+
+
+def found_in(run: Run) -> list[FingerprintRow]:
+    """Read what a run found that takes part in a test: generators' fingerprints and lattices."""
+    wanted = ds.field("flagged") | (ds.field("kind") == "lattice")
+    return [FingerprintRow(**row) for row in run.rows("fingerprints", where=wanted)]
 
 
 def tests_of(
